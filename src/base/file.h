@@ -1,0 +1,11 @@
+/* file.h -- one wording for what the system says about a file. */
+#ifndef MOIRA_BASE_FILE_H
+#define MOIRA_BASE_FILE_H
+
+#include <moira/base.h>
+
+/* Sets "path: cannot `verb` (strerror of errno)"; MO_E_NOT_FOUND for a missing file or folder, MO_E_EXISTS,
+ * MO_E_MEMORY, else MO_E_IO. Call it before anything else can change errno. */
+mo_status mo__file_error(const char *path, const char *verb);
+
+#endif

@@ -1,0 +1,90 @@
+/* rng.c -- counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel Random
+ * Numbers: As Easy as 1, 2, 3", 2011), from the Random123 headers.
+ *
+ * The key is the seed (low word first). The counter is the place, packed without overlap, so that different
+ * places of one seed never share a counter:
+ *     word 0   index bits  0..31
+ *     word 1   index bits 32..47 | step bits 32..47 << 16
+ *     word 2   step  bits  0..31
+ *     word 3   layer bits  0..23 | purpose << 24
+ * A place beyond index < 2^48, step < 2^48, layer < 2^24 takes the same counter under another key, which is
+ * made of the seed and the bits that do not fit. */
+#include <moira/base.h>
+
+#include <math.h>
+
+#include <Random123/philox.h>
+
+static uint32_t low(uint64_t x)
+{
+    return (uint32_t)x;
+}
+
+static uint32_t high(uint64_t x)
+{
+    return (uint32_t)(x >> 32);
+}
+
+void mo_rng_bits(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index,
+                 uint32_t out[4])
+{
+    uint32_t index_excess = (uint32_t)(index >> 48), step_excess = (uint32_t)(step >> 48);
+    philox4x32_key_t key = {{low(seed), high(seed)}};
+    if (index_excess | step_excess | layer >> 24) {
+        philox4x32_ctr_t excess = {{index_excess, step_excess, layer >> 24, ~UINT32_C(0)}};
+        philox4x32_ctr_t made = philox4x32(excess, key);
+        key.v[0] = made.v[0];
+        key.v[1] = made.v[1];
+    }
+    philox4x32_ctr_t place = {{low(index), (high(index) & 0xffff) | high(step) << 16, low(step),
+                               (layer & 0xffffff) | (uint32_t)purpose << 24}};
+    philox4x32_ctr_t bits = philox4x32(place, key);
+    for (int i = 0; i < 4; i++) out[i] = bits.v[i];
+}
+
+/* The top 53 of 64 bits, as k / 2^53. */
+static double unit(uint32_t top, uint32_t bottom)
+{
+    return (double)(((uint64_t)top << 32 | bottom) >> 11) * 0x1p-53;
+}
+
+double mo_rng_uniform(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index)
+{
+    uint32_t bits[4];
+    mo_rng_bits(seed, purpose, step, layer, index, bits);
+    return unit(bits[0], bits[1]);
+}
+
+/* sqrt(-2 ln u) cos(2 pi v) with u in (0, 1]: at most 8.6 standard deviations. */
+double mo_rng_normal(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index)
+{
+    uint32_t bits[4];
+    mo_rng_bits(seed, purpose, step, layer, index, bits);
+    double radius = sqrt(-2 * log(1 - unit(bits[0], bits[1])));
+    return radius * cos(6.283185307179586 * unit(bits[2], bits[3]));
+}
+
+enum { FEISTEL_ROUNDS = 8 };
+
+/* A Feistel network over [0, 2^2h), the smallest such range that holds n, permutes it; walking on until the
+ * value is below n makes it a permutation of [0, n) (Black & Rogaway 2002). Under 4 walks on average. */
+uint64_t mo_rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t index)
+{
+    if (n <= 1) return 0;
+    MO_ASSERT(index < n);
+    int half = 1;
+    while (half < 32 && (n - 1) >> (2 * half)) half++;
+    uint64_t mask = (UINT64_C(1) << half) - 1;
+    do {
+        uint64_t left = index >> half, right = index & mask;
+        for (uint32_t round = 0; round < FEISTEL_ROUNDS; round++) {
+            uint32_t bits[4];
+            mo_rng_bits(seed, MO_RNG_DATA, epoch, round, right, bits);
+            uint64_t mixed = left ^ (bits[0] & mask);
+            left = right;
+            right = mixed;
+        }
+        index = left << half | right;
+    } while (index >= n);
+    return index;
+}
