@@ -1,0 +1,230 @@
+# Moira's build. One make graph for all flavours, each in its own folder: build/<flavour>/.
+#
+#   build/<flavour>/moira  libmoira.a  libmoira.so  tests/<kind>/test_x
+#
+# Every src/<module>/*.c but src/cli goes into the library; every tests/{unit,ops,e2e}/test_*.c is a program.
+# Any of these files is a target too: make build/asan/tests/unit/test_base
+
+VERSION := 0.1.0
+MAKEFLAGS += -rR
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: FORCE
+.DEFAULT_GOAL := all
+Q := $(if $(V),,@)
+
+# ---- what there is ----
+
+SRC_C   := $(filter-out src/cli/%,$(wildcard src/*/*.c))
+SRC_CC  := $(wildcard src/*/*.cc)
+CLI     := $(wildcard src/cli/*.c)
+HARNESS := $(wildcard tests/harness/*.c)
+tests    = $(basename $(wildcard $(foreach kind,$(1),tests/$(kind)/test_*.c)))
+SHELL_TESTS := $(wildcard tests/e2e/*.sh)
+OURS    := $(wildcard include/moira/*.h src/*/*.[ch] src/*/*.cc tests/*/*.[ch])
+
+# ---- flavours ----
+
+FLAVOURS := release portable f64 debug asan ubsan tsan valgrind
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wpointer-arith -Wcast-qual -Wformat=2 -Werror
+C_ONLY   := -std=c11 -Wstrict-prototypes -Wmissing-prototypes
+CXX_ONLY := -std=c++17
+CPPFLAGS_ALL := -Iinclude -Isrc
+# -std=c11 would keep the compiler from fusing a*b+c. Not -ffast-math: NaN must stay NaN, sums keep their order.
+COMMON   := -g -fPIC -fno-semantic-interposition -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
+
+CC.default := gcc
+CXX.default := g++
+FLAGS.release  := -O3 -march=native
+FLAGS.portable := -O3
+FLAGS.f64      := -O2 -march=native -DMO_REAL_DOUBLE
+FLAGS.debug    := -O0 -g3 -march=native
+FLAGS.asan     := -O1 -march=native -fno-omit-frame-pointer -fsanitize=address -fno-sanitize-recover=all
+FLAGS.ubsan    := -O1 -march=native -fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all
+FLAGS.tsan     := -O1 -march=native -fsanitize=thread -DMO_BLAS_REFERENCE
+CC.tsan  := clang
+CXX.tsan := clang++
+# valgrind 3.19 knows no AVX-512.
+FLAGS.valgrind := -O1 -march=x86-64-v3 -DMO_BLAS_REFERENCE
+
+cc  = $(or $(CC.$(1)),$(CC.default))
+cxx = $(or $(CXX.$(1)),$(CXX.default))
+
+# ---- packages ----
+
+PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
+    zlib1g-dev pkg-config libcmocka-dev gnuplot-nox hdf5-tools $(if $(SRC_CC),g++)
+CHECK_PACKAGES := clang-format clang-tidy cppcheck valgrind clang libomp-14-dev g++
+
+# Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
+PKG_CONFIG := hdf5 yaml-0.1 jansson zlib
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKG_CONFIG)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKG_CONFIG)))$(PKG_LIBS)
+# OpenBLAS is opened at run time (src/tensor), so that the openmp variant is chosen whatever the system prefers.
+LIBS = $(PKG_LIBS) -lm -ldl $(if $(SRC_CC),-lstdc++)
+
+# ---- rules, once per flavour ----
+
+define flavour
+objects.$(1) := $(patsubst %,build/$(1)/obj/%.o,$(basename $(SRC_C) $(SRC_CC)))
+
+build/$(1)/obj/%.o: %.c build/$(1)/flags | deps
+	@mkdir -p $$(@D)
+	@echo "  CC    $$@"
+	$$(Q)$(call cc,$(1)) -D_GNU_SOURCE= $$(CPPFLAGS_ALL) $$(PKG_CFLAGS) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) \
+	    $$(DEFINES) $$(CFLAGS) -MMD -MP -c $$< -o $$@
+
+build/$(1)/obj/%.o: %.cc build/$(1)/flags | deps
+	@mkdir -p $$(@D)
+	@echo "  CXX   $$@"
+	$$(Q)$(call cxx,$(1)) $$(CPPFLAGS_ALL) $$(PKG_CFLAGS) $$(CXX_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) \
+	    $$(CXXFLAGS) -MMD -MP -c $$< -o $$@
+
+build/$(1)/libmoira.a: $$(objects.$(1))
+	@echo "  AR    $$@"
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+
+build/$(1)/libmoira.so: $$(objects.$(1))
+	@echo "  LD    $$@"
+	$$(Q)$(call cc,$(1)) -shared -Wl,-soname,libmoira.so $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) $$(LIBS) -o $$@
+
+build/$(1)/libharness.a: $$(patsubst %.c,build/$(1)/obj/%.o,$$(HARNESS))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+
+build/$(1)/moira: $$(patsubst %.c,build/$(1)/obj/%.o,$$(CLI)) build/$(1)/libmoira.a
+	@echo "  LD    $$@"
+	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) $$(LIBS) -o $$@
+
+build/$(1)/tests/%: build/$(1)/obj/tests/%.o build/$(1)/libharness.a build/$(1)/libmoira.a
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) -lcmocka $$(LIBS) -o $$@
+
+# Only this file knows the commit, so that a commit rebuilds only it.
+build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_VERSION='"$$(VERSION)"' -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
+build/$(1)/obj/src/cli/cmd_version.o: build/commit
+
+# Rewritten when the command that compiles changes.
+build/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS)' \
+	    | cmp -s - $$@ || echo '$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS)' > $$@
+endef
+$(foreach f,$(FLAVOURS),$(eval $(call flavour,$(f))))
+.SECONDARY:
+
+COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
+build/commit: FORCE
+	@mkdir -p build
+	@echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+# $(call programs,flavour,kinds): the test programs. $(call moira,flavour): the program, once it has sources.
+programs = $(patsubst %,build/$(1)/%,$(call tests,$(2)))
+moira    = $(if $(CLI),build/$(1)/moira)
+# $(call run,flavour,tests): the flavour's program is what shell tests call.
+run      = MOIRA=$(CURDIR)/build/$(1)/moira tests/run.sh $(2)
+
+# ---- targets ----
+
+.PHONY: all lib portable debug demo test gradcheck asan ubsan tsan valgrind check lint deps-check format bench deps \
+    check-deps clean help
+
+all: lib $(call moira,release) | deps ## the program build/moira and the library (default)
+	$(if $(CLI),@ln -sf release/moira build/moira)
+
+lib: build/release/libmoira.a build/release/libmoira.so ## build/release/libmoira.a and .so
+
+portable: build/portable/libmoira.a build/portable/libmoira.so $(call moira,portable) ## build/portable: for any x86-64
+
+debug: build/debug/libmoira.a $(call moira,debug) ## build/debug: no optimisation
+
+demo: all ## make a corpus, train a small MoE on it, evaluate it, show its routing
+	@mkdir -p data checkpoints
+	build/moira synth -o data/demo.h5
+	@if [ -e checkpoints/demo ]; then echo "removing the last demo's checkpoints/demo"; rm -rf checkpoints/demo; fi
+	build/moira train configs/demo.yaml run.dir=checkpoints/demo
+	build/moira eval checkpoints/demo/best.h5 --data data/demo.h5 --by-domain
+	build/moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5
+	build/moira report checkpoints/demo
+
+RELEASE_TESTS := $(call programs,release,unit ops e2e)
+F64_TESTS     := $(call programs,f64,ops)
+test: all $(RELEASE_TESTS) $(F64_TESTS) ## unit, op (float and double) and end-to-end tests
+	@$(call run,release,$(RELEASE_TESTS) $(F64_TESTS) $(SHELL_TESTS))
+
+gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differences
+	@$(call run,f64,$(F64_TESTS))
+
+asan: $(call programs,asan,unit ops e2e) $(call moira,asan) ## all tests under AddressSanitizer
+	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 \
+	    $(call run,asan,$(call programs,asan,unit ops e2e) $(SHELL_TESTS))
+
+ubsan: $(call programs,ubsan,unit ops e2e) $(call moira,ubsan) ## all tests under UndefinedBehaviorSanitizer
+	@TEST_TIMEOUT=900 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(call run,ubsan,$(call programs,ubsan,unit ops e2e) $(SHELL_TESTS))
+
+# Archer tells ThreadSanitizer what OpenMP's own barriers order.
+ARCHER = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
+tsan: check-deps $(call programs,tsan,unit ops) ## unit and op tests under ThreadSanitizer
+	@TEST_TIMEOUT=900 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	    $(call run,tsan,$(call programs,tsan,unit ops))
+
+valgrind: check-deps $(call programs,valgrind,unit ops) ## unit and op tests under valgrind
+	@TEST_TIMEOUT=1800 TEST_WRAPPER="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
+	    $(call run,valgrind,$(call programs,valgrind,unit ops))
+
+check: deps-check lint | check-deps ## format, warnings of clang, cppcheck, module directions
+	clang-format --dry-run -Werror $(OURS)
+	cppcheck --quiet -j2 --std=c11 --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+	    --library=openmp --suppress=missingIncludeSystem -D__x86_64__ -Iinclude -Isrc src
+
+# clang's warnings differ from gcc's; both sizes of mo_real.
+lint: | deps check-deps
+	@printf '%s\n' $(wildcard src/*/*.c tests/*/*.c) | xargs -P2 -I{} sh -ec 'for real in "" -DMO_REAL_DOUBLE; do \
+	    clang -fsyntax-only -D_GNU_SOURCE= -DMO_VERSION="\"\"" -DMO_COMMIT="\"\"" -DMO_FLAVOUR="\"\"" $(CPPFLAGS_ALL) $(PKG_CFLAGS) \
+	        $(C_ONLY) $(WARNINGS) -fopenmp -march=native $$real {}; done'
+
+deps-check: ## includes against the order of the modules; no printing in the library
+	tests/deps_check.sh
+
+format: | check-deps ## clang-format everything in place
+	clang-format -i $(OURS)
+
+bench: all $(basename $(patsubst %,build/release/%,$(wildcard tests/bench/*.c))) ## micro-benchmarks and moira bench
+	@for program in $(basename $(patsubst %,build/release/%,$(wildcard tests/bench/*.c))); do $$program || exit 1; done
+	build/moira bench
+
+# $(call install,packages): only what is missing, only on Debian and its kin.
+define install
+	@command -v dpkg-query >/dev/null || { echo "not a Debian system; needed here: $(1)"; exit 0; }; \
+	missing=; for package in $(1); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "installing$$missing"; \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	apt="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120"; \
+	$$apt install --no-install-recommends $$missing || { $$apt update && $$apt install --no-install-recommends $$missing; }
+endef
+
+deps: ## install the Debian packages that the build needs and this machine lacks
+	$(call install,$(PACKAGES))
+
+check-deps: | deps ## the same for make check, tsan and valgrind
+	$(call install,$(CHECK_PACKAGES))
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
+	    printf '  %-12s %s\n' "$$target" "$$text"; done
