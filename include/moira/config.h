@@ -1,0 +1,35 @@
+/* config.h -- run configs: YAML, overrides, defaults, help and the resolved dump, all from one schema table.
+ *
+ * A file is a mapping of sections (run, data, model, balance, train, optimizer, schedule, eval, checkpoint,
+ * sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read first and then
+ * built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key.
+ *
+ *     mo_run_config c; MO_TRY(mo_config_load("configs/demo.yaml", overrides, n, &c)); ... mo_config_free(&c);
+ */
+#ifndef MOIRA_CONFIG_H
+#define MOIRA_CONFIG_H
+
+#include "moira/train.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* overrides: "section.key=value" each. Checks types and ranges of every key, then mo_model_config_check.
+ * A vocab_size of 0 is left 0 (the data decides). On failure nothing is left to free. */
+mo_status mo_config_load(const char *path, const char *const *overrides, int n_overrides, mo_run_config *out);
+/* From text (a checkpoint's config); `origin` names it in messages. */
+mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *out);
+void mo_config_free(mo_run_config *config);
+/* Resolved YAML text: every key, in schema order, that parses back to the same config to the last bit. Owned. */
+mo_status mo_config_dump(const mo_run_config *config, char **out);
+/* What --resume may change: run.threads, train.steps, eval.*, checkpoint.*, sample.*, log.*. Any other
+ * difference is MO_E_MISMATCH with a message that names every differing key and both values. */
+mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config *wanted);
+/* The help page: every key with type, default, range and one sentence; or one section or key. Owned. */
+mo_status mo_config_help(const char *topic, char **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

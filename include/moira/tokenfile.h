@@ -1,0 +1,86 @@
+/* tokenfile.h -- token files: a corpus, tokenized once, read many times.
+ *
+ * On disk, format version 1. An HDF5 file (libver bounds V110) with a 512-byte user block that holds text:
+ *     "MOIRA TOKENS 1\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded,
+ * the hash being over every byte after the user block and `bytes` the size of the whole file. It is checked
+ * before the HDF5 library is let near the file.
+ *     /train, /validation   groups, each with
+ *         tokens       uint8 | uint16 | uint32 by vocabulary; chunked, shuffle + deflate + fletcher32
+ *         documents    uint64[D+1]: document d is tokens[documents[d] .. documents[d+1])
+ *         domains      uint16[D]: label of each document (only where the corpus has labels)
+ *       attributes: entropy_nats float64[#domains] (only synthetic corpora): the least loss, in nats per
+ *         predicted token, that any model can reach on this split's documents of that domain.
+ *     root attributes: format "moira-tokens", version 1, vocab_size, tokenizer_kind, tokenizer_blob,
+ *         tokenizer_hash, source (text), domain_names (array of strings; only with labels),
+ *         created_by ("moira 0.1.0").
+ * A program reads its own version and older ones, and refuses newer ones with MO_E_VERSION.
+ *
+ * Lifetime: mo_tokenfile_open reads the wanted splits whole into memory (uint8/16/32 as stored). */
+#ifndef MOIRA_TOKENFILE_H
+#define MOIRA_TOKENFILE_H
+
+#include "moira/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum mo_split { MO_SPLIT_TRAIN, MO_SPLIT_VALIDATION } mo_split;
+
+typedef struct mo_tokens {
+    int64_t count;             /* tokens in the split */
+    int width;                 /* bytes per stored token: 1, 2, 4 */
+    void *data;                /* count * width bytes, little-endian */
+    int64_t documents;         /* D */
+    uint64_t *offsets;         /* D + 1 */
+    uint16_t *domains;         /* D, or NULL */
+    double *entropy_nats;      /* per domain, or NULL */
+} mo_tokens;
+
+typedef struct mo_tokenfile {
+    char *path;
+    mo_tokenizer *tokenizer;
+    int64_t vocab_size;
+    int n_domains;             /* 0 without labels */
+    char **domain_names;
+    mo_tokens split[2];        /* by mo_split; count 0 if the file has none */
+} mo_tokenfile;
+
+/* Checks the stamp, the format and every offset and id range. MO_E_NOT_FOUND, MO_E_FORMAT, MO_E_CORRUPT
+ * (truncated, damaged), MO_E_VERSION. */
+mo_status mo_tokenfile_open(const char *path, mo_tokenfile **out);
+void mo_tokenfile_close(mo_tokenfile *file);
+static inline int32_t mo_token_at(const mo_tokens *tokens, int64_t i)
+{
+    switch (tokens->width) {
+    case 1: return ((const uint8_t *)tokens->data)[i];
+    case 2: return ((const uint16_t *)tokens->data)[i];
+    default: return (int32_t)((const uint32_t *)tokens->data)[i];
+    }
+}
+
+/* Streaming writer: documents go in one after the other; nothing is visible at `path` until finish. */
+typedef struct mo_tokenwriter mo_tokenwriter;
+typedef struct mo_tokenwriter_options {
+    const char *path;
+    const mo_tokenizer *tokenizer; /* borrowed while writing */
+    const char *source;            /* free text: where it came from */
+    const char *const *domain_names;
+    int n_domains;                 /* 0 = no labels */
+    int compression;               /* deflate level 0..9; 0 = stored */
+} mo_tokenwriter_options;
+mo_status mo_tokenwriter_open(const mo_tokenwriter_options *options, mo_tokenwriter **out);
+/* Appends tokens to the split's current document. */
+mo_status mo_tokenwriter_append(mo_tokenwriter *w, mo_split split, const int32_t *ids, int64_t count);
+mo_status mo_tokenwriter_append_bytes(mo_tokenwriter *w, mo_split split, const void *bytes, int64_t count);
+/* Ends the split's current document (empty ones are dropped); domain is ignored without labels. */
+mo_status mo_tokenwriter_end_document(mo_tokenwriter *w, mo_split split, int domain);
+mo_status mo_tokenwriter_set_entropy(mo_tokenwriter *w, mo_split split, const double *nats_per_domain);
+/* Stamps and moves the file into place. Both finish and abort free the writer. */
+mo_status mo_tokenwriter_finish(mo_tokenwriter *w);
+void mo_tokenwriter_abort(mo_tokenwriter *w);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
