@@ -1,0 +1,35 @@
+/* list.h -- the name of every op, once. The gradient-check runner fails for an op that it has no case for. */
+#ifndef MOIRA_OPS_LIST_H
+#define MOIRA_OPS_LIST_H
+
+#include "moira/autograd.h"
+
+#define MO_OP_LIST(X)     \
+    X(embedding)          \
+    X(linear)             \
+    X(rmsnorm)            \
+    X(add)                \
+    X(rope)               \
+    X(act)                \
+    X(glu)                \
+    X(softmax)            \
+    X(attention)          \
+    X(cross_entropy)      \
+    X(noisy_logits)       \
+    X(topk)               \
+    X(gate)               \
+    X(dispatch)           \
+    X(gather)             \
+    X(experts)            \
+    X(combine)            \
+    X(balance_switch)     \
+    X(balance_mixtral)    \
+    X(balance_importance) \
+    X(balance_load)       \
+    X(z_loss)
+
+#define X(name) extern const mo_op mo__op_##name;
+MO_OP_LIST(X)
+#undef X
+
+#endif
