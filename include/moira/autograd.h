@@ -35,7 +35,8 @@ typedef struct mo_graph mo_graph;
 typedef struct mo_node mo_node;
 typedef struct mo_op mo_op;
 
-typedef enum mo_role { MO_ROLE_INPUT, MO_ROLE_PARAM, MO_ROLE_VALUE } mo_role;
+/* OUTPUT: a value that stays readable after a run. */
+typedef enum mo_role { MO_ROLE_INPUT, MO_ROLE_PARAM, MO_ROLE_VALUE, MO_ROLE_OUTPUT } mo_role;
 
 /* A value of the graph. data and grad are valid inside ops, and after a run only for inputs, parameters,
  * losses and values named by mo_graph_output. grad is NULL where no gradient flows. Dense, row-major. */
@@ -71,12 +72,12 @@ typedef struct mo_cost {
 } mo_cost;
 
 enum {
-    MO_OP_CHEAP = 1,        /* recomputed before backward rather than kept, even under MO_RECOMPUTE_NONE */
-    MO_OP_KEEP = 2,         /* outputs kept under every policy: routing is replayed, never decided again */
-    MO_OP_PASS_GRAD = 4,    /* every input's gradient is the output's own: the planner may share the memory */
-    MO_OP_FUSED_LOSS = 8    /* backward computes the output too: mo_graph_train skips its forward */
+    MO_OP_CHEAP = 1,     /* recomputed before backward rather than kept, even under MO_RECOMPUTE_NONE */
+    MO_OP_KEEP = 2,      /* outputs kept under every policy: routing is replayed, never decided again */
+    MO_OP_PASS_GRAD = 4, /* every input's gradient is the output's own: the planner may share the memory */
+    MO_OP_FUSED_LOSS = 8 /* backward computes the output too: mo_graph_train skips its forward */
 };
-#define MO_NEEDS(i) (1u << (i))
+#define MO_NEEDS(i)  (1u << (i))
 #define MO_NEEDS_ALL 0xffffffffu
 
 /* A kind of node. Kernels take what they need from node->in, out, attr and scratch, and allocate nothing.
@@ -113,9 +114,11 @@ mo_status mo_graph_status(const mo_graph *g);
 /* Makes the graph fail with the message just set by mo_error. Returns NULL, for constructors. */
 mo_tensor *mo_graph_fail(mo_graph *g, mo_status status);
 
-mo_tensor *mo_graph_input(mo_graph *g, const char *name, mo_dtype dtype, int ndim, const int64_t *dim, bool needs_grad);
-/* value and grad are borrowed; grad NULL = frozen. Both may be set later through the tensor. */
-mo_tensor *mo_graph_param(mo_graph *g, const char *name, int ndim, const int64_t *dim, mo_real *value, mo_real *grad);
+mo_tensor *mo_graph_input(mo_graph *g, const char *name, mo_dtype dtype, int ndim, const int64_t *dim,
+                          bool needs_grad);
+/* data and grad are borrowed; grad NULL = frozen. Both may be set later through the tensor. */
+mo_tensor *mo_graph_param(mo_graph *g, const char *name, int ndim, const int64_t *dim, mo_real *data,
+                          mo_real *grad);
 /* Keeps the value readable after a run. */
 void mo_graph_output(mo_graph *g, mo_tensor *t);
 /* Registers a [1] MO_F64 tensor as a loss; returns its index. Loss = sum_i scale_i * value_i. */
@@ -125,7 +128,8 @@ void mo_graph_scope(mo_graph *g, int layer, int block);
 
 /* For ops: records a node; attr (attr_size bytes) is copied. Returns NULL once the graph has failed or if an
  * input is NULL. Then in shape(): declare outputs in order. */
-mo_node *mo_graph_node(mo_graph *g, const mo_op *op, int n_in, mo_tensor *const *in, const void *attr, size_t attr_size);
+mo_node *mo_graph_node(mo_graph *g, const mo_op *op, int n_in, mo_tensor *const *in, const void *attr,
+                       size_t attr_size);
 mo_status mo_node_output(mo_node *node, const char *suffix, mo_dtype dtype, int ndim, const int64_t *dim);
 
 /* ---- planning ---- */

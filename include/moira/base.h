@@ -23,23 +23,23 @@ extern "C" {
 /* ---- status ---- */
 
 /* code, name, what it means. The command line turns RUN-class codes into exit 1, the others into exit 2. */
-#define MO_STATUS_MAP(X)                                                                                     \
-    X(MO_OK, "ok", "no error")                                                                               \
-    X(MO_E_USAGE, "usage", "the request itself is wrong")                                                    \
-    X(MO_E_CONFIG, "config", "a configuration key or value is wrong")                                        \
-    X(MO_E_RANGE, "range", "a value is out of its range")                                                    \
-    X(MO_E_SHAPE, "shape", "shapes do not fit together")                                                     \
-    X(MO_E_NOT_FOUND, "not found", "a file or name does not exist")                                          \
-    X(MO_E_EXISTS, "exists", "a file or folder is there already")                                            \
-    X(MO_E_FORMAT, "format", "a file is not of the expected format")                                         \
-    X(MO_E_CORRUPT, "corrupt", "a file is damaged or cut short")                                             \
-    X(MO_E_VERSION, "version", "a file is of a version this program does not know")                          \
-    X(MO_E_MISMATCH, "mismatch", "two things that must agree do not")                                        \
-    X(MO_E_MEMORY, "memory", "there is not enough memory")                                                   \
-    X(MO_E_IO, "io", "the system refused to read or write")                                                  \
-    X(MO_E_NONFINITE, "non-finite", "a loss or gradient is not a finite number")                             \
-    X(MO_E_INTERRUPTED, "interrupted", "a signal asked for the end")                                         \
-    X(MO_E_UNSUPPORTED, "unsupported", "this build or machine cannot do it")                                 \
+#define MO_STATUS_MAP(X)                                                            \
+    X(MO_OK, "ok", "no error")                                                      \
+    X(MO_E_USAGE, "usage", "the request itself is wrong")                           \
+    X(MO_E_CONFIG, "config", "a configuration key or value is wrong")               \
+    X(MO_E_RANGE, "range", "a value is out of its range")                           \
+    X(MO_E_SHAPE, "shape", "shapes do not fit together")                            \
+    X(MO_E_NOT_FOUND, "not found", "a file or name does not exist")                 \
+    X(MO_E_EXISTS, "exists", "a file or folder is there already")                   \
+    X(MO_E_FORMAT, "format", "a file is not of the expected format")                \
+    X(MO_E_CORRUPT, "corrupt", "a file is damaged or cut short")                    \
+    X(MO_E_VERSION, "version", "a file is of a version this program does not know") \
+    X(MO_E_MISMATCH, "mismatch", "two things that must agree do not")               \
+    X(MO_E_MEMORY, "memory", "there is not enough memory")                          \
+    X(MO_E_IO, "io", "the system refused to read or write")                         \
+    X(MO_E_NONFINITE, "non-finite", "a loss or gradient is not a finite number")    \
+    X(MO_E_INTERRUPTED, "interrupted", "a signal asked for the end")                \
+    X(MO_E_UNSUPPORTED, "unsupported", "this build or machine cannot do it")        \
     X(MO_E_INTERNAL, "internal", "a bug in Moira")
 
 typedef enum mo_status {
@@ -60,16 +60,16 @@ mo_status mo_error_context(mo_status status, const char *format, ...) __attribut
 const char *mo_last_error(void);
 void mo_error_clear(void);
 
-#define MO_TRY(call)                                                                                         \
-    do {                                                                                                     \
-        mo_status mo_try_status_ = (call);                                                                   \
-        if (mo_try_status_ != MO_OK) return mo_try_status_;                                                  \
+#define MO_TRY(call)                                        \
+    do {                                                    \
+        mo_status mo_try_status_ = (call);                  \
+        if (mo_try_status_ != MO_OK) return mo_try_status_; \
     } while (0)
 
 /* For our own bugs only; compiled in everywhere, calls __builtin_trap. */
-#define MO_ASSERT(condition)                                                                                 \
-    do {                                                                                                     \
-        if (!(condition)) __builtin_trap();                                                                  \
+#define MO_ASSERT(condition)                \
+    do {                                    \
+        if (!(condition)) __builtin_trap(); \
     } while (0)
 
 /* ---- log ---- */
@@ -126,10 +126,10 @@ uint64_t mo_rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t inde
 
 /* ---- clock, threads ---- */
 
-double mo_clock(void);           /* seconds, monotonic */
-int mo_cores(void);              /* cores this process may run on */
-void mo_threads_set(int count);  /* team size of later parallel regions from this thread; <= 0 = mo_cores() */
-int mo_threads(void);            /* that size */
+double mo_clock(void);          /* seconds, monotonic */
+int mo_cores(void);             /* cores this process may run on */
+void mo_threads_set(int count); /* team size of later parallel regions from this thread; <= 0 = mo_cores() */
+int mo_threads(void);           /* that size */
 
 /* ---- files ---- */
 
@@ -145,9 +145,9 @@ void mo_replace_abort(mo_replace *replace);       /* removes the temporary file;
 
 bool mo_path_exists(const char *path);
 bool mo_path_is_dir(const char *path);
-mo_status mo_make_dirs(const char *path);                                 /* like mkdir -p */
+mo_status mo_make_dirs(const char *path);                                         /* like mkdir -p */
 mo_status mo_read_file(const char *path, size_t limit, char **out, size_t *size); /* owned, NUL-terminated */
-mo_status mo_write_file(const char *path, const void *bytes, size_t size);       /* replaced whole */
+mo_status mo_write_file(const char *path, const void *bytes, size_t size);        /* replaced whole */
 /* Directory part ("." if none) and join; owned results, NULL when out of memory. */
 char *mo_path_dir(const char *path);
 char *mo_path_join(const char *dir, const char *name);

@@ -1,8 +1,8 @@
 /* config.h -- run configs: YAML, overrides, defaults, help and the resolved dump, all from one schema table.
  *
  * A file is a mapping of sections (run, data, model, balance, train, optimizer, schedule, eval, checkpoint,
- * sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read first and then
- * built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key.
+ * sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read first and
+ * then built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key.
  *
  *     mo_run_config c; MO_TRY(mo_config_load("configs/demo.yaml", overrides, n, &c)); ... mo_config_free(&c);
  */
@@ -21,7 +21,8 @@ mo_status mo_config_load(const char *path, const char *const *overrides, int n_o
 /* From text (a checkpoint's config); `origin` names it in messages. */
 mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *out);
 void mo_config_free(mo_run_config *config);
-/* Resolved YAML text: every key, in schema order, that parses back to the same config to the last bit. Owned. */
+/* Resolved YAML text: every key, in schema order, that parses back to the same config to the last bit. Owned.
+ */
 mo_status mo_config_dump(const mo_run_config *config, char **out);
 /* What --resume may change: run.threads, train.steps, eval.*, checkpoint.*, sample.*, log.*. Any other
  * difference is MO_E_MISMATCH with a message that names every differing key and both values. */

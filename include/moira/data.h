@@ -46,8 +46,8 @@ mo_status mo_prepare(const mo_prepare_options *options, mo_corpus_summary *summa
 
 typedef struct mo_synth_options {
     const char *output;
-    int domains;               /* 1 .. mo_synth_domain_count() */
-    int64_t tokens;            /* bytes wanted over both splits */
+    int domains;    /* 1 .. mo_synth_domain_count() */
+    int64_t tokens; /* bytes wanted over both splits */
     double validation_fraction;
     uint64_t seed;
     int compression;
@@ -79,11 +79,11 @@ typedef struct mo_batch {
 typedef struct mo_loader_options {
     const mo_tokens *tokens; /* borrowed while the loader lives */
     const mo_tokenizer *tokenizer;
-    int64_t batch_size;      /* sequences per microbatch */
+    int64_t batch_size; /* sequences per microbatch */
     int64_t sequence_length;
-    int64_t accumulation;    /* microbatches per step */
+    int64_t accumulation; /* microbatches per step */
     uint64_t seed;
-    bool prefetch;           /* a thread makes the next batches ahead of time */
+    bool prefetch; /* a thread makes the next batches ahead of time */
 } mo_loader_options;
 
 typedef struct mo_loader mo_loader;

@@ -24,17 +24,17 @@ typedef enum mo_scope { MO_SCOPE_SEQUENCE, MO_SCOPE_MICROBATCH, MO_SCOPE_BATCH }
 
 /* Names are Hugging Face's. */
 typedef struct mo_model_config {
-    int64_t vocab_size; /* 0 = the data's */
-    int64_t hidden_size, intermediate_size, moe_intermediate_size; /* moe_...: 0 = intermediate_size */
+    int64_t vocab_size;                                                  /* 0 = the data's */
+    int64_t hidden_size, intermediate_size, moe_intermediate_size;       /* moe_...: 0 = intermediate_size */
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads; /* kv: 0 = num_attention_heads */
     int64_t head_dim;                /* 0 = hidden_size / num_attention_heads */
     int64_t max_position_embeddings; /* the longest sequence */
     int64_t num_local_experts;       /* 0 = dense */
     int64_t num_experts_per_tok;
-    int router;                      /* mo_router_kind */
+    int router; /* mo_router_kind */
     bool norm_topk_prob;
-    double noise_floor;              /* noisy_topk: added to softplus(x W_noise) */
-    int hidden_act;                  /* mo_activation */
+    double noise_floor; /* noisy_topk: added to softplus(x W_noise) */
+    int hidden_act;     /* mo_activation */
     double rope_theta, rms_norm_eps, initializer_range;
     bool tie_word_embeddings;
 } mo_model_config;

@@ -49,17 +49,20 @@ mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_te
 /* ---- mixture of experts: scores, selection, weights, dispatch, experts, combine ---- */
 
 /* Shazeer 2017 eq. 4: h = z + eps * sigma, sigma = softplus(s) + floor, eps ~ N(0,1) a pure function of
- * (seed, step, layer, token index within the step, expert). Without run->training, h = z. Returns h; the node's
- * second output is sigma (written in training and not). */
-mo_tensor *mo_noisy_logits(mo_graph *g, mo_tensor *z_NE, mo_tensor *s_NE, double floor, int layer, mo_tensor **sigma_NE);
-/* ids of the K largest scores of each token in falling order, lowest id first among equals; -1 for padding. */
+ * (seed, step, layer, token index within the step, expert). Without run->training, h = z. Returns h; the
+ * node's second output is sigma (written in training and not). */
+mo_tensor *mo_noisy_logits(mo_graph *g, mo_tensor *z_NE, mo_tensor *s_NE, double floor, int layer,
+                           mo_tensor **sigma_NE);
+/* ids of the K largest scores of each token in falling order, lowest id first among equals; -1 for padding.
+ */
 mo_tensor *mo_topk(mo_graph *g, mo_tensor *scores_NE, mo_tensor *tokens_N, int64_t K);
 typedef enum mo_gate_mode {
     MO_GATE_SELECT,    /* w = score of the selected */
     MO_GATE_NORMALISE, /* the same over their sum */
     MO_GATE_SOFTMAX    /* softmax over the selected scores */
 } mo_gate_mode;
-mo_tensor *mo_gate(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK, mo_gate_mode mode); /* w_NK, 0 for padding */
+mo_tensor *mo_gate(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK,
+                   mo_gate_mode mode); /* w_NK, 0 for padding */
 
 /* Rows of all tokens' choices, sorted by expert, within an expert by token (then choice). int32. */
 typedef struct mo_dispatch_map {
@@ -76,18 +79,21 @@ mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_d
 mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK, const mo_dispatch_map *map);
 
 /* ---- balancing losses: [1] MO_F64, the sum over groups of (valid tokens of the group) * loss(group) ----
- * Divide by the valid tokens of the step to get the mean. group = tokens of one group: T for scope `sequence`,
- * N for `microbatch`. Padding (ids -1) counts nowhere. P is of the full softmax. */
+ * Divide by the valid tokens of the step to get the mean. group = tokens of one group: T for scope
+ * `sequence`, N for `microbatch`. Padding (ids -1) counts nowhere. P is of the full softmax. */
 
-/* Switch (Fedus 2021, eq. 4), for K choices: E/K * sum_e f_e P_e, f_e = assignments to e / tokens; 1 when balanced. */
+/* Switch (Fedus 2021, eq. 4), for K choices: E/K * sum_e f_e P_e, f_e = assignments to e / tokens; 1 when
+ * balanced. */
 mo_tensor *mo_balance_switch(mo_graph *g, mo_tensor *p_NE, mo_tensor *ids_NK, int64_t group);
 /* Hugging Face's Mixtral form: tokens of all layers pooled, E * sum_e (sum_k f_ke) P_e; K when balanced. */
-mo_tensor *mo_balance_mixtral(mo_graph *g, int layers, mo_tensor *const *p_NE, mo_tensor *const *ids_NK, int64_t group);
+mo_tensor *mo_balance_mixtral(mo_graph *g, int layers, mo_tensor *const *p_NE, mo_tensor *const *ids_NK,
+                              int64_t group);
 /* Shazeer 2017 eq. 6-7: CV^2 of sum_n G(x_n)_e, population variance. */
 mo_tensor *mo_balance_importance(mo_graph *g, mo_tensor *w_NK, mo_tensor *ids_NK, int64_t E, int64_t group);
 /* Shazeer 2017 eq. 8-10: CV^2 of sum_n Phi((z_ne - kth_excluding_e(h_n)) / sigma_ne); hard counts without
  * gradient where K = E or without noise (evaluation). */
-mo_tensor *mo_balance_load(mo_graph *g, mo_tensor *z_NE, mo_tensor *h_NE, mo_tensor *sigma_NE, mo_tensor *ids_NK, int64_t group);
+mo_tensor *mo_balance_load(mo_graph *g, mo_tensor *z_NE, mo_tensor *h_NE, mo_tensor *sigma_NE,
+                           mo_tensor *ids_NK, int64_t group);
 /* ST-MoE (Zoph 2022) eq. 5: mean over tokens of (logsumexp z)^2. */
 mo_tensor *mo_z_loss(mo_graph *g, mo_tensor *z_NE, mo_tensor *tokens_N);
 

@@ -17,7 +17,12 @@ typedef struct mo_optim_config {
     double max_grad_norm; /* 0 = no clipping */
 } mo_optim_config;
 
-typedef enum mo_schedule_kind { MO_SCHEDULE_COSINE, MO_SCHEDULE_LINEAR, MO_SCHEDULE_WSD, MO_SCHEDULE_CONSTANT } mo_schedule_kind;
+typedef enum mo_schedule_kind {
+    MO_SCHEDULE_COSINE,
+    MO_SCHEDULE_LINEAR,
+    MO_SCHEDULE_WSD,
+    MO_SCHEDULE_CONSTANT
+} mo_schedule_kind;
 typedef struct mo_schedule_config {
     int kind;             /* mo_schedule_kind */
     int64_t warmup_steps; /* linear from lr/warmup to lr */
@@ -34,7 +39,7 @@ double mo_schedule_rate(const mo_schedule_config *schedule, double peak, int64_t
 typedef struct mo_segment {
     int64_t offset, count; /* elements, in every slab */
     bool decay;
-    mo_real rate_scale;    /* 1 for all today */
+    mo_real rate_scale; /* 1 for all today */
 } mo_segment;
 
 typedef struct mo_slabs {
@@ -49,8 +54,8 @@ double mo_grad_norm(const mo_slabs *slabs);
  *   g *= clip, clip = min(1, max_grad_norm / (norm + 1e-6)) (PyTorch's clip_grad_norm_)
  *   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= lr wd w (decayed segments)
  *   w -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps);  the gradient is left zero for the next step. */
-void mo_adamw_step(const mo_slabs *slabs, const mo_optim_config *config, double learning_rate, double grad_norm,
-                   int64_t step);
+void mo_adamw_step(const mo_slabs *slabs, const mo_optim_config *config, double learning_rate,
+                   double grad_norm, int64_t step);
 
 #ifdef __cplusplus
 }

@@ -38,8 +38,9 @@ const char *mo_blas_describe(void); /* "OpenBLAS 0.3.21 (openmp), kernel Skylake
 void mo_gemm(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *A,
              int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C, int64_t ldc);
 /* The same on the calling thread alone, inside or outside a parallel region. */
-void mo_gemm_tile(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *A,
-                  int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C, int64_t ldc);
+void mo_gemm_tile(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_real alpha,
+                  const mo_real *A, int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C,
+                  int64_t ldc);
 
 /* E products over rows sorted by expert; expert e owns rows offsets[e] .. offsets[e+1] (offsets_E1[0] = 0).
  *   MO_GROUP_NT: Y[r,:O]  = X[r,:I] W_e[O,I]^T (+ beta Y)    forward

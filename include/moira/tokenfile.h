@@ -28,22 +28,22 @@ extern "C" {
 typedef enum mo_split { MO_SPLIT_TRAIN, MO_SPLIT_VALIDATION } mo_split;
 
 typedef struct mo_tokens {
-    int64_t count;             /* tokens in the split */
-    int width;                 /* bytes per stored token: 1, 2, 4 */
-    void *data;                /* count * width bytes, little-endian */
-    int64_t documents;         /* D */
-    uint64_t *offsets;         /* D + 1 */
-    uint16_t *domains;         /* D, or NULL */
-    double *entropy_nats;      /* per domain, or NULL */
+    int64_t count;        /* tokens in the split */
+    int width;            /* bytes per stored token: 1, 2, 4 */
+    void *data;           /* count * width bytes, little-endian */
+    int64_t documents;    /* D */
+    uint64_t *offsets;    /* D + 1 */
+    uint16_t *domains;    /* D, or NULL */
+    double *entropy_nats; /* per domain, or NULL */
 } mo_tokens;
 
 typedef struct mo_tokenfile {
     char *path;
     mo_tokenizer *tokenizer;
     int64_t vocab_size;
-    int n_domains;             /* 0 without labels */
+    int n_domains; /* 0 without labels */
     char **domain_names;
-    mo_tokens split[2];        /* by mo_split; count 0 if the file has none */
+    mo_tokens split[2]; /* by mo_split; count 0 if the file has none */
 } mo_tokenfile;
 
 /* Checks the stamp, the format and every offset and id range. MO_E_NOT_FOUND, MO_E_FORMAT, MO_E_CORRUPT
@@ -53,9 +53,12 @@ void mo_tokenfile_close(mo_tokenfile *file);
 static inline int32_t mo_token_at(const mo_tokens *tokens, int64_t i)
 {
     switch (tokens->width) {
-    case 1: return ((const uint8_t *)tokens->data)[i];
-    case 2: return ((const uint16_t *)tokens->data)[i];
-    default: return (int32_t)((const uint32_t *)tokens->data)[i];
+    case 1:
+        return ((const uint8_t *)tokens->data)[i];
+    case 2:
+        return ((const uint16_t *)tokens->data)[i];
+    default:
+        return (int32_t)((const uint32_t *)tokens->data)[i];
     }
 }
 
@@ -66,8 +69,8 @@ typedef struct mo_tokenwriter_options {
     const mo_tokenizer *tokenizer; /* borrowed while writing */
     const char *source;            /* free text: where it came from */
     const char *const *domain_names;
-    int n_domains;                 /* 0 = no labels */
-    int compression;               /* deflate level 0..9; 0 = stored */
+    int n_domains;   /* 0 = no labels */
+    int compression; /* deflate level 0..9; 0 = stored */
 } mo_tokenwriter_options;
 mo_status mo_tokenwriter_open(const mo_tokenwriter_options *options, mo_tokenwriter **out);
 /* Appends tokens to the split's current document. */

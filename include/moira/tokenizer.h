@@ -23,16 +23,19 @@ mo_status mo_tokenizer_bytes(mo_tokenizer **out);
 mo_status mo_tokenizer_restore(const char *kind, const void *blob, size_t size, mo_tokenizer **out);
 void mo_tokenizer_free(mo_tokenizer *t);
 
-const char *mo_tokenizer_kind(const mo_tokenizer *t);                   /* borrowed */
-const void *mo_tokenizer_blob(const mo_tokenizer *t, size_t *size);     /* borrowed */
-int64_t mo_tokenizer_vocab_size(const mo_tokenizer *t);                 /* ids are 0 .. vocab_size-1 */
-void mo_tokenizer_hash(const mo_tokenizer *t, char hex[33]);            /* XXH3-128 of kind and blob */
+const char *mo_tokenizer_kind(const mo_tokenizer *t);               /* borrowed */
+const void *mo_tokenizer_blob(const mo_tokenizer *t, size_t *size); /* borrowed */
+int64_t mo_tokenizer_vocab_size(const mo_tokenizer *t);             /* ids are 0 .. vocab_size-1 */
+void mo_tokenizer_hash(const mo_tokenizer *t, char hex[33]);        /* XXH3-128 of kind and blob */
 bool mo_tokenizer_equal(const mo_tokenizer *a, const mo_tokenizer *b);
+int64_t mo_tokenizer_token_bytes(const mo_tokenizer *t, int32_t id); /* bytes of text a valid id stands for */
 
 /* text[size] -> owned array *ids of *count ids. */
-mo_status mo_tokenizer_encode(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids, int64_t *count);
+mo_status mo_tokenizer_encode(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids,
+                              int64_t *count);
 /* ids -> owned, NUL-terminated *text of *size bytes. MO_E_RANGE names an id that is none. */
-mo_status mo_tokenizer_decode(const mo_tokenizer *t, const int32_t *ids, int64_t count, char **text, size_t *size);
+mo_status mo_tokenizer_decode(const mo_tokenizer *t, const int32_t *ids, int64_t count, char **text,
+                              size_t *size);
 
 #ifdef __cplusplus
 }

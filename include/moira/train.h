@@ -15,7 +15,7 @@ typedef struct mo_run_config {
     struct {
         char *name, *dir; /* dir: "" = checkpoints/<name> */
         uint64_t seed;
-        int64_t threads;  /* 0 = all cores */
+        int64_t threads; /* 0 = all cores */
     } run;
     struct {
         char *path;
@@ -26,6 +26,7 @@ typedef struct mo_run_config {
         int64_t steps, batch_size, sequence_length, gradient_accumulation_steps;
         int recompute; /* mo_recompute */
     } train;
+    int optimizer_name; /* optimizer.name: 0 = adamw, the only one */
     mo_optim_config optimizer;
     mo_schedule_config schedule;
     struct {
@@ -35,8 +36,8 @@ typedef struct mo_run_config {
         int64_t every, keep, compression;
     } checkpoint;
     struct {
-        int64_t every;       /* steps between samples; 0 = at evaluations */
-        int64_t tokens;      /* 0 = no samples */
+        int64_t every;  /* steps between samples; 0 = at evaluations */
+        int64_t tokens; /* 0 = no samples */
         char *prompt;
         double temperature;
     } sample;

@@ -1,0 +1,95 @@
+/* graph.h -- the inside of a graph: what building records, planning derives and running follows.
+ *
+ * A schedule is a list of steps: FORWARD of every node in order, then, per node in reverse, the RECOMPUTEs
+ * that its backward asks for and the BACKWARD. Memory is handed out by lifetimes: a life is a span of steps
+ * during which some bytes must stay; lives that overlap in time do not overlap in the arena. A value that is
+ * recomputed has two lives (forward, backward), and its data pointer is set anew at the step that writes it.
+ */
+#ifndef MOIRA_AUTOGRAD_GRAPH_H
+#define MOIRA_AUTOGRAD_GRAPH_H
+
+#include "moira/autograd.h"
+
+enum { NO_LIFE = -1 };
+
+typedef enum step_kind { STEP_FORWARD, STEP_RECOMPUTE, STEP_BACKWARD } step_kind;
+
+typedef struct step {
+    step_kind kind;
+    mo_node *node;
+    int scratch; /* life, or NO_LIFE */
+} step;
+
+typedef struct life {
+    size_t size, offset;
+    int begin, end; /* steps, both included */
+} life;
+
+/* What planning knows of a tensor. */
+typedef struct value {
+    bool has_grad;               /* a gradient flows into it */
+    bool kept;                   /* lives from forward to its last use in backward */
+    bool output;                 /* readable after the run */
+    int data, again;             /* lives: first computation, recomputation */
+    int grad;                    /* life of the gradient */
+    int grad_of;                 /* tensor whose gradient memory this one shares, or its own id */
+    int born_again;              /* step of the recomputation, or -1 */
+    int first_write, last_write; /* backward steps that contribute to the gradient; -1 = none */
+    int death;                   /* backward step that reads the gradient */
+} value;
+
+typedef struct loss {
+    mo_tensor *tensor;
+    mo_real seed;
+} loss;
+
+typedef struct timing {
+    double seconds[2];
+    int64_t executions[2];
+} timing;
+
+/* Blocks of memory that live as long as the graph. */
+typedef struct pool_block pool_block;
+
+struct mo_graph {
+    pool_block *pool;
+    mo_status status;
+    char *message;
+    int layer, block;
+
+    mo_node **nodes;
+    int n_nodes, cap_nodes;
+    mo_tensor **tensors;
+    int n_tensors, cap_tensors;
+    loss *losses;
+    int n_losses, cap_losses;
+
+    bool planned, bound, profile;
+    mo_plan plan;
+    step *steps;
+    int n_steps, cap_steps, n_forward; /* steps[0 .. n_forward) are the forward pass */
+    life *lives;
+    int n_lives, cap_lives;
+    value *values; /* per tensor */
+    mo_graph_memory memory;
+
+    char *arena;
+    void *own_arena;
+    timing *timings; /* per node */
+};
+
+void *mo__graph_alloc(mo_graph *g, size_t size); /* zeroed; NULL makes the graph fail */
+/* Makes room for one more element in a growing array of the graph. */
+mo_status mo__graph_grow(void **array, int count, int *capacity, size_t element);
+
+/* plan.c's parts. */
+mo_status mo__plan_schedule(mo_graph *g);
+mo_status mo__plan_lives(mo_graph *g);
+mo_status mo__plan_pack(mo_graph *g);
+
+static inline bool mo__differentiable(const mo_tensor *t)
+{
+    return t->dtype == MO_REAL || t->dtype == MO_F64;
+}
+
+#endif
