@@ -34,6 +34,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wpointer-ari
 C_ONLY   := -std=c11 -Wstrict-prototypes -Wmissing-prototypes
 CXX_ONLY := -std=c++17
 CPPFLAGS_ALL := -Iinclude -Isrc
+# Tests include private headers by module ("base/memory.h") and "harness/harness.h".
+TEST_CPPFLAGS := -Itests
+
 # -std=c11 would keep the compiler from fusing a*b+c. Not -ffast-math: NaN must stay NaN, sums keep their order.
 COMMON   := -g -fPIC -fno-semantic-interposition -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
 
@@ -107,6 +110,8 @@ build/$(1)/tests/%: build/$(1)/obj/tests/%.o build/$(1)/libharness.a build/$(1)/
 	@echo "  LD    $$@"
 	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) -lcmocka $$(LIBS) -o $$@
 
+build/$(1)/obj/tests/%: DEFINES = $$(TEST_CPPFLAGS)
+
 # Only this file knows the commit, so that a commit rebuilds only it.
 build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_VERSION='"$$(VERSION)"' -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
 build/$(1)/obj/src/cli/cmd_version.o: build/commit
@@ -165,7 +170,7 @@ gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differe
 	@$(call run,f64,$(F64_TESTS))
 
 asan: $(call programs,asan,unit ops e2e) $(call moira,asan) ## all tests under AddressSanitizer
-	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 \
+	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1 \
 	    $(call run,asan,$(call programs,asan,unit ops e2e) $(SHELL_TESTS))
 
 ubsan: $(call programs,ubsan,unit ops e2e) $(call moira,ubsan) ## all tests under UndefinedBehaviorSanitizer
@@ -191,7 +196,7 @@ check: deps-check lint | check-deps ## format, warnings of clang, cppcheck, modu
 lint: | deps check-deps
 	@printf '%s\n' $(wildcard src/*/*.c tests/*/*.c) | xargs -P2 -I{} sh -ec 'for real in "" -DMO_REAL_DOUBLE; do \
 	    clang -fsyntax-only -D_GNU_SOURCE= -DMO_VERSION="\"\"" -DMO_COMMIT="\"\"" -DMO_FLAVOUR="\"\"" $(CPPFLAGS_ALL) $(PKG_CFLAGS) \
-	        $(C_ONLY) $(WARNINGS) -fopenmp -march=native $$real {}; done'
+	        $(TEST_CPPFLAGS) $(C_ONLY) $(WARNINGS) -fopenmp -march=native $$real {}; done'
 
 deps-check: ## includes against the order of the modules; no printing in the library
 	tests/deps_check.sh

@@ -43,6 +43,7 @@ static mo_status make_dir(const char *path)
 
 mo_status mo_make_dirs(const char *path)
 {
+    if (path[0] == '\0') return mo_error(MO_E_NOT_FOUND, "\"\": is not the name of a folder");
     char *part = mo_strdup(path);
     if (!part) return MO_E_MEMORY;
     mo_status status = MO_OK;

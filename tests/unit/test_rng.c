@@ -1,0 +1,171 @@
+/* test_rng.c -- Philox against its published vectors, the counter's layout, moments, permutations. */
+#include "harness/harness.h"
+
+#include <math.h>
+#include <string.h>
+
+static void bits_equal(const uint32_t actual[4], uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    assert_int_equal(actual[0], a);
+    assert_int_equal(actual[1], b);
+    assert_int_equal(actual[2], c);
+    assert_int_equal(actual[3], d);
+}
+
+/* The three philox4x32-10 vectors of Random123's kat_vectors: counter and key of zeros, of ones, and of the
+ * digits of pi. They also pin how a place is packed into the counter. */
+static void philox_gives_the_published_vectors(void **state)
+{
+    (void)state;
+    uint32_t bits[4];
+    mo_rng_bits(0, (mo_rng_purpose)0, 0, 0, 0, bits);
+    bits_equal(bits, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
+    uint64_t ones48 = (UINT64_C(1) << 48) - 1;
+    mo_rng_bits(UINT64_MAX, (mo_rng_purpose)255, ones48, 0xffffff, ones48, bits);
+    bits_equal(bits, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
+    mo_rng_bits(0x299f31d0a4093822, (mo_rng_purpose)0x03, 0x85a313198a2e, 0x707344, 0x08d3243f6a88, bits);
+    bits_equal(bits, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1);
+}
+
+static void every_bit_of_a_place_matters(void **state)
+{
+    (void)state;
+    uint32_t origin[4], bits[4];
+    mo_rng_bits(1, MO_RNG_TEST, 1, 1, 1, origin);
+    for (int b = 0; b < 64; b++) {
+        uint64_t flip = UINT64_C(1) << b;
+        mo_rng_bits(1 ^ flip, MO_RNG_TEST, 1, 1, 1, bits);
+        assert_memory_not_equal(bits, origin, sizeof bits);
+        mo_rng_bits(1, MO_RNG_TEST, 1 ^ flip, 1, 1, bits);
+        assert_memory_not_equal(bits, origin, sizeof bits);
+        mo_rng_bits(1, MO_RNG_TEST, 1, 1, 1 ^ flip, bits);
+        assert_memory_not_equal(bits, origin, sizeof bits);
+        if (b >= 32) continue;
+        mo_rng_bits(1, MO_RNG_TEST, 1, 1 ^ (uint32_t)flip, 1, bits);
+        assert_memory_not_equal(bits, origin, sizeof bits);
+    }
+    mo_rng_bits(1, MO_RNG_NOISE, 1, 1, 1, bits);
+    assert_memory_not_equal(bits, origin, sizeof bits);
+}
+
+enum { DRAWS = 200000 };
+
+/* Mean 1/2, variance 1/12, and no correlation between neighbours; 5 standard errors. */
+static void uniform_has_its_moments(void **state)
+{
+    (void)state;
+    double sum = 0, squares = 0, products = 0, before = 0.5, least = 1, most = 0;
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        double u = mo_rng_uniform(7, MO_RNG_TEST, 3, 2, i);
+        sum += u;
+        squares += (u - 0.5) * (u - 0.5);
+        products += (u - 0.5) * (before - 0.5);
+        before = u;
+        least = fmin(least, u);
+        most = fmax(most, u);
+    }
+    assert_true(least >= 0 && most < 1);
+    MO_CHECK_NEAR(sum / DRAWS, 0.5, 5 * sqrt(1.0 / 12 / DRAWS));
+    MO_CHECK_NEAR(squares / DRAWS, 1.0 / 12, 5 * sqrt(1.0 / 180 / DRAWS));
+    MO_CHECK_NEAR(products / DRAWS, 0, 5 * sqrt(1.0 / 144 / DRAWS));
+}
+
+/* E z = 0, E z^2 = 1, E z^3 = 0, E z^4 = 3 with variances 1, 2, 15, 96; P(|z| < 1) = 0.6827; 5 standard
+ * errors. */
+static void normal_has_its_moments(void **state)
+{
+    (void)state;
+    double m1 = 0, m2 = 0, m3 = 0, m4 = 0, inside = 0;
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        double z = mo_rng_normal(7, MO_RNG_TEST, i, 2, 11);
+        assert_true(fabs(z) < 8.7);
+        m1 += z;
+        m2 += z * z;
+        m3 += z * z * z;
+        m4 += z * z * z * z;
+        inside += fabs(z) < 1;
+    }
+    MO_CHECK_NEAR(m1 / DRAWS, 0, 5 * sqrt(1.0 / DRAWS));
+    MO_CHECK_NEAR(m2 / DRAWS, 1, 5 * sqrt(2.0 / DRAWS));
+    MO_CHECK_NEAR(m3 / DRAWS, 0, 5 * sqrt(15.0 / DRAWS));
+    MO_CHECK_NEAR(m4 / DRAWS, 3, 5 * sqrt(96.0 / DRAWS));
+    MO_CHECK_NEAR(inside / DRAWS, 0.682689492, 5 * sqrt(0.2166 / DRAWS));
+}
+
+static void check_bijection(uint64_t n, uint64_t epoch)
+{
+    unsigned char *seen = mo_calloc(n, 1);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t to = mo_rng_permute(5, epoch, n, i);
+        assert_true(to < n);
+        assert_int_equal(seen[to], 0);
+        seen[to] = 1;
+    }
+    mo_free(seen);
+}
+
+static void permutation_is_a_bijection(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 300; n++) check_bijection(n, n % 3);
+    static const uint64_t LARGER[] = {1023, 1024, 1025, 4096, 4097, 10007, 65536, 65537};
+    for (size_t i = 0; i < sizeof LARGER / sizeof *LARGER; i++) check_bijection(LARGER[i], 9);
+}
+
+static void permutation_of_a_huge_range_stays_in_it(void **state)
+{
+    (void)state;
+    static const uint64_t SIZES[] = {(UINT64_C(1) << 40) + 1, UINT64_C(1) << 62, UINT64_MAX};
+    for (size_t s = 0; s < sizeof SIZES / sizeof *SIZES; s++) {
+        uint64_t n = SIZES[s], above_half = 0;
+        for (uint64_t i = 0; i < 1000; i++) {
+            uint64_t to = mo_rng_permute(5, 0, n, n - 1 - i);
+            assert_true(to < n);
+            above_half += to > n / 2;
+        }
+        assert_in_range(above_half, 420, 580);
+    }
+}
+
+/* Over epochs and seeds every order of three items comes up about equally often (within 5 standard errors of
+ * 1/6). */
+static void small_permutations_are_fair(void **state)
+{
+    (void)state;
+    int counts[27] = {0};
+    enum { TRIALS = 6000 };
+    for (uint64_t t = 0; t < TRIALS; t++) {
+        uint64_t a = mo_rng_permute(t / 100, t % 100, 3, 0), b = mo_rng_permute(t / 100, t % 100, 3, 1);
+        counts[a * 3 + b]++;
+    }
+    for (int a = 0; a < 3; a++)
+        for (int b = 0; b < 3; b++)
+            if (a != b) MO_CHECK_NEAR(counts[a * 3 + b], TRIALS / 6.0, 5 * sqrt(TRIALS * 5 / 36.0));
+}
+
+/* Where item 0 of ten goes, over epochs: chi-square with 9 degrees of freedom, 99.99% point 33.7. */
+static void an_item_goes_everywhere(void **state)
+{
+    (void)state;
+    enum { TRIALS = 5000 };
+    int counts[10] = {0};
+    for (uint64_t epoch = 0; epoch < TRIALS; epoch++) counts[mo_rng_permute(1337, epoch, 10, 0)]++;
+    double chi = 0;
+    for (int i = 0; i < 10; i++) chi += pow(counts[i] - TRIALS / 10.0, 2) / (TRIALS / 10.0);
+    MO_CHECK_NEAR(chi, 0, 33.7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(philox_gives_the_published_vectors),
+        cmocka_unit_test(every_bit_of_a_place_matters),
+        cmocka_unit_test(uniform_has_its_moments),
+        cmocka_unit_test(normal_has_its_moments),
+        cmocka_unit_test(permutation_is_a_bijection),
+        cmocka_unit_test(permutation_of_a_huge_range_stays_in_it),
+        cmocka_unit_test(small_permutations_are_fair),
+        cmocka_unit_test(an_item_goes_everywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
