@@ -46,8 +46,10 @@ FLAGS.release  := -O3 -march=native
 FLAGS.portable := -O3
 FLAGS.f64      := -O2 -march=native -DMO_REAL_DOUBLE
 FLAGS.debug    := -O0 -g3 -march=native
-FLAGS.asan     := -O1 -march=native -fno-omit-frame-pointer -fsanitize=address -fno-sanitize-recover=all
-FLAGS.ubsan    := -O1 -march=native -fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all
+# Instrumented code makes gcc guess wrong about these two.
+QUIET := -Wno-format-truncation -Wno-maybe-uninitialized
+FLAGS.asan     := -O1 -march=native -fno-omit-frame-pointer -fsanitize=address -fno-sanitize-recover=all $(QUIET)
+FLAGS.ubsan    := -O1 -march=native -fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all $(QUIET)
 FLAGS.tsan     := -O1 -march=native -fsanitize=thread -DMO_BLAS_REFERENCE
 CC.tsan  := clang
 CXX.tsan := clang++
@@ -72,6 +74,9 @@ LIBS = $(PKG_LIBS) -lm -ldl $(if $(SRC_CC),-lstdc++)
 
 # ---- rules, once per flavour ----
 
+# $(call stamp,text): the target holds the text, and is younger than before only if that changed.
+stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
+
 define flavour
 objects.$(1) := $(patsubst %,build/$(1)/obj/%.o,$(basename $(SRC_C) $(SRC_CC)))
 
@@ -87,14 +92,14 @@ build/$(1)/obj/%.o: %.cc build/$(1)/flags | deps
 	$$(Q)$(call cxx,$(1)) $$(CPPFLAGS_ALL) $$(PKG_CFLAGS) $$(CXX_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) \
 	    $$(CXXFLAGS) -MMD -MP -c $$< -o $$@
 
-build/$(1)/libmoira.a: $$(objects.$(1))
+build/$(1)/libmoira.a: $$(objects.$(1)) build/$(1)/sources
 	@echo "  AR    $$@"
 	@rm -f $$@
-	$$(Q)ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$(objects.$(1))
 
-build/$(1)/libmoira.so: $$(objects.$(1))
+build/$(1)/libmoira.so: $$(objects.$(1)) build/$(1)/sources
 	@echo "  LD    $$@"
-	$$(Q)$(call cc,$(1)) -shared -Wl,-soname,libmoira.so $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) $$(LIBS) -o $$@
+	$$(Q)$(call cc,$(1)) -shared -Wl,-soname,libmoira.so $$(COMMON) $$(FLAGS.$(1)) $$(objects.$(1)) $$(LDFLAGS) $$(LIBS) -o $$@
 
 build/$(1)/libharness.a: $$(patsubst %.c,build/$(1)/obj/%.o,$$(HARNESS))
 	@mkdir -p $$(@D)
@@ -116,19 +121,18 @@ build/$(1)/obj/tests/%: DEFINES = $$(TEST_CPPFLAGS)
 build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_VERSION='"$$(VERSION)"' -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
 build/$(1)/obj/src/cli/cmd_version.o: build/commit
 
-# Rewritten when the command that compiles changes.
+# Rewritten when the command that compiles changes, and when a source comes or goes.
 build/$(1)/flags: FORCE
-	@mkdir -p $$(@D)
-	@echo '$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS)' \
-	    | cmp -s - $$@ || echo '$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS)' > $$@
+	$$(call stamp,$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS))
+build/$(1)/sources: FORCE
+	$$(call stamp,$$(objects.$(1)))
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call flavour,$(f))))
 .SECONDARY:
 
 COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
 build/commit: FORCE
-	@mkdir -p build
-	@echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
+	$(call stamp,$(VERSION) $(COMMIT))
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
@@ -166,8 +170,13 @@ F64_TESTS     := $(call programs,f64,ops)
 test: all $(RELEASE_TESTS) $(F64_TESTS) ## unit, op (float and double) and end-to-end tests
 	@$(call run,release,$(RELEASE_TESTS) $(F64_TESTS) $(SHELL_TESTS))
 
-gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differences
-	@$(call run,f64,$(F64_TESTS))
+GRADCHECK_DIR := build/f64/gradcheck
+gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differences, worst error per op
+	@rm -rf $(GRADCHECK_DIR) && mkdir -p $(GRADCHECK_DIR)
+	@MO_GRADCHECK_DIR=$(CURDIR)/$(GRADCHECK_DIR) $(call run,f64,$(F64_TESTS)); code=$$?; \
+	cat $(GRADCHECK_DIR)/* 2>/dev/null | awk -F '\t' '{ cases[$$1]++; if (!($$3 + 0 <= worst[$$1] + 0)) worst[$$1] = $$3 } \
+	    END { for (op in cases) printf "  %-24s %3d cases  worst error %s\n", op, cases[op], worst[op] }' | sort; \
+	exit $$code
 
 asan: $(call programs,asan,unit ops e2e) $(call moira,asan) ## all tests under AddressSanitizer
 	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1 \
@@ -180,7 +189,7 @@ ubsan: $(call programs,ubsan,unit ops e2e) $(call moira,ubsan) ## all tests unde
 # Archer tells ThreadSanitizer what OpenMP's own barriers order.
 ARCHER = $(firstword $(wildcard /usr/lib/llvm-*/lib/libarcher.so))
 tsan: check-deps $(call programs,tsan,unit ops) ## unit and op tests under ThreadSanitizer
-	@TEST_TIMEOUT=900 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1 \
+	@TEST_TIMEOUT=900 OMP_TOOL_LIBRARIES=$(ARCHER) TSAN_OPTIONS=ignore_noninstrumented_modules=1:allocator_may_return_null=1 \
 	    $(call run,tsan,$(call programs,tsan,unit ops))
 
 valgrind: check-deps $(call programs,valgrind,unit ops) ## unit and op tests under valgrind
@@ -208,9 +217,10 @@ bench: all $(basename $(patsubst %,build/release/%,$(wildcard tests/bench/*.c)))
 	@for program in $(basename $(patsubst %,build/release/%,$(wildcard tests/bench/*.c))); do $$program || exit 1; done
 	build/moira bench
 
-# $(call install,packages): only what is missing, only on Debian and its kin.
+# $(call install,packages): only what is missing, only on Debian and its kin, and not at all with NO_DEPS=1.
 define install
-	@command -v dpkg-query >/dev/null || { echo "not a Debian system; needed here: $(1)"; exit 0; }; \
+	@[ -z "$(NO_DEPS)" ] || exit 0; \
+	command -v dpkg-query >/dev/null || { echo "not a Debian system; needed here: $(1)"; exit 0; }; \
 	missing=; for package in $(1); do \
 	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
 	done; \
@@ -218,7 +228,8 @@ define install
 	echo "installing$$missing"; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	apt="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120"; \
-	$$apt install --no-install-recommends $$missing || { $$apt update && $$apt install --no-install-recommends $$missing; }
+	$$apt install --no-install-recommends $$missing || { $$apt update && $$apt install --no-install-recommends $$missing; } || \
+	{ echo "could not install$$missing: install them by hand, or go on without by NO_DEPS=1"; exit 1; }
 endef
 
 deps: ## install the Debian packages that the build needs and this machine lacks

@@ -4,7 +4,7 @@
 #   TEST_TIMEOUT   seconds a program may take (300)
 #   TEST_THREADS   OpenMP threads (2)
 #   TEST_WRAPPER   put in front of each cmocka program (valgrind ...)
-# A cmocka program counts its cases. A shell test counts as one: exit 0 passed, 77 skipped, else failed.
+# A cmocka program counts its cases. A shell test (POSIX sh) counts as one: exit 0 passed, 77 skipped, else failed.
 cd "$(dirname "$0")/.." || exit 2
 OMP_NUM_THREADS=${TEST_THREADS:-2}
 export OMP_NUM_THREADS
@@ -50,7 +50,8 @@ for program in "$@"; do
         sed 's/^/    /' "$scratch/err"
         echo "    exit status $code"
     elif [ "$s" -gt 0 ]; then
-        sed 's/^/    /' "$scratch/err" | grep -v 'PASSED\|SKIPPED\|^ *$'
+        # Why: what it said besides cmocka's own lines.
+        cat "$scratch/out" "$scratch/err" | grep -v '^\[\|SKIPPED TEST\|^ *$' | sort -u | sed 's/^/    /'
     fi
 done
 

@@ -167,11 +167,13 @@ static void reading_stops_at_the_limit(void **state)
     const char *path = temp_path(*state, "long");
     char *read;
     write_text(path, "0123456789");
+    int64_t live = mo__alloc_live();
     MO_CHECK_OK(mo_read_file(path, 10, &read, NULL));
     mo_free(read);
     MO_CHECK_STATUS(mo_read_file(path, 9, &read, NULL), MO_E_RANGE);
     MO_CHECK_MESSAGE("longer than 9 bytes");
     assert_null(read);
+    assert_int_equal(mo__alloc_live(), live);
 }
 
 static void file_errors_name_the_path_and_the_reason(void **state)
