@@ -12,6 +12,7 @@
 #define MOIRA_MODEL_H
 
 #include "moira/autograd.h"
+#include "moira/ops.h"
 #include "moira/optim.h"
 
 #ifdef __cplusplus
@@ -48,6 +49,111 @@ typedef struct mo_balance_config {
 
 /* Every rule that ties two settings together; the message names both keys and their values. */
 mo_status mo_model_config_check(const mo_model_config *config, const mo_balance_config *balance);
+
+/* ---- parameters ---- */
+
+typedef enum mo_init_kind { MO_INIT_NORMAL, MO_INIT_ONE, MO_INIT_ZERO } mo_init_kind;
+
+/* One named view into the slabs. */
+typedef struct mo_param {
+    char *name; /* Hugging Face's, with a layer's experts stacked: ...experts.w1.weight is [E, F, D] */
+    int ndim;
+    int64_t dim[4];
+    int64_t count, offset; /* elements; the same offset in every slab */
+    double active;         /* share of the elements that one token uses: K/E for experts, 1 for the rest */
+    bool decay;            /* weight decay applies: parameters of two and more dimensions */
+    int init;              /* mo_init_kind */
+    double init_std;
+} mo_param;
+
+typedef struct mo_model {
+    mo_model_config config; /* with every 0-means-default filled in */
+    mo_param *params;
+    int n_params;
+    int64_t elements;              /* of one slab, padding between parameters included */
+    mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
+    mo_segment *segments;
+} mo_model;
+
+typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allocate;
+
+/* Checks the configuration (vocab_size must be known by now) and lays out the parameters. */
+mo_status mo_model_create(const mo_model_config *config, mo_model **out);
+void mo_model_free(mo_model *m);
+mo_status mo_model_allocate(mo_model *m, mo_allocate what);
+/* Fills the values: a pure function of the seed and each parameter's name. */
+void mo_model_init(mo_model *m, uint64_t seed);
+const mo_param *mo_model_find(const mo_model *m, const char *name); /* NULL if there is none */
+mo_slabs mo_model_slabs(const mo_model *m);
+
+/* Fills in what 0 stands for: kv heads, head_dim, moe_intermediate_size. */
+void mo_model_config_resolve(mo_model_config *config);
+
+typedef struct mo_model_count {
+    int64_t total, active;  /* parameters; active: those that one token uses */
+    int64_t embedding;      /* of total: token embedding (and head, if tied) */
+    double flops_per_token; /* training, at the given sequence length: 6 N + 6 L T d, N = active matrices
+                               without the embedding lookup, with the head */
+} mo_model_count;
+mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length);
+
+/* ---- graphs ---- */
+
+typedef enum mo_graph_kind {
+    MO_GRAPH_TRAIN, /* loss, balancing losses, backward */
+    MO_GRAPH_LOSS,  /* loss per token, forward only */
+    MO_GRAPH_DECODE /* logits of every position of one sequence that goes on from key-value caches */
+} mo_graph_kind;
+
+typedef struct mo_model_graph_options {
+    mo_graph_kind kind;
+    int64_t batch_size, sequence_length;
+    mo_balance_config balance; /* TRAIN only */
+    mo_recompute recompute;    /* TRAIN only */
+    mo_kv_cache *caches;       /* DECODE: one per layer, borrowed */
+} mo_model_graph_options;
+
+enum { MO_BALANCE_LOSSES = 5 };
+extern const char *const mo_balance_names[MO_BALANCE_LOSSES]; /* the config's keys */
+
+/* What a router did in the last forward. stats: [E + 4] float64: assignments per expert, then sums over valid
+ * tokens of: the tokens themselves, router entropy in nats, largest probability, (logsumexp z)^2. */
+typedef struct mo_layer_routing {
+    int layer;
+    const mo_tensor *stats;
+    const mo_tensor *ids_NK; /* readable after a LOSS graph's run */
+} mo_layer_routing;
+
+typedef struct mo_model_graph {
+    const mo_model *model; /* borrowed */
+    mo_graph *graph;
+    int64_t batch_size, sequence_length;
+    mo_tensor *tokens, *targets, *positions, *starts; /* int32 [N]; targets NULL for DECODE */
+    mo_tensor *logits;                                /* DECODE: [N, V] */
+    mo_tensor **params;  /* per parameter of the model: its tensor in this graph, or NULL */
+    mo_tensor *row_loss; /* [N] nats, 0 where nothing is predicted; not DECODE */
+    int loss;            /* index of the cross-entropy, or -1 */
+    struct mo_balance_term {
+        int loss, kind;     /* index of the graph's loss; which balancing loss */
+        double coefficient; /* already divided by the number of layers that it is averaged over */
+    } * terms;
+    int n_terms;
+    mo_layer_routing *routing; /* MoE layers */
+    int n_routing;
+} mo_model_graph;
+
+/* Builds and plans; mo_graph_bind(graph->graph, arena) is the caller's. */
+mo_status mo_model_graph_create(const mo_model *m, const mo_model_graph_options *options,
+                                mo_model_graph **out);
+void mo_model_graph_free(mo_model_graph *t);
+/* Points the graph's parameters at the model's slabs, after allocation. */
+void mo_model_graph_attach(mo_model_graph *t);
+/* Sets the loss scales of a step that predicts `predicted` tokens and has `valid` tokens that are no padding.
+ */
+void mo_model_graph_scale(mo_model_graph *t, int64_t predicted, int64_t valid);
+/* Unscaled sums of the last run: cross-entropy in nats, and each kind's balancing loss averaged over its
+ * layers but summed over tokens (divide by the step's valid tokens). */
+double mo_model_graph_loss(const mo_model_graph *t, double balance[MO_BALANCE_LOSSES]);
 
 #ifdef __cplusplus
 }

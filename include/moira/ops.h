@@ -43,8 +43,9 @@ mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, m
                         int64_t sequence_length, int64_t head_dim, mo_kv_cache *cache);
 
 /* LM head and cross-entropy in one: loss = sum_n -log softmax(x_n w^T)[target_n] over targets >= 0, in nats,
- * not averaged. [1] MO_F64. */
-mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_tensor *targets_N);
+ * not averaged. [1] MO_F64. rows_N, if not NULL, receives each row's own loss (0 where target < 0). */
+mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_tensor *targets_N,
+                            mo_tensor **rows_N);
 
 /* ---- mixture of experts: scores, selection, weights, dispatch, experts, combine ---- */
 
@@ -77,6 +78,10 @@ mo_tensor *mo_gather(mo_graph *g, mo_tensor *x_ND, const mo_dispatch_map *map);
 mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map);
 /* out_n = sum_k w_nk y_[row_nk]. */
 mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK, const mo_dispatch_map *map);
+
+/* What a router did, for metrics; no gradient. [E + 4] MO_F64: assignments to each expert, then sums over
+ * valid tokens of: 1, the entropy of p in nats, the largest p, (logsumexp z)^2. p_NE = softmax(z_NE). */
+mo_tensor *mo_router_stats(mo_graph *g, mo_tensor *z_NE, mo_tensor *p_NE, mo_tensor *ids_NK);
 
 /* ---- balancing losses: [1] MO_F64, the sum over groups of (valid tokens of the group) * loss(group) ----
  * Divide by the valid tokens of the step to get the mean. group = tokens of one group: T for scope

@@ -22,6 +22,7 @@
     X(gather)             \
     X(experts)            \
     X(combine)            \
+    X(router_stats)       \
     X(balance_switch)     \
     X(balance_mixtral)    \
     X(balance_importance) \

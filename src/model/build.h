@@ -1,0 +1,60 @@
+/* build.h -- inside the model module: how a transformer's parts declare parameters and build their nodes.
+ *
+ * Each part is one file with two functions: declare (names, shapes, initial values, at creation) and build
+ * (nodes of a graph). A part finds its parameters by the name that it declared. */
+#ifndef MOIRA_MODEL_BUILD_H
+#define MOIRA_MODEL_BUILD_H
+
+#include "moira/model.h"
+
+/* What a router gives the rest: how much each token sends where, and what losses and metrics look at. h and
+ * sigma: noisy scores and the noise's deviation, NULL where the router has none. */
+typedef struct mo__routing {
+    mo_tensor *z_NE, *p_NE, *ids_NK, *w_NK, *h_NE, *sigma_NE;
+} mo__routing;
+
+/* One graph under construction. */
+typedef struct mo__builder {
+    const mo_model *model;
+    mo_graph *g;
+    mo_tensor **params; /* per parameter: its tensor in this graph, or NULL until first used */
+    const mo_model_graph_options *options;
+    mo_model_graph *out;
+    mo__routing *routings; /* of the MoE layers so far */
+    int n_routings;
+} mo__builder;
+
+/* ---- parameters (params.c) ---- */
+
+mo_status mo__declare(mo_model *m, const char *name, int ndim, const int64_t *dim, mo_init_kind init,
+                      double std);
+/* The same below "model.layers.<layer>."; active: share of it that one token uses. */
+mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim,
+                            mo_init_kind init, double std, double active);
+mo_tensor *mo__param(mo__builder *b, const char *name);
+mo_tensor *mo__layer_param(mo__builder *b, int64_t layer, const char *name);
+/* Standard deviation of projections that write into the residual stream: initializer_range / sqrt(2 L). */
+double mo__residual_std(const mo_model_config *c);
+
+/* ---- parts ---- */
+
+mo_status mo__attention_declare(mo_model *m, int64_t layer);
+mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+mo_status mo__ffn_declare(mo_model *m, int64_t layer);
+mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+mo_status mo__moe_declare(mo_model *m, int64_t layer);
+mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+
+typedef struct mo__router {
+    const char *name;
+    mo_status (*declare)(mo_model *m, int64_t layer);
+    mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+} mo__router;
+extern const mo__router mo__router_topk, mo__router_noisy_topk;
+const mo__router *mo__router_of(const mo_model_config *c);
+
+/* Adds the losses of a layer; after the last layer, those that pool all layers. */
+void mo__balance_layer(mo__builder *b, const mo__routing *routing);
+void mo__balance_pooled(mo__builder *b);
+
+#endif

@@ -1,0 +1,56 @@
+/* moe_block.c -- the Mixture-of-Experts block: router, dispatch, experts, combine.
+ *   out_n = sum_k w_nk FFN_[id_nk](x_n), FFN_e(x) = W2_e (act(W1_e x) * W3_e x) (Mixtral's names; without a
+ * gate W2_e act(W1_e x)) */
+#include "model/build.h"
+#include "model/ffn.h"
+
+static const char w1_name[] = "block_sparse_moe.experts.w1.weight";
+static const char w2_name[] = "block_sparse_moe.experts.w2.weight";
+static const char w3_name[] = "block_sparse_moe.experts.w3.weight";
+
+static const mo__router *const routers[] = {
+    [MO_ROUTER_TOPK] = &mo__router_topk, [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk};
+
+const mo__router *mo__router_of(const mo_model_config *c)
+{
+    return routers[c->router];
+}
+
+mo_status mo__moe_declare(mo_model *m, int64_t layer)
+{
+    const mo_model_config *c = &m->config;
+    int64_t E = c->num_local_experts, F = c->moe_intermediate_size, D = c->hidden_size;
+    int64_t in[] = {E, F, D}, out[] = {E, D, F};
+    double std = c->initializer_range, active = (double)c->num_experts_per_tok / (double)E;
+    MO_TRY(mo__router_of(c)->declare(m, layer));
+    MO_TRY(mo__declare_layer(m, layer, w1_name, 3, in, MO_INIT_NORMAL, std, active));
+    MO_TRY(mo__declare_layer(m, layer, w2_name, 3, out, MO_INIT_NORMAL, mo__residual_std(c), active));
+    if (mo__gated(c->hidden_act))
+        MO_TRY(mo__declare_layer(m, layer, w3_name, 3, in, MO_INIT_NORMAL, std, active));
+    return MO_OK;
+}
+
+static void record(mo__builder *b, int64_t layer, const mo__routing *r)
+{
+    if (b->options->kind == MO_GRAPH_DECODE) return;
+    mo_tensor *stats = mo_router_stats(b->g, r->z_NE, r->p_NE, r->ids_NK);
+    mo_graph_output(b->g, stats);
+    if (b->options->kind == MO_GRAPH_LOSS) mo_graph_output(b->g, r->ids_NK);
+    b->out->routing[b->out->n_routing++] = (mo_layer_routing){(int)layer, stats, r->ids_NK};
+}
+
+mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
+{
+    const mo_model_config *c = &b->model->config;
+    mo__routing r = mo__router_of(c)->build(b, layer, x_ND);
+    b->routings[b->n_routings++] = r;
+    mo__balance_layer(b, &r);
+    record(b, layer, &r);
+    mo_dispatch_map map = mo_dispatch(b->g, r.ids_NK, c->num_local_experts);
+    mo_tensor *x_RD = mo_gather(b->g, x_ND, &map);
+    mo_tensor *gate = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w1_name), &map), *up = NULL;
+    if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);
+    mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up);
+    mo_tensor *y_RD = mo_experts(b->g, h_RF, mo__layer_param(b, layer, w2_name), &map);
+    return mo_combine(b->g, y_RD, r.w_NK, &map);
+}

@@ -1,0 +1,178 @@
+/* params.c -- the registry: names and shapes first, slabs when asked for. */
+#include <stdlib.h>
+#include <string.h>
+#include <math.h>
+
+#include "model/build.h"
+
+enum { ALIGN = 16 }; /* elements: every parameter starts on a cache line */
+
+double mo__residual_std(const mo_model_config *c)
+{
+    return c->initializer_range / sqrt(2.0 * (double)c->num_hidden_layers);
+}
+
+static mo_status declare(mo_model *m, char *name, int ndim, const int64_t *dim, mo_init_kind init, double std,
+                         double active)
+{
+    if (!name) return MO_E_MEMORY;
+    mo_param *grown = mo_realloc(m->params, ((size_t)m->n_params + 1) * sizeof *grown);
+    if (!grown) {
+        mo_free(name);
+        return MO_E_MEMORY;
+    }
+    m->params = grown;
+    mo_param *p = &m->params[m->n_params++];
+    *p = (mo_param){.name = name,
+                    .ndim = ndim,
+                    .count = 1,
+                    .active = active,
+                    .decay = ndim >= 2,
+                    .init = (int)init,
+                    .init_std = std};
+    for (int i = 0; i < ndim; i++) {
+        p->dim[i] = dim[i];
+        if (__builtin_mul_overflow(p->count, dim[i], &p->count) || p->count > INT64_MAX / 64)
+            return mo_error(MO_E_CONFIG, "%s would have more elements than fit any memory", name);
+    }
+    p->offset = m->elements;
+    m->elements += (p->count + ALIGN - 1) / ALIGN * ALIGN;
+    return MO_OK;
+}
+
+mo_status mo__declare(mo_model *m, const char *name, int ndim, const int64_t *dim, mo_init_kind init,
+                      double std)
+{
+    return declare(m, mo_strdup(name), ndim, dim, init, std, 1);
+}
+
+mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim,
+                            mo_init_kind init, double std, double active)
+{
+    return declare(m, mo_strprintf("model.layers.%lld.%s", (long long)layer, name), ndim, dim, init, std,
+                   active);
+}
+
+const mo_param *mo_model_find(const mo_model *m, const char *name)
+{
+    for (int i = 0; i < m->n_params; i++)
+        if (strcmp(m->params[i].name, name) == 0) return &m->params[i];
+    return NULL;
+}
+
+mo_tensor *mo__param(mo__builder *b, const char *name)
+{
+    const mo_param *p = mo_model_find(b->model, name);
+    MO_ASSERT(p);
+    mo_tensor **slot = &b->params[p - b->model->params];
+    static mo_real unbound; /* marks that gradients are wanted; mo_model_graph_attach sets the real places */
+    mo_real *grad = b->options->kind == MO_GRAPH_TRAIN ? &unbound : NULL;
+    if (!*slot) *slot = mo_graph_param(b->g, name, p->ndim, p->dim, NULL, grad);
+    return *slot;
+}
+
+mo_tensor *mo__layer_param(mo__builder *b, int64_t layer, const char *name)
+{
+    char full[160];
+    snprintf(full, sizeof full, "model.layers.%lld.%s", (long long)layer, name);
+    return mo__param(b, full);
+}
+
+static mo_status declare_all(mo_model *m)
+{
+    const mo_model_config *c = &m->config;
+    int64_t D = c->hidden_size, table[] = {c->vocab_size, D};
+    MO_TRY(mo__declare(m, "model.embed_tokens.weight", 2, table, MO_INIT_NORMAL, c->initializer_range));
+    for (int64_t l = 0; l < c->num_hidden_layers; l++) {
+        MO_TRY(mo__declare_layer(m, l, "input_layernorm.weight", 1, &D, MO_INIT_ONE, 0, 1));
+        MO_TRY(mo__attention_declare(m, l));
+        MO_TRY(mo__declare_layer(m, l, "post_attention_layernorm.weight", 1, &D, MO_INIT_ONE, 0, 1));
+        MO_TRY(c->num_local_experts ? mo__moe_declare(m, l) : mo__ffn_declare(m, l));
+    }
+    MO_TRY(mo__declare(m, "model.norm.weight", 1, &D, MO_INIT_ONE, 0));
+    if (!c->tie_word_embeddings)
+        MO_TRY(mo__declare(m, "lm_head.weight", 2, table, MO_INIT_NORMAL, c->initializer_range));
+    return MO_OK;
+}
+
+static mo_status make_segments(mo_model *m)
+{
+    m->segments = mo_calloc((size_t)m->n_params, sizeof *m->segments);
+    if (!m->segments) return MO_E_MEMORY;
+    for (int i = 0; i < m->n_params; i++)
+        m->segments[i] = (mo_segment){m->params[i].offset, m->params[i].count, m->params[i].decay, 1};
+    return MO_OK;
+}
+
+mo_status mo_model_create(const mo_model_config *config, mo_model **out)
+{
+    MO_TRY(mo_model_config_check(config, NULL));
+    if (config->vocab_size < 1)
+        return mo_error(MO_E_CONFIG, "model.vocab_size is %lld; it comes from the data or must be given",
+                        (long long)config->vocab_size);
+    mo_model *m = mo_calloc(1, sizeof *m);
+    if (!m) return MO_E_MEMORY;
+    m->config = *config;
+    mo_model_config_resolve(&m->config);
+    mo_status status = declare_all(m);
+    if (status == MO_OK) status = make_segments(m);
+    if (status != MO_OK) {
+        mo_model_free(m);
+        return status;
+    }
+    *out = m;
+    return MO_OK;
+}
+
+void mo_model_free(mo_model *m)
+{
+    if (!m) return;
+    size_t bytes = (size_t)m->elements * sizeof(mo_real);
+    mo_pages_free(m->value, bytes);
+    mo_pages_free(m->grad, bytes);
+    mo_pages_free(m->m, bytes);
+    mo_pages_free(m->v, bytes);
+    for (int i = 0; i < m->n_params; i++) mo_free(m->params[i].name);
+    mo_free(m->params);
+    mo_free(m->segments);
+    mo_free(m);
+}
+
+mo_status mo_model_allocate(mo_model *m, mo_allocate what)
+{
+    size_t bytes = (size_t)m->elements * sizeof(mo_real);
+    mo_real **slabs[] = {&m->value, &m->grad, &m->m, &m->v};
+    for (int i = 0; i < (what == MO_ALLOCATE_TRAINING ? 4 : 1); i++)
+        if (!*slabs[i]) MO_TRY(mo_pages_alloc(bytes, (void **)slabs[i]));
+    return MO_OK;
+}
+
+/* The random numbers of a parameter hang on its name alone, not on what else the model has. */
+static uint32_t name_key(const char *name)
+{
+    char hex[33];
+    mo_hash_bytes(name, strlen(name), hex);
+    hex[8] = '\0';
+    return (uint32_t)strtoul(hex, NULL, 16);
+}
+
+void mo_model_init(mo_model *m, uint64_t seed)
+{
+    for (int i = 0; i < m->n_params; i++) {
+        const mo_param *p = &m->params[i];
+        mo_real *w = m->value + p->offset;
+        uint32_t key = name_key(p->name);
+#pragma omp parallel for schedule(static)
+        for (int64_t j = 0; j < p->count; j++) {
+            double x = p->init == MO_INIT_ONE ? 1 : 0;
+            if (p->init == MO_INIT_NORMAL)
+                x = p->init_std * mo_rng_normal(seed, MO_RNG_INIT, 0, key, (uint64_t)j);
+            w[j] = (mo_real)x;
+        }
+    }
+}
+
+mo_slabs mo_model_slabs(const mo_model *m)
+{
+    return (mo_slabs){m->value, m->grad, m->m, m->v, m->segments, m->n_params};
+}
