@@ -1,10 +1,22 @@
-/* train.h -- runs: training, evaluation, generation, and what they write. */
+/* train.h -- runs: training, evaluation, generation, measurement, and what they write.
+ *
+ * A run folder holds
+ *     config.yaml             the resolved config
+ *     metrics.jsonl           one JSON object a line; see mo_step_report
+ *     step-00000500.h5        checkpoints (checkpoint.h): the last `checkpoint.keep` of them
+ *     best.h5                 the checkpoint of the lowest validation loss
+ *     samples.txt             text generated during training
+ * A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off first.
+ *
+ * Only mo_train writes files. Everything is told through callbacks on the calling thread; nothing prints. */
 #ifndef MOIRA_TRAIN_H
 #define MOIRA_TRAIN_H
 
 #include "moira/checkpoint.h"
 #include "moira/data.h"
 #include "moira/model.h"
+
+#include <signal.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,6 +57,166 @@ typedef struct mo_run_config {
         int64_t every; /* steps between progress lines */
     } log;
 } mo_run_config;
+
+/* ---- memory, known before a run ---- */
+
+typedef struct mo_run_memory {
+    uint64_t parameters, gradients, optimizer; /* the slabs */
+    uint64_t activations;                      /* the arena: the larger of training and evaluation */
+    uint64_t kept, scratch; /* of it: alive between forward and backward; largest scratch */
+    uint64_t data;          /* token file and batches */
+    uint64_t checkpoint;    /* buffers while saving */
+    uint64_t runtime;       /* program, libraries, thread stacks, BLAS buffers */
+    uint64_t total;
+} mo_run_memory;
+
+/* Plans without allocating. vocab_size must be known; data_bytes: size of the tokens in memory. */
+mo_status mo_run_memory_estimate(const mo_run_config *config, uint64_t data_bytes, mo_run_memory *out);
+
+/* ---- reports ---- */
+
+typedef struct mo_layer_report {
+    int layer;
+    const double *load; /* [E] share of assignments per expert, sums to 1 */
+    int64_t experts;
+    double max_vio; /* max load / mean load - 1 */
+    double entropy; /* mean router entropy, nats */
+    double top1;    /* mean largest probability */
+    double dropped; /* share of assignments dropped by capacity (0: dropless) */
+    double z;       /* mean (logsumexp z)^2 */
+} mo_layer_report;
+
+/* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
+ * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on. */
+typedef struct mo_step_report {
+    int64_t step, steps;               /* done, of */
+    int64_t tokens;                    /* predicted so far */
+    double train_loss;                 /* this step's cross-entropy, nats per predicted token */
+    double balance_loss;               /* sum of coefficient * loss */
+    double balance[MO_BALANCE_LOSSES]; /* each loss, without its coefficient; NaN if off */
+    double learning_rate, grad_norm;
+    double seconds;           /* of training so far, evaluations and saving left out */
+    double tokens_per_second; /* since the last report */
+    double gflops;            /* model FLOPs, the same span */
+    bool evaluated;
+    double validation_loss, bits_per_byte; /* if evaluated */
+    const mo_layer_report *layers;
+    int n_layers;
+} mo_step_report;
+
+typedef struct mo_train_events {
+    void (*start)(const mo_run_config *config, const mo_model *model, const mo_run_memory *memory,
+                  int64_t first_step, void *user);
+    void (*step)(const mo_step_report *report, void *user); /* with every metrics line */
+    void (*tick)(int64_t step, double train_loss, double tokens_per_second,
+                 void *user); /* every step: live line */
+    void (*sample)(int64_t step, const char *text, size_t size, void *user);
+    void (*saved)(const char *path, double seconds, bool best, void *user);
+    void *user;
+} mo_train_events; /* every callback may be NULL */
+
+typedef struct mo_train_options {
+    const mo_run_config *config;
+    const char *resolved; /* the config as YAML, for config.yaml and checkpoints */
+    /* Reads a checkpoint's config and compares: MO_E_MISMATCH names what differs (config/ has both). */
+    mo_status (*check_resume)(const char *saved, const mo_run_config *wanted, void *user);
+    void *user;
+    bool resume;
+    const volatile sig_atomic_t *stop; /* not 0: checkpoint and leave with MO_E_INTERRUPTED */
+    mo_train_events events;
+} mo_train_options;
+
+/* Runs to train.steps. Statuses beyond those of files and configs: MO_E_EXISTS (a run is there already),
+ * MO_E_MEMORY (would not fit: said before allocating), MO_E_NONFINITE, MO_E_INTERRUPTED. */
+mo_status mo_train(const mo_train_options *options, mo_step_report *last);
+/* The folder of a run: run.dir or checkpoints/<run.name>. Owned. */
+char *mo_run_dir(const mo_run_config *config);
+/* Path of the newest whole checkpoint of a run folder. Owned; MO_E_NOT_FOUND. */
+mo_status mo_run_latest(const char *dir, char **path);
+
+/* ---- a trained model ---- */
+
+typedef struct mo_trained {
+    mo_model *model;         /* values only */
+    mo_run_config config;    /* owned by whoever filled it: see mo_trained_free */
+    mo_tokenizer *tokenizer; /* NULL if the checkpoint has none */
+    mo_checkpoint_state state;
+} mo_trained;
+/* parse fills a config from the checkpoint's YAML (config/ has mo_config_parse), release frees it. */
+typedef mo_status mo_config_parse_fn(const char *text, const char *origin, mo_run_config *out);
+mo_status mo_trained_open(const char *path, mo_config_parse_fn *parse, mo_trained *out);
+/* Frees model and tokenizer; the config is the caller's to free. */
+void mo_trained_free(mo_trained *t);
+
+/* ---- evaluation ---- */
+
+typedef struct mo_eval_options {
+    const mo_tokenfile *file;
+    mo_split split;
+    int64_t sequence_length, batch_size;
+    int64_t batches; /* 0 = the whole split */
+    bool routing;    /* count experts by domain */
+    const volatile sig_atomic_t *stop;
+    mo_progress_fn progress;
+    void *user;
+} mo_eval_options;
+
+typedef struct mo_eval_result {
+    double loss, perplexity, bits_per_byte; /* nats per predicted token */
+    int64_t tokens, windows;                /* predicted */
+    double seconds;
+    int n_domains;          /* of the file; 0 without labels */
+    double *domain_loss;    /* [n_domains] */
+    int64_t *domain_tokens; /* [n_domains] predicted */
+    int n_layers;           /* MoE layers, if routing was asked for */
+    int64_t experts;
+    mo_layer_report *layers; /* [n_layers] */
+    int64_t *counts; /* [n_layers][max(1, n_domains)][experts] assignments; domain -1 counts nowhere */
+    double *loads;   /* storage of layers[].load */
+} mo_eval_result;
+
+/* MO_E_MISMATCH if the file's ids do not fit the model, MO_E_RANGE if the split is shorter than one window.
+ */
+mo_status mo_evaluate(const mo_model *model, const mo_eval_options *options, mo_eval_result *out);
+void mo_eval_result_free(mo_eval_result *r);
+
+/* ---- generation ---- */
+
+typedef struct mo_generate_options {
+    const int32_t *prompt; /* at least one token */
+    int64_t prompt_count, max_tokens;
+    double temperature; /* 0 = greedy */
+    int64_t top_k;      /* 0 = all */
+    double top_p;       /* 1 = all */
+    uint64_t seed;
+    bool (*emit)(int32_t id, void *user); /* each new token as it comes; false stops */
+    void *user;
+} mo_generate_options;
+/* With a key-value cache of max_position_embeddings; past that the older half of the context is dropped. */
+mo_status mo_generate(const mo_model *model, const mo_generate_options *options);
+
+/* ---- measurement ---- */
+
+typedef struct mo_bench_op {
+    const char *name; /* op, forward and backward apart */
+    mo_phase phase;
+    double seconds, flops, bytes; /* per step */
+    int64_t calls;
+} mo_bench_op;
+typedef struct mo_bench_result {
+    double step_seconds, step_seconds_low, step_seconds_high; /* median, fastest, slowest */
+    double tokens_per_second, gflops, peak_gflops, peak_low, peak_high, share_of_peak;
+    double optimizer_seconds;
+    uint64_t peak_rss_bytes;
+    int threads;
+    int64_t steps;
+    mo_bench_op *ops;
+    int n_ops;
+} mo_bench_result;
+/* Times whole training steps on random tokens, with the best one-thread 2048^3 products of all cores (the
+ * peak) measured before, between and after. config's data is not read; vocab_size must be given. */
+mo_status mo_bench(const mo_run_config *config, int64_t steps, mo_bench_result *out);
+void mo_bench_result_free(mo_bench_result *r);
 
 #ifdef __cplusplus
 }
