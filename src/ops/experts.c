@@ -1,0 +1,72 @@
+/* experts.c -- each expert's own linear map over its own rows; e is the expert that owns row r
+ *   y_ro  = sum_i x_ri W_eoi        dx_ri = sum_o dy_ro W_eoi        dW_eoi = sum_(r of e) dy_ro x_ri
+ * x_RI, W_EOI and offsets_E1 (see dispatch.c) in, y_RO out; rows past offsets_E are 0, as is their dx. An
+ * expert without rows has dW = 0. One grouped product each: expert sizes are data, not shapes. Backward reads
+ * all three.
+ * Threads: the tiles of mo_gemm_grouped. */
+#include "ops/kernels.h"
+
+static void zero_rows(mo_real *x_RI, int64_t first, int64_t R, int64_t I)
+{
+    memset(x_RI + first * I, 0, (size_t)(R - first) * (size_t)I * sizeof *x_RI);
+}
+
+static mo_status experts_shape(mo_node *node)
+{
+    const mo_tensor *x = node->in[0], *w = node->in[1], *offsets = node->in[2];
+    if (x->ndim != 2 || w->ndim != 3 || w->dim[2] != x->dim[1] || offsets->dim[0] != w->dim[0] + 1)
+        return mo_error(
+            MO_E_SHAPE,
+            "experts: x %s, weight %s and offsets %s do not fit; expected [R, I], [E, O, I] and [E+1]",
+            mo_shape(x).text, mo_shape(w).text, mo_shape(offsets).text);
+    return mo_node_output(node, "", MO_REAL, 2, (int64_t[]){x->dim[0], w->dim[1]});
+}
+
+static void experts_forward(const mo_node *node, const mo_run *run)
+{
+    (void)run;
+    const mo_tensor *x = node->in[0], *w = node->in[1], *y = node->out[0];
+    const int32_t *offsets = node->in[2]->data;
+    mo_gemm_grouped(MO_GROUP_NT, w->dim[0], offsets, w->dim[1], w->dim[2], x->data, y->data, w->data, 0);
+    zero_rows(y->data, offsets[w->dim[0]], y->dim[0], y->dim[1]);
+}
+
+static void experts_backward(const mo_node *node, const mo_run *run)
+{
+    (void)run;
+    const mo_tensor *x = node->in[0], *w = node->in[1];
+    const int32_t *offsets = node->in[2]->data;
+    const mo_real *dy = node->out[0]->grad;
+    int64_t E = w->dim[0], O = w->dim[1], I = w->dim[2];
+    if (x->grad) {
+        mo_gemm_grouped(MO_GROUP_NN, E, offsets, O, I, dy, x->grad, w->data, node->accumulate[0] ? 1 : 0);
+        if (!node->accumulate[0]) zero_rows(x->grad, offsets[E], x->dim[0], I);
+    }
+    if (w->grad)
+        mo_gemm_grouped(MO_GROUP_TN, E, offsets, O, I, dy, x->data, w->grad, node->accumulate[1] ? 1 : 0);
+}
+
+/* As if all R rows were used: padding is rare. */
+static mo_cost experts_cost(const mo_node *node, mo_phase phase)
+{
+    const mo_tensor *x = node->in[0], *w = node->in[1], *y = node->out[0];
+    double product = 2 * (double)mo_tensor_count(x) * (double)w->dim[1];
+    double bytes = (double)(mo_tensor_bytes(x) + mo_tensor_bytes(w) + mo_tensor_bytes(y));
+    if (phase == MO_FORWARD) return (mo_cost){product, bytes};
+    int gradients = (x->grad || x->needs_grad) + (w->grad || w->needs_grad);
+    return (mo_cost){gradients * product, gradients * bytes};
+}
+
+const mo_op mo__op_experts = {.name = "experts",
+                              .shape = experts_shape,
+                              .forward = experts_forward,
+                              .backward = experts_backward,
+                              .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
+                              .cost = experts_cost};
+
+mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map)
+{
+    mo_node *node =
+        mo_graph_node(g, &mo__op_experts, 3, (mo_tensor *[]){x_RI, w_EOI, map->offsets_E1}, NULL, 0);
+    return node ? node->out[0] : NULL;
+}
