@@ -1,12 +1,12 @@
 /* balance_load.c -- the load loss (Shazeer et al. 2017, arXiv:1701.06538, eq. 8-11): CV^2 of how many tokens
- * each expert would get if its own noise were drawn again, a count that has a gradient P_ne = Phi(t_ne) t_ne
- * = (z_ne - h_nj) / sigma_ne      X_e = sum_n P_ne      loss = CV^2(X) j(n, e): the K-th largest of h_n
- * without e = the (K+1)-th of h_n if e is chosen, else the K-th with q = dloss/dX_e phi(t_ne) / sigma_ne:
- * dz_ne += q    dh_nj -= q    dsigma_ne -= q t_ne z_NE (clean), h_NE (noisy), sigma_NE, ids_NK (top-K of h)
- * in. Phi, phi: the standard normal's distribution and density. sigma = 0 is its limit, a step. Where K = E
- * or in evaluation there is no threshold or no noise: X_e counts assignments, and no gradient flows.
- * Population variance; a group whose mean is 0 adds nothing. Threads: sums as in balance.c, gradients over
- * rows. */
+ * each expert would get if its own noise were drawn again, a count that has a gradient
+ *   loss = CV^2(X)      X_e = sum_n Phi(t_ne)      t_ne = (z_ne - h_nj) / sigma_ne
+ *   j: the K-th largest of h_n without e, that is the (K+1)-th of h_n if e is chosen, else the K-th
+ *   dz_ne += q      dh_nj -= q      dsigma_ne -= q t_ne      q = dloss/dX_e phi(t_ne) / sigma_ne
+ * z_NE (clean), h_NE (noisy), sigma_NE, ids_NK (top-K of h) in; Phi and phi are the standard normal's
+ * distribution and density; sigma = 0 is the limit, a step. Where K = E (no threshold) and in evaluation (no
+ * noise) X_e counts assignments, and no gradient flows. Population variance; a group of mean 0 adds nothing.
+ * Threads: sums as in balance.c, gradients over rows. */
 #include "ops/balance.h"
 
 typedef struct {

@@ -1,9 +1,10 @@
-/* balance_mixtral.c -- the load-balancing loss of Mixtral as Hugging Face defines it
- * (load_balancing_loss_func in transformers' modeling_mixtral.py): the tokens of all layers pooled loss = E
- * sum_e f_e P_e      f_e = assignments to e / rows      P_e = mean p_ne, both over the rows of all layers
- *   dp_ne = E f_e / rows        f is counted, not differentiated
- * p_NE of every layer, then ids_NK of every layer, in. K when balanced. A group is the same tokens of every
- * layer. */
+/* balance_mixtral.c -- the load-balancing loss of Mixtral in Hugging Face's form (load_balancing_loss_func of
+ * transformers' modeling_mixtral.py): the tokens of all layers pooled
+ *   loss  = E sum_e f_e P_e      f_e = assignments to e / rows      P_e = mean of p_ne over all layers' rows
+ *   dp_ne = E f_e / rows         f is counted, not differentiated
+ * p_NE of every layer, then ids_NK of every layer, in; rows = tokens * layers. K when balanced. A group is
+ * the same tokens of every layer.
+ * Groups and sums: balance.h. */
 #include "ops/balance.h"
 
 typedef struct {

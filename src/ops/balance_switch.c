@@ -1,7 +1,9 @@
 /* balance_switch.c -- the load-balancing loss of the Switch Transformer (Fedus et al. 2021, arXiv:2101.03961,
- * eq. 4-6) for K choices loss = E/K sum_e f_e P_e      f_e = assignments to e / tokens      P_e = mean_n p_ne
- *   dp_ne = E/K f_e / tokens      f is counted, not differentiated
- * p_NE (the full softmax) and ids_NK in. 1 when balanced: sum_e f_e = K. */
+ * eq. 4-6), for K choices
+ *   loss  = E/K sum_e f_e P_e      f_e = assignments to e / tokens      P_e = mean_n p_ne
+ *   dp_ne = E/K f_e / tokens       f is counted, not differentiated
+ * p_NE (the full softmax) and ids_NK in. 1 when balanced: sum_e f_e = K.
+ * Groups and sums: balance.h. */
 #include "ops/balance.h"
 
 typedef struct {

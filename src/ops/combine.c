@@ -1,8 +1,8 @@
 /* combine.c -- a token's output: the weighted sum of its rows
  *   out_n = sum_k w_nk y_[row_nk]        dy_[row_nk] = w_nk dout_n        dw_nk = sum_d dout_nd y_[row_nk]d
- * y_RD, w_NK, row_NK and offsets_E1 (see dispatch.c) in, out_ND out, 0 for padding; dy past the last row is
- * 0. Backward reads all four. Threads: over tokens. A row belongs to one token, so forward gathers and
- * backward writes without meeting. */
+ * y_RD, w_NK, row_NK and offsets_E1 (see dispatch.c) in, out_ND out, 0 for padding; dy past the last row
+ * is 0. Backward reads all four.
+ * Threads: over tokens. A row belongs to one token: forward collects, backward writes without meeting. */
 #include "ops/kernels.h"
 
 static void combine_fwd(mo_real *out_ND, const mo_real *y_RD, const mo_real *w_NK, const int32_t *row_NK,

@@ -1,7 +1,8 @@
 /* z_loss.c -- the router z-loss (Zoph et al. 2022, ST-MoE, arXiv:2202.08906, eq. 5)
  *   loss = sum_n L_n^2      L_n = log sum_e exp(z_ne)      dz_ne = 2 L_n softmax(z_n)_e
- * z_NE (clean logits) and tokens_N in; padding (tokens_n < 0) adds nothing. Divided by the number of tokens
- * it is the paper's mean. Threads: sums as in balance.c, dz over rows. */
+ * z_NE (clean logits) and tokens_N in; padding (tokens_n < 0) adds nothing. The paper's loss is this over
+ * the number of tokens.
+ * Threads: sums as in balance.c, dz over rows. */
 #include "ops/balance.h"
 
 typedef struct {
