@@ -117,7 +117,9 @@ typedef struct mo_train_events {
 
 typedef struct mo_train_options {
     const mo_run_config *config;
-    const char *resolved; /* the config as YAML, for config.yaml and checkpoints */
+    /* The resolved config as YAML, for config.yaml and checkpoints, once the data has settled vocab_size
+     * (config/ has mo_config_dump). Owned by the caller of dump. */
+    mo_status (*dump)(const mo_run_config *config, char **out);
     /* Reads a checkpoint's config and compares: MO_E_MISMATCH names what differs (config/ has both). */
     mo_status (*check_resume)(const char *saved, const mo_run_config *wanted, void *user);
     void *user;

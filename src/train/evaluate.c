@@ -1,0 +1,148 @@
+/* evaluate.c -- the loss on a split: windows in order, row losses added in double, by domain where labelled.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "train/train_internal.h"
+
+mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size)
+{
+    if (file->vocab_size <= vocab_size) return MO_OK;
+    return mo_error(MO_E_MISMATCH, "%s has token ids up to %lld, but the model's vocab_size is %lld",
+                    file->path, (long long)file->vocab_size - 1, (long long)vocab_size);
+}
+
+static mo_status allocate(mo_eval_result *out, const mo_tokenfile *file, int layers, int64_t experts)
+{
+    size_t domains = (size_t)file->n_domains, rows = domains ? domains : 1;
+    *out = (mo_eval_result){.n_domains = file->n_domains, .n_layers = layers, .experts = experts};
+    out->domain_loss = mo_calloc(rows, sizeof *out->domain_loss);
+    out->domain_tokens = mo_calloc(rows, sizeof *out->domain_tokens);
+    out->counts = mo_calloc((size_t)layers * rows * (size_t)experts + 1, sizeof *out->counts);
+    out->loads = mo_calloc((size_t)layers * (size_t)experts + 1, sizeof *out->loads);
+    out->layers = mo_calloc((size_t)layers + 1, sizeof *out->layers);
+    bool whole = out->domain_loss && out->domain_tokens && out->counts && out->loads && out->layers;
+    return whole ? MO_OK : MO_E_MEMORY;
+}
+
+void mo_eval_result_free(mo_eval_result *r)
+{
+    mo_free(r->domain_loss);
+    mo_free(r->domain_tokens);
+    mo_free(r->counts);
+    mo_free(r->loads);
+    mo_free(r->layers);
+    *r = (mo_eval_result){0};
+}
+
+static void add_losses(mo_eval_result *out, const mo_model_graph *t, const mo_batch *batch)
+{
+    const mo_real *row = t->row_loss->data;
+    int64_t N = t->batch_size * t->sequence_length;
+    for (int64_t n = 0; n < N; n++) {
+        if (batch->targets[n] < 0) continue;
+        out->loss += (double)row[n];
+        out->tokens++;
+        int32_t domain = batch->domains[n];
+        if (domain < 0 || domain >= out->n_domains) continue;
+        out->domain_loss[domain] += (double)row[n];
+        out->domain_tokens[domain]++;
+    }
+}
+
+static void add_counts(mo_eval_result *out, const mo_model_graph *t, const mo_batch *batch)
+{
+    int64_t N = t->batch_size * t->sequence_length, rows = out->n_domains ? out->n_domains : 1;
+    for (int l = 0; l < out->n_layers; l++) {
+        const int32_t *ids = t->routing[l].ids_NK->data;
+        int64_t K = t->routing[l].ids_NK->dim[1];
+        for (int64_t n = 0; n < N; n++) {
+            int64_t domain = out->n_domains ? batch->domains[n] : 0;
+            if (batch->tokens[n] < 0 || domain < 0) continue;
+            for (int64_t k = 0; k < K; k++)
+                out->counts[(l * rows + domain) * out->experts + ids[n * K + k]]++;
+        }
+    }
+}
+
+static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_batch *batch,
+                             mo__routing_sum *sum, mo_eval_result *out)
+{
+    const mo_tokens *tokens = &o->file->split[o->split];
+    int64_t windows = mo_eval_windows(tokens, t->sequence_length), bytes = 0;
+    if (windows < 1)
+        return mo_error(MO_E_RANGE, "%s: the %s split has %lld tokens, fewer than one window of %lld",
+                        o->file->path, o->split == MO_SPLIT_TRAIN ? "train" : "validation",
+                        (long long)tokens->count, (long long)t->sequence_length);
+    if (o->batches > 0 && windows > o->batches * t->batch_size) windows = o->batches * t->batch_size;
+    mo_run run = {.training = false};
+    for (int64_t w = 0; w < windows; w += t->batch_size) {
+        if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "evaluation was interrupted");
+        MO_TRY(mo_eval_batch(tokens, o->file->tokenizer, t->sequence_length, w, batch));
+        mo__feed(t, batch);
+        mo_graph_forward(t->graph, &run);
+        add_losses(out, t, batch);
+        bytes += batch->predicted_bytes;
+        mo__routing_sum_add(sum, t);
+        if (o->routing) add_counts(out, t, batch);
+        if (o->progress) o->progress((double)(w + t->batch_size), (double)windows, "windows", o->user);
+    }
+    out->windows = windows;
+    if (out->tokens == 0)
+        return mo_error(MO_E_RANGE, "%s: no token of the split is predicted with windows of %lld",
+                        o->file->path, (long long)t->sequence_length);
+    out->bits_per_byte = bytes > 0 ? out->loss / ((double)bytes * log(2)) : (double)NAN;
+    out->loss /= (double)out->tokens;
+    out->perplexity = exp(out->loss);
+    for (int d = 0; d < out->n_domains; d++)
+        out->domain_loss[d] =
+            out->domain_tokens[d] ? out->domain_loss[d] / (double)out->domain_tokens[d] : (double)NAN;
+    return MO_OK;
+}
+
+static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routing_sum *sum,
+                          mo_eval_result *out)
+{
+    double begin = mo_clock();
+    MO_TRY(mo__check_tokens(o->file, t->model->config.vocab_size));
+    MO_TRY(mo__routing_sum_create(t->model, sum));
+    mo_batch *batch = NULL;
+    MO_TRY(mo_batch_create(t->batch_size, t->sequence_length, &batch));
+    mo_status status = run_windows(t, o, batch, sum, out);
+    mo_batch_free(batch);
+    MO_TRY(status);
+    mo__routing_sum_report(sum, t);
+    memcpy(out->loads, sum->loads, (size_t)(out->n_layers * out->experts) * sizeof *out->loads);
+    for (int l = 0; l < out->n_layers; l++) {
+        out->layers[l] = sum->reports[l];
+        out->layers[l].load = out->loads + l * out->experts;
+    }
+    out->seconds = mo_clock() - begin;
+    return MO_OK;
+}
+
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo_eval_result *out)
+{
+    mo__routing_sum sum = {0};
+    mo_status status = allocate(out, o->file, t->n_routing, t->model->config.num_local_experts);
+    if (status == MO_OK) status = evaluate(t, o, &sum, out);
+    mo__routing_sum_free(&sum);
+    if (status != MO_OK) mo_eval_result_free(out);
+    return status;
+}
+
+mo_status mo_evaluate(const mo_model *model, const mo_eval_options *o, mo_eval_result *out)
+{
+    MO_TRY(mo_blas_init());
+    mo_model_graph_options options = {
+        .kind = MO_GRAPH_LOSS, .batch_size = o->batch_size, .sequence_length = o->sequence_length};
+    mo_model_graph *t = NULL;
+    MO_TRY(mo_model_graph_create(model, &options, &t));
+    mo_status status = mo_graph_bind(t->graph, NULL);
+    if (status == MO_OK) {
+        mo_model_graph_attach(t);
+        status = mo__evaluate_graph(t, o, out);
+    }
+    mo_model_graph_free(t);
+    return status;
+}

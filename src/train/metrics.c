@@ -1,0 +1,105 @@
+/* metrics.c -- metrics.jsonl: one object a line, cut back to the resumed step, whole lines only. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/train_internal.h"
+
+static const size_t METRICS_LIMIT = (size_t)4 << 30;
+
+/* Bytes of the leading lines that are whole and of steps up to `step`. */
+static size_t good_bytes(const char *text, size_t size, int64_t step)
+{
+    size_t good = 0;
+    while (good < size) {
+        const char *end = memchr(text + good, '\n', size - good);
+        if (!end) break;
+        size_t length = (size_t)(end - text) - good;
+        json_t *line = json_loadb(text + good, length, 0, NULL);
+        json_t *value = json_object_get(line, "step");
+        bool keep = json_is_integer(value) && json_integer_value(value) <= step;
+        json_decref(line);
+        if (!keep) break;
+        good += length + 1;
+    }
+    return good;
+}
+
+static mo_status cut_back(const char *path, int64_t step)
+{
+    if (!mo_path_exists(path)) return MO_OK;
+    char *text = NULL;
+    size_t size = 0;
+    MO_TRY(mo_read_file(path, METRICS_LIMIT, &text, &size));
+    size_t good = good_bytes(text, size, step);
+    mo_status status = good < size ? mo_write_file(path, text, good) : MO_OK;
+    mo_free(text);
+    return status;
+}
+
+mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out)
+{
+    *out = (mo__metrics){.path = mo_path_join(dir, "metrics.jsonl")};
+    if (!out->path) return MO_E_MEMORY;
+    mo_status status = cut_back(out->path, step);
+    if (status == MO_OK) {
+        out->file = fopen(out->path, "ae");
+        if (!out->file) status = mo_error(MO_E_IO, "%s: %s", out->path, strerror(errno));
+    }
+    if (status != MO_OK) mo_free(out->path);
+    return status;
+}
+
+static json_t *layer_json(const mo_layer_report *layer)
+{
+    json_t *load = json_array();
+    for (int64_t e = 0; e < layer->experts; e++) json_array_append_new(load, json_real(layer->load[e]));
+    return json_pack("{s:i, s:o, s:f, s:f, s:f, s:f, s:f}", "layer", layer->layer, "load", load, "max_vio",
+                     layer->max_vio, "entropy", layer->entropy, "top1", layer->top1, "dropped",
+                     layer->dropped, "z", layer->z);
+}
+
+static json_t *report_json(const mo_step_report *r)
+{
+    json_t *line =
+        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step", (json_int_t)r->step, "tokens",
+                  (json_int_t)r->tokens, "train_loss", r->train_loss, "balance_loss", r->balance_loss,
+                  "learning_rate", r->learning_rate, "grad_norm", r->grad_norm, "tokens_per_second",
+                  r->tokens_per_second, "gflops", r->gflops, "seconds", r->seconds);
+    if (!line) return NULL;
+    if (r->evaluated) {
+        json_object_set_new(line, "validation_loss", json_real(r->validation_loss));
+        json_object_set_new(line, "bits_per_byte", json_real(r->bits_per_byte));
+    }
+    if (r->n_layers == 0) return line;
+    json_t *balance = json_object(), *layers = json_array();
+    for (int k = 0; k < MO_BALANCE_LOSSES; k++)
+        if (!isnan(r->balance[k]))
+            json_object_set_new(balance, mo_balance_names[k], json_real(r->balance[k]));
+    for (int l = 0; l < r->n_layers; l++) json_array_append_new(layers, layer_json(&r->layers[l]));
+    json_object_set_new(line, "balance", balance);
+    json_object_set_new(line, "layers", layers);
+    return line;
+}
+
+mo_status mo__metrics_write(mo__metrics *m, const mo_step_report *report)
+{
+    json_t *line = report_json(report);
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(line);
+    if (!text) return mo_error(MO_E_INTERNAL, "%s: a metrics line cannot be written as JSON", m->path);
+    bool written = fprintf(m->file, "%s\n", text) > 0 && fflush(m->file) == 0;
+    free(text);
+    return written ? MO_OK : mo_error(MO_E_IO, "%s: %s", m->path, strerror(errno));
+}
+
+mo_status mo__metrics_close(mo__metrics *m)
+{
+    mo_status status = MO_OK;
+    if (m->file && fclose(m->file) != 0) status = mo_error(MO_E_IO, "%s: %s", m->path, strerror(errno));
+    mo_free(m->path);
+    *m = (mo__metrics){0};
+    return status;
+}

@@ -1,0 +1,141 @@
+/* run_folder.c -- the names in a run folder, and which checkpoints stay. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train/train_internal.h"
+
+char *mo_run_dir(const mo_run_config *config)
+{
+    return *config->run.dir ? mo_strdup(config->run.dir) : mo_strprintf("checkpoints/%s", config->run.name);
+}
+
+char *mo__step_path(const char *dir, int64_t step)
+{
+    return mo_strprintf("%s/step-%08lld.h5", dir, (long long)step);
+}
+
+/* Step of a file name "step-00000500.h5", or -1. */
+static int64_t step_of(const char *name)
+{
+    long long step = 0;
+    int used = 0;
+    if (sscanf(name, "step-%lld.h5%n", &step, &used) != 1 || used == 0 || name[used] != '\0') return -1;
+    return step;
+}
+
+typedef struct step_list {
+    int64_t *steps;
+    int count, room;
+} step_list;
+
+static int falling(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Steps that the folder has checkpoints of, newest first. */
+static mo_status list_steps(const char *dir, step_list *out)
+{
+    *out = (step_list){0};
+    DIR *d = opendir(dir);
+    if (!d) return mo_error(errno == ENOENT ? MO_E_NOT_FOUND : MO_E_IO, "%s: %s", dir, strerror(errno));
+    for (struct dirent *entry = readdir(d); entry; entry = readdir(d)) {
+        int64_t step = step_of(entry->d_name);
+        if (step < 0) continue;
+        if (out->count == out->room) {
+            out->room = out->room ? 2 * out->room : 16;
+            int64_t *grown = mo_realloc(out->steps, (size_t)out->room * sizeof *grown);
+            if (!grown) {
+                mo_free(out->steps);
+                closedir(d);
+                return MO_E_MEMORY;
+            }
+            out->steps = grown;
+        }
+        out->steps[out->count++] = step;
+    }
+    closedir(d);
+    if (out->count) qsort(out->steps, (size_t)out->count, sizeof *out->steps, falling);
+    return MO_OK;
+}
+
+mo_status mo__prune(const char *dir, int64_t keep)
+{
+    step_list list;
+    MO_TRY(list_steps(dir, &list));
+    for (int i = 0; i < list.count; i++) {
+        if (i < keep) continue;
+        char *path = mo__step_path(dir, list.steps[i]);
+        if (path && unlink(path) != 0)
+            mo_log(MO_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));
+        mo_free(path);
+    }
+    mo_free(list.steps);
+    return MO_OK;
+}
+
+mo_status mo__link_replace(const char *existing, const char *target)
+{
+    mo_replace r;
+    MO_TRY(mo_replace_begin(&r, target));
+    unlink(r.path);
+    if (link(existing, r.path) != 0) {
+        mo_status status = mo_error(MO_E_IO, "%s: cannot be linked: %s", target, strerror(errno));
+        mo_replace_abort(&r);
+        return status;
+    }
+    return mo_replace_commit(&r);
+}
+
+mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path)
+{
+    step_list list;
+    MO_TRY(list_steps(dir, &list));
+    mo_status status = mo_error(MO_E_NOT_FOUND, "%s: holds no checkpoint (step-*.h5) to resume from", dir);
+    for (int i = 0; i < list.count; i++) {
+        char *candidate = mo__step_path(dir, list.steps[i]);
+        if (!candidate) {
+            status = MO_E_MEMORY;
+            break;
+        }
+        status = mo_checkpoint_open(candidate, out);
+        if (status == MO_OK) {
+            *path = candidate;
+            break;
+        }
+        mo_log(MO_LOG_WARNING, "%s; going back to the one before", mo_last_error());
+        mo_free(candidate);
+    }
+    mo_free(list.steps);
+    return status;
+}
+
+mo_status mo_run_latest(const char *dir, char **path)
+{
+    mo_checkpoint *c = NULL;
+    MO_TRY(mo__open_latest(dir, &c, path));
+    mo_checkpoint_close(c);
+    return MO_OK;
+}
+
+bool mo__run_exists(const char *dir)
+{
+    static const char *const marks[] = {"config.yaml", "metrics.jsonl", "best.h5"};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        char *path = mo_path_join(dir, marks[i]);
+        bool there = path && mo_path_exists(path);
+        mo_free(path);
+        if (there) return true;
+    }
+    step_list list;
+    if (list_steps(dir, &list) != MO_OK) {
+        mo_error_clear();
+        return false;
+    }
+    mo_free(list.steps);
+    return list.count > 0;
+}

@@ -1,0 +1,27 @@
+/* save.c -- a model as the arrays of a checkpoint. */
+#include <string.h>
+
+#include "train/train_internal.h"
+
+mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
+{
+    const struct {
+        const char *group;
+        mo_real *slab;
+    } groups[] = {{"model", m->value}, {"optimizer/adamw/m", m->m}, {"optimizer/adamw/v", m->v}};
+    int n_groups = moments ? 3 : 1, n = 0;
+    mo_checkpoint_array *all = mo_calloc((size_t)(n_groups * m->n_params), sizeof *all);
+    if (!all) return MO_E_MEMORY;
+    for (int g = 0; g < n_groups; g++)
+        for (int i = 0; i < m->n_params; i++) {
+            const mo_param *p = &m->params[i];
+            all[n] = (mo_checkpoint_array){.group = groups[g].group,
+                                           .name = p->name,
+                                           .ndim = p->ndim,
+                                           .data = groups[g].slab + p->offset};
+            memcpy(all[n++].dim, p->dim, sizeof p->dim);
+        }
+    *arrays = all;
+    *count = n;
+    return MO_OK;
+}

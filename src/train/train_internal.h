@@ -1,0 +1,58 @@
+/* train_internal.h -- what the files of the train module share. */
+#ifndef MOIRA_TRAIN_INTERNAL_H
+#define MOIRA_TRAIN_INTERNAL_H
+
+#include "moira/train.h"
+
+/* ---- feed.c ---- */
+
+/* Copies a batch into a graph's inputs; positions count from each document's start. */
+void mo__feed(mo_model_graph *t, const mo_batch *batch);
+
+/* ---- routing_sum.c: router statistics summed over microbatches or batches ---- */
+
+typedef struct mo__routing_sum {
+    int n_layers;
+    int64_t experts;
+    double *sums;             /* [n_layers][experts + 4] */
+    double *loads;            /* [n_layers][experts] storage of reports' load */
+    mo_layer_report *reports; /* [n_layers] */
+} mo__routing_sum;
+mo_status mo__routing_sum_create(const mo_model *m, mo__routing_sum *out);
+void mo__routing_sum_free(mo__routing_sum *s);
+void mo__routing_sum_clear(mo__routing_sum *s);
+void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t);
+void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t); /* fills reports */
+
+/* ---- evaluate.c ---- */
+
+/* Evaluates with a graph that is planned, bound and attached. */
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options, mo_eval_result *out);
+mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
+
+/* ---- save.c: the model as arrays of a checkpoint ---- */
+
+/* Arrays of values, and of moments if the model has them. Owned array of *count. */
+mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
+
+/* ---- run_folder.c ---- */
+
+char *mo__step_path(const char *dir, int64_t step); /* owned */
+mo_status mo__prune(const char *dir, int64_t keep); /* removes all but the newest step files */
+mo_status mo__link_replace(const char *existing, const char *target); /* target becomes a second name of it */
+/* Newest step checkpoint that opens whole; damaged ones are passed over with a warning. */
+mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path);
+bool mo__run_exists(const char *dir);
+
+/* ---- metrics.c ---- */
+
+typedef struct mo__metrics {
+    FILE *file;
+    char *path;
+} mo__metrics;
+/* Cuts lines past `step` (and a broken last line), then appends. */
+mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out);
+mo_status mo__metrics_write(mo__metrics *m, const mo_step_report *report);
+mo_status mo__metrics_close(mo__metrics *m);
+
+#endif

@@ -1,0 +1,215 @@
+/* trainer.c -- the loop: microbatches, clip, AdamW, and what is due after a step.
+ *
+ * Order after a step: evaluation, metrics line, checkpoint, best checkpoint, sample. A checkpoint so knows of
+ * every evaluation up to its step, and a resumed run repeats nothing that a metrics line already says. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+/* One optimizer step; fills the report's step part. */
+static mo_status take_step(mo__trainer *t, mo_step_report *r)
+{
+    const mo_run_config *c = &t->config;
+    int64_t step = t->state.step, micro = c->train.gradient_accumulation_steps;
+    int64_t N = c->train.batch_size * c->train.sequence_length;
+    double ce = 0, balance[MO_BALANCE_LOSSES] = {0}, part[MO_BALANCE_LOSSES];
+    int64_t predicted = 0;
+    mo__routing_sum_clear(&t->routing);
+    for (int64_t k = 0; k < micro; k++) {
+        const mo_batch *batch = NULL;
+        MO_TRY(mo_loader_get(t->loader, step, k, &batch));
+        predicted = batch->predicted_step;
+        mo_model_graph_scale(t->train, predicted, micro * N);
+        mo__feed(t->train, batch);
+        mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
+        mo_graph_train(t->train->graph, &run);
+        ce += mo_model_graph_loss(t->train, part);
+        for (int b = 0; b < MO_BALANCE_LOSSES; b++) balance[b] += part[b];
+        mo__routing_sum_add(&t->routing, t->train);
+    }
+    mo__routing_sum_report(&t->routing, t->train);
+    mo_slabs slabs = mo_model_slabs(t->model);
+    r->train_loss = ce / (double)predicted;
+    r->grad_norm = mo_grad_norm(&slabs);
+    r->learning_rate = mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, c->train.steps);
+    const double coefficient[] = {c->balance.switch_loss, c->balance.mixtral, c->balance.importance,
+                                  c->balance.load, c->balance.z_loss};
+    r->balance_loss = 0;
+    for (int b = 0; b < MO_BALANCE_LOSSES; b++) {
+        r->balance[b] = coefficient[b] > 0 ? balance[b] / (double)(micro * N) : (double)NAN;
+        if (coefficient[b] > 0) r->balance_loss += coefficient[b] * r->balance[b];
+    }
+    if (!isfinite(r->train_loss) || !isfinite(r->grad_norm) || !isfinite(r->balance_loss))
+        return mo_error(
+            MO_E_NONFINITE,
+            "step %lld: loss %g, balancing loss %g, gradient norm %g; the weights are still those of step "
+            "%lld. Try a lower optimizer.learning_rate or a longer schedule.warmup_steps",
+            (long long)step + 1, r->train_loss, r->balance_loss, r->grad_norm, (long long)step);
+    mo_adamw_step(&slabs, &c->optimizer, r->learning_rate, r->grad_norm, step);
+    t->state.step = step + 1;
+    t->state.tokens += predicted;
+    t->span_tokens += predicted;
+    return MO_OK;
+}
+
+static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
+{
+    mo_eval_options options = {.file = t->file,
+                               .split = MO_SPLIT_VALIDATION,
+                               .sequence_length = t->config.train.sequence_length,
+                               .batch_size = t->config.train.batch_size,
+                               .batches = t->config.eval.batches};
+    mo_eval_result result;
+    MO_TRY(mo__evaluate_graph(t->eval, &options, &result));
+    r->evaluated = true;
+    r->validation_loss = result.loss;
+    r->bits_per_byte = result.bits_per_byte;
+    mo_eval_result_free(&result);
+    *improved = !(t->state.best_loss <= r->validation_loss);
+    if (!*improved) return MO_OK;
+    t->state.best_loss = r->validation_loss;
+    t->state.best_step = t->state.step;
+    return MO_OK;
+}
+
+typedef struct text_buffer {
+    int32_t *ids;
+    int64_t count;
+} text_buffer;
+
+static bool collect(int32_t id, void *user)
+{
+    text_buffer *b = user;
+    b->ids[b->count++] = id;
+    return true;
+}
+
+static mo_status append_sample(const mo__trainer *t, const char *text, size_t size)
+{
+    char *path = mo_path_join(t->dir, "samples.txt");
+    if (!path) return MO_E_MEMORY;
+    FILE *f = fopen(path, "ae");
+    bool written = f && fprintf(f, "--- step %lld ---\n", (long long)t->state.step) > 0 &&
+                   fwrite(text, 1, size, f) == size && fputc('\n', f) != EOF;
+    if (f && fclose(f) != 0) written = false;
+    mo_status status = written ? MO_OK : mo_error(MO_E_IO, "%s: cannot be written", path);
+    mo_free(path);
+    return status;
+}
+
+/* Generates, decodes, tells and stores; the prompt is part of the text. */
+static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prompt, int64_t prompt_count)
+{
+    const mo_run_config *c = &t->config;
+    memcpy(b->ids, prompt, (size_t)prompt_count * sizeof *prompt);
+    b->count = prompt_count;
+    mo_generate_options options = {.prompt = prompt,
+                                   .prompt_count = prompt_count,
+                                   .max_tokens = c->sample.tokens,
+                                   .temperature = c->sample.temperature,
+                                   .top_p = 1,
+                                   .seed = c->run.seed + (uint64_t)t->state.step,
+                                   .emit = collect,
+                                   .user = b};
+    MO_TRY(mo_generate(t->model, &options));
+    char *text = NULL;
+    size_t size = 0;
+    MO_TRY(mo_tokenizer_decode(t->file->tokenizer, b->ids, b->count, &text, &size));
+    const mo_train_events *e = &t->options->events;
+    if (e->sample) e->sample(t->state.step, text, size, e->user);
+    mo_status status = append_sample(t, text, size);
+    mo_free(text);
+    return status;
+}
+
+static mo_status sample(mo__trainer *t)
+{
+    const char *prompt = *t->config.sample.prompt ? t->config.sample.prompt : "\n";
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    MO_TRY(mo_tokenizer_encode(t->file->tokenizer, prompt, strlen(prompt), &ids, &count));
+    text_buffer b = {mo_malloc((size_t)(count + t->config.sample.tokens) * sizeof(int32_t)), 0};
+    mo_status status = b.ids ? sample_into(t, &b, ids, count) : MO_E_MEMORY;
+    mo_free(b.ids);
+    mo_free(ids);
+    return status;
+}
+
+static bool due(int64_t step, int64_t every, int64_t steps)
+{
+    return step == steps || (every > 0 && step % every == 0);
+}
+
+static void finish_report(mo__trainer *t, mo_step_report *r)
+{
+    r->step = t->state.step;
+    r->steps = t->config.train.steps;
+    r->tokens = t->state.tokens;
+    r->seconds = t->state.seconds;
+    r->tokens_per_second = t->span_seconds > 0 ? (double)t->span_tokens / t->span_seconds : 0;
+    r->gflops = r->tokens_per_second * t->flops_per_token / 1e9;
+    r->layers = t->routing.reports;
+    r->n_layers = t->routing.n_layers;
+}
+
+static mo_status after_step(mo__trainer *t, mo_step_report *r)
+{
+    const mo_run_config *c = &t->config;
+    const mo_train_events *e = &t->options->events;
+    int64_t step = t->state.step, steps = c->train.steps;
+    bool improved = false;
+    finish_report(t, r);
+    if (e->tick) e->tick(step, r->train_loss, r->tokens_per_second, e->user);
+    if (t->eval && due(step, c->eval.every, steps)) MO_TRY(evaluate(t, r, &improved));
+    if (r->evaluated || step == 1 || due(step, c->log.every, steps)) {
+        MO_TRY(mo__metrics_write(&t->metrics, r));
+        if (e->step) e->step(r, e->user);
+        t->span_seconds = 0;
+        t->span_tokens = 0;
+    }
+    if (due(step, c->checkpoint.every, steps)) MO_TRY(mo__trainer_save(t));
+    if (improved) MO_TRY(mo__trainer_save_best(t));
+    bool sample_due = c->sample.every > 0 ? due(step, c->sample.every, steps) : r->evaluated;
+    return c->sample.tokens > 0 && sample_due ? sample(t) : MO_OK;
+}
+
+static mo_status run(mo__trainer *t, mo_step_report *last)
+{
+    const mo_train_options *o = t->options;
+    while (t->state.step < t->config.train.steps) {
+        if (o->stop && *o->stop) {
+            MO_TRY(mo__trainer_save(t));
+            return mo_error(MO_E_INTERRUPTED, "interrupted after step %lld; the run goes on with --resume",
+                            (long long)t->state.step);
+        }
+        double begin = mo_clock();
+        mo_step_report r = {0};
+        MO_TRY(take_step(t, &r));
+        double seconds = mo_clock() - begin;
+        t->state.seconds += seconds;
+        t->span_seconds += seconds;
+        MO_TRY(after_step(t, &r));
+        *last = r;
+        last->layers = NULL; /* gone with the trainer */
+        last->n_layers = 0;
+    }
+    return MO_OK;
+}
+
+mo_status mo_train(const mo_train_options *options, mo_step_report *last)
+{
+    mo__trainer t;
+    *last = (mo_step_report){0};
+    mo_status status = mo__trainer_open(&t, options);
+    if (status == MO_OK) {
+        const mo_train_events *e = &options->events;
+        if (e->start) e->start(&t.config, t.model, &t.memory, t.state.step, e->user);
+        status = run(&t, last);
+        /* All reports of a finished run are the same whether it was resumed or not. */
+        last->validation_loss = last->evaluated ? last->validation_loss : t.state.best_loss;
+    }
+    mo__trainer_close(&t);
+    return status;
+}

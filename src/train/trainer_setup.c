@@ -1,0 +1,179 @@
+/* trainer_setup.c -- opening a run: data, folder, memory check, model, graphs, loader, in the order in which
+ * mistakes are cheapest to find. Nothing is written before everything that can be wrong has been looked at.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train/trainer.h"
+
+static mo_status settle_data(mo__trainer *t)
+{
+    mo_run_config *c = &t->config;
+    MO_TRY(mo_tokenfile_open(c->data.path, &t->file));
+    if (c->model.vocab_size == 0) c->model.vocab_size = t->file->vocab_size;
+    MO_TRY(mo__check_tokens(t->file, c->model.vocab_size));
+    if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
+    const mo_tokens *train = &t->file->split[MO_SPLIT_TRAIN];
+    if (train->count < c->train.sequence_length + 1)
+        return mo_error(
+            MO_E_RANGE,
+            "train.sequence_length %lld: %s has only %lld training tokens; a sequence needs %lld of them",
+            (long long)c->train.sequence_length, c->data.path, (long long)train->count,
+            (long long)c->train.sequence_length + 1);
+    return MO_OK;
+}
+
+static mo_status check_folder(mo__trainer *t)
+{
+    t->dir = mo_run_dir(&t->config);
+    if (!t->dir) return MO_E_MEMORY;
+    bool there = mo__run_exists(t->dir);
+    if (there && !t->options->resume)
+        return mo_error(
+            MO_E_EXISTS,
+            "%s: a run is there already; add --resume to go on with it, or choose another run.name", t->dir);
+    if (!there && t->options->resume)
+        return mo_error(MO_E_NOT_FOUND, "%s: there is no run to resume; leave --resume out to start one",
+                        t->dir);
+    return MO_OK;
+}
+
+static double gib(uint64_t bytes)
+{
+    return (double)bytes / (double)(1 << 30);
+}
+
+/* Total of the run with one thing changed, in GiB; for advice. */
+static double total_with(const mo__trainer *t, const mo_run_config *changed)
+{
+    mo_run_memory m;
+    mo_status status = mo_run_memory_estimate(changed, t->memory.data, &m);
+    if (status != MO_OK) mo_error_clear();
+    return status == MO_OK ? gib(m.total) : gib(t->memory.total);
+}
+
+static uint64_t data_bytes(const mo_tokenfile *file)
+{
+    uint64_t sum = 0;
+    for (int s = 0; s < 2; s++) {
+        const mo_tokens *tokens = &file->split[s];
+        sum += (uint64_t)tokens->count * (uint64_t)tokens->width + (uint64_t)tokens->documents * 10;
+    }
+    return sum;
+}
+
+static mo_status check_memory(mo__trainer *t)
+{
+    MO_TRY(mo_run_memory_estimate(&t->config, data_bytes(t->file), &t->memory));
+    uint64_t available = mo_memory_available();
+    if (available == 0 || t->memory.total <= available) return MO_OK;
+    mo_run_config full = t->config, half = t->config, shorter = t->config;
+    full.train.recompute = MO_RECOMPUTE_FULL;
+    half.train.batch_size = (half.train.batch_size + 1) / 2;
+    shorter.train.sequence_length = (shorter.train.sequence_length + 1) / 2;
+    return mo_error(
+        MO_E_MEMORY,
+        "the run needs %.2f GiB and %.2f GiB are available (parameters, gradients and moments %.2f, "
+        "activations %.2f). train.recompute=full would need %.2f GiB, train.batch_size=%lld with twice the "
+        "accumulation %.2f GiB, train.sequence_length=%lld %.2f GiB; or make the model smaller",
+        gib(t->memory.total), gib(available),
+        gib(t->memory.parameters + t->memory.gradients + t->memory.optimizer), gib(t->memory.activations),
+        total_with(t, &full), (long long)half.train.batch_size, total_with(t, &half),
+        (long long)shorter.train.sequence_length, total_with(t, &shorter));
+}
+
+static mo_status open_graphs(mo__trainer *t)
+{
+    const mo_run_config *c = &t->config;
+    mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
+                                      .batch_size = c->train.batch_size,
+                                      .sequence_length = c->train.sequence_length,
+                                      .balance = c->balance,
+                                      .recompute = (mo_recompute)c->train.recompute};
+    MO_TRY(mo_model_graph_create(t->model, &options, &t->train));
+    t->arena_bytes = mo_graph_memory_use(t->train->graph).arena;
+    if (mo_eval_windows(&t->file->split[MO_SPLIT_VALIDATION], c->train.sequence_length) > 0) {
+        options.kind = MO_GRAPH_LOSS;
+        MO_TRY(mo_model_graph_create(t->model, &options, &t->eval));
+        size_t bytes = mo_graph_memory_use(t->eval->graph).arena;
+        if (bytes > t->arena_bytes) t->arena_bytes = bytes;
+    } else {
+        mo_log(MO_LOG_WARNING,
+               "%s: the validation split is shorter than one sequence of %lld tokens; no evaluations",
+               c->data.path, (long long)c->train.sequence_length);
+    }
+    MO_TRY(mo_pages_alloc(t->arena_bytes, &t->arena));
+    MO_TRY(mo_graph_bind(t->train->graph, t->arena));
+    mo_model_graph_attach(t->train);
+    if (!t->eval) return MO_OK;
+    MO_TRY(mo_graph_bind(t->eval->graph, t->arena));
+    mo_model_graph_attach(t->eval);
+    return MO_OK;
+}
+
+static mo_status open_loader(mo__trainer *t)
+{
+    const mo_run_config *c = &t->config;
+    mo_loader_options options = {.tokens = &t->file->split[MO_SPLIT_TRAIN],
+                                 .tokenizer = t->file->tokenizer,
+                                 .batch_size = c->train.batch_size,
+                                 .sequence_length = c->train.sequence_length,
+                                 .accumulation = c->train.gradient_accumulation_steps,
+                                 .seed = c->run.seed,
+                                 .prefetch = true};
+    return mo_loader_open(&options, &t->loader);
+}
+
+/* The folder comes into being, and says at once if it cannot be written. */
+static mo_status open_folder(mo__trainer *t)
+{
+    MO_TRY(mo_make_dirs(t->dir));
+    if (access(t->dir, W_OK) != 0)
+        return mo_error(MO_E_IO, "%s: cannot be written: %s", t->dir, strerror(errno));
+    char *path = mo_path_join(t->dir, "config.yaml");
+    if (!path) return MO_E_MEMORY;
+    mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
+    mo_free(path);
+    MO_TRY(status);
+    return mo__metrics_open(t->dir, t->state.step, &t->metrics);
+}
+
+mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
+{
+    *t = (mo__trainer){.options = options, .config = *options->config, .last_saved = -1};
+    t->state.best_loss = (double)__builtin_nanf("");
+    mo_threads_set((int)t->config.run.threads);
+    MO_TRY(mo_blas_init());
+    MO_TRY(check_folder(t));
+    MO_TRY(settle_data(t));
+    MO_TRY(mo_model_config_check(&t->config.model, &t->config.balance));
+    MO_TRY(options->dump(&t->config, &t->resolved));
+    MO_TRY(check_memory(t));
+    MO_TRY(mo_model_create(&t->config.model, &t->model));
+    t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
+    MO_TRY(mo__routing_sum_create(t->model, &t->routing));
+    MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
+    if (options->resume)
+        MO_TRY(mo__trainer_load(t));
+    else
+        mo_model_init(t->model, t->config.run.seed);
+    MO_TRY(open_graphs(t));
+    MO_TRY(open_loader(t));
+    return open_folder(t);
+}
+
+void mo__trainer_close(mo__trainer *t)
+{
+    mo_loader_close(t->loader);
+    mo_model_graph_free(t->train);
+    mo_model_graph_free(t->eval);
+    mo_pages_free(t->arena, t->arena_bytes);
+    mo__routing_sum_free(&t->routing);
+    mo_model_free(t->model);
+    mo_tokenfile_close(t->file);
+    if (t->metrics.path && mo__metrics_close(&t->metrics) != MO_OK)
+        mo_log(MO_LOG_WARNING, "%s", mo_last_error());
+    mo_free(t->resolved);
+    mo_free(t->dir);
+}
