@@ -1,0 +1,116 @@
+/* stamp.c -- writing and checking the stamp in a file's user block. */
+#include "stamp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+const mo__stamp_kind mo__stamp_checkpoint = {"MOIRA CHECKPOINT ", "a checkpoint", 1};
+const mo__stamp_kind mo__stamp_tokens = {"MOIRA TOKENS ", "a token file", 1};
+
+static mo_status render(const char *path, const mo__stamp_kind *kind, int version, uint64_t bytes,
+                        char block[MO__STAMP_SIZE])
+{
+    char hex[33];
+    MO_TRY(mo_hash_file(path, MO__STAMP_SIZE, hex));
+    memset(block, 0, MO__STAMP_SIZE);
+    snprintf(block, MO__STAMP_SIZE, "%s%d\nxxh3_128=%s\nbytes=%llu\n", kind->magic, version, hex,
+             (unsigned long long)bytes);
+    return MO_OK;
+}
+
+mo_status mo__stamp_write(const char *path, const mo__stamp_kind *kind)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return mo__file_error(path, "open");
+    struct stat info;
+    char block[MO__STAMP_SIZE];
+    mo_status status = fstat(file, &info) == 0 ? MO_OK : mo__file_error(path, "look at");
+    if (status == MO_OK) status = render(path, kind, kind->version, (uint64_t)info.st_size, block);
+    if (status == MO_OK && pwrite(file, block, sizeof block, 0) != (ssize_t)sizeof block)
+        status = mo__file_error(path, "write the stamp");
+    if (close(file) != 0 && status == MO_OK) status = mo__file_error(path, "close");
+    return status;
+}
+
+/* The first bytes, at most a block of them, and the size of the file. */
+static mo_status read_head(const char *path, char block[MO__STAMP_SIZE + 1], size_t *got, uint64_t *bytes)
+{
+    memset(block, 0, MO__STAMP_SIZE + 1);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return mo__file_error(path, "open");
+    struct stat info;
+    ssize_t count = -1;
+    mo_status status = fstat(file, &info) == 0 ? MO_OK : mo__file_error(path, "look at");
+    if (status == MO_OK && S_ISDIR(info.st_mode))
+        status = mo_error(MO_E_FORMAT, "%s: is a folder, a file is needed", path);
+    if (status == MO_OK && (count = pread(file, block, MO__STAMP_SIZE, 0)) < 0)
+        status = mo__file_error(path, "read");
+    close(file);
+    if (status != MO_OK) return status;
+    *got = (size_t)count;
+    *bytes = (uint64_t)info.st_size;
+    return MO_OK;
+}
+
+static mo_status check_kind(const char *path, const mo__stamp_kind *kind, const char *block, size_t got)
+{
+    static const mo__stamp_kind *const KINDS[] = {&mo__stamp_checkpoint, &mo__stamp_tokens};
+    size_t length = strlen(kind->magic);
+    if (got >= length && !memcmp(block, kind->magic, length)) return MO_OK;
+    if (got == 0) return mo_error(MO_E_FORMAT, "%s: is empty, %s is needed", path, kind->noun);
+    if (got < length && !memcmp(block, kind->magic, got))
+        return mo_error(MO_E_CORRUPT, "%s: is cut short after %zu bytes", path, got);
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
+        if (!strncmp(block, KINDS[i]->magic, strlen(KINDS[i]->magic)))
+            return mo_error(MO_E_FORMAT, "%s: is %s, %s is needed", path, KINDS[i]->noun, kind->noun);
+    return mo_error(MO_E_FORMAT, "%s: is not %s (its first bytes are not \"%s\")", path, kind->noun,
+                    kind->magic);
+}
+
+static mo_status check_version(const char *path, const mo__stamp_kind *kind, const char *block, int *version)
+{
+    const char *text = block + strlen(kind->magic);
+    char *end;
+    errno = 0;
+    long found = strtol(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || (*end != '\n' && *end != '\0') || errno || found < 1)
+        return mo_error(MO_E_FORMAT, "%s: is not %s (no version in its first line)", path, kind->noun);
+    if (found > kind->version)
+        return mo_error(MO_E_VERSION, "%s: is %s of version %ld, this program knows versions up to %d", path,
+                        kind->noun, found, kind->version);
+    *version = (int)found;
+    return MO_OK;
+}
+
+static mo_status check_size(const char *path, const char *block, size_t got, uint64_t bytes)
+{
+    const char *line = strstr(block, "\nbytes=");
+    unsigned long long stored = line ? strtoull(line + 7, NULL, 10) : 0;
+    if (line && stored > bytes)
+        return mo_error(MO_E_CORRUPT, "%s: is cut short: %llu of its %llu bytes are there", path,
+                        (unsigned long long)bytes, stored);
+    if (got < MO__STAMP_SIZE) return mo_error(MO_E_CORRUPT, "%s: is cut short after %zu bytes", path, got);
+    return MO_OK;
+}
+
+mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind)
+{
+    char block[MO__STAMP_SIZE + 1], right[MO__STAMP_SIZE];
+    size_t got = 0;
+    uint64_t bytes = 0;
+    int version = 0;
+    MO_TRY(read_head(path, block, &got, &bytes));
+    MO_TRY(check_kind(path, kind, block, got));
+    MO_TRY(check_version(path, kind, block, &version));
+    MO_TRY(check_size(path, block, got, bytes));
+    MO_TRY(render(path, kind, version, bytes, right));
+    if (memcmp(block, right, sizeof right))
+        return mo_error(MO_E_CORRUPT, "%s: is damaged: its bytes are not those it was stamped for", path);
+    return MO_OK;
+}
