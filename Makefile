@@ -167,16 +167,16 @@ demo: all ## make a corpus, train a small MoE on it, evaluate it, show its routi
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
 F64_TESTS     := $(call programs,f64,ops)
-test: all $(RELEASE_TESTS) $(F64_TESTS) ## unit, op (float and double) and end-to-end tests
-	@$(call run,release,$(RELEASE_TESTS) $(F64_TESTS) $(SHELL_TESTS))
-
 GRADCHECK_DIR := build/f64/gradcheck
+test: all $(RELEASE_TESTS) $(F64_TESTS) ## unit, op (float and double) and end-to-end tests
+	@rm -rf $(GRADCHECK_DIR) && mkdir -p $(GRADCHECK_DIR)
+	@MO_GRADCHECK_DIR=$(CURDIR)/$(GRADCHECK_DIR) $(call run,release,$(RELEASE_TESTS) $(F64_TESTS) $(SHELL_TESTS)) && \
+	    tests/gradcheck_table.sh -q $(GRADCHECK_DIR)
+
 gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differences, worst error per op
 	@rm -rf $(GRADCHECK_DIR) && mkdir -p $(GRADCHECK_DIR)
 	@MO_GRADCHECK_DIR=$(CURDIR)/$(GRADCHECK_DIR) $(call run,f64,$(F64_TESTS)); code=$$?; \
-	cat $(GRADCHECK_DIR)/* 2>/dev/null | awk -F '\t' '{ cases[$$1]++; if (!($$3 + 0 <= worst[$$1] + 0)) worst[$$1] = $$3 } \
-	    END { for (op in cases) printf "  %-24s %3d cases  worst error %s\n", op, cases[op], worst[op] }' | sort; \
-	exit $$code
+	tests/gradcheck_table.sh $(GRADCHECK_DIR) || code=1; exit $$code
 
 asan: $(call programs,asan,unit ops e2e) $(call moira,asan) ## all tests under AddressSanitizer
 	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1 \

@@ -67,11 +67,11 @@ static size_t turn_bytes(int64_t half)
     return (size + 63) & ~(size_t)63;
 }
 
-static turn turn_at(void *scratch, int64_t block, int64_t half)
+static turn turn_at(void *turns, int64_t block, int64_t half)
 {
-    double *table = (double *)((char *)scratch + (size_t)block * turn_bytes(half));
-    mo_real *real = (mo_real *)(table + 2 * half);
-    return (turn){table, table + half, real, real + half};
+    char *at = (char *)turns + (size_t)block * turn_bytes(half);
+    void *table = at, *real = at + (size_t)half * 2 * sizeof(double);
+    return (turn){table, (double *)table + half, real, (mo_real *)real + half};
 }
 
 /* sign 1 turns by phi, -1 back. turns: a turn for each block of tokens. */

@@ -70,7 +70,7 @@ static void check_threads(op_graph *t, const snapshot *s)
 static void check_train(op_graph *t, const snapshot *s)
 {
     op_graph_zero_grads(t);
-    for (int j = 0; j < t->n_out; j++) memset(t->out[j]->data, 0x7f, mo_tensor_bytes(t->out[j]));
+    for (int j = 0; j < t->n_out; j++) memset(t->out[j]->data, 0xff, mo_tensor_bytes(t->out[j]));
     mo_graph_train(t->g, &t->run);
     check_same(t, s, "by mo_graph_train");
 }

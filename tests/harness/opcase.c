@@ -103,6 +103,14 @@ static void *storage(size_t size)
     return memory;
 }
 
+/* NaNs, or -1 as integers: an op that reads what nobody wrote is found out. */
+static void *poisoned(size_t size)
+{
+    void *memory = aligned_alloc(64, (size + 64) & ~(size_t)63);
+    if (!memory) fail_msg("out of memory");
+    return memset(memory, 0xff, size);
+}
+
 static void add_inputs(op_graph *t)
 {
     for (const op_input *in = t->c->in; t->n_in < OP_CASE_INPUTS && in->name; in++) {
@@ -172,7 +180,8 @@ void op_graph_open(op_graph *t, const op_case *c, op_mode mode)
     if (mode.shared) add_shared(t, shared);
     require(mo_graph_status(t->g), c);
     require(mo_graph_plan(t->g, &(mo_plan){.backward = !mode.forward_only, .recompute = mode.recompute}), c);
-    require(mo_graph_bind(t->g, NULL), c);
+    t->arena = poisoned(mo_graph_memory_use(t->g).arena);
+    require(mo_graph_bind(t->g, t->arena), c);
     for (int i = 0; i < t->n_in; i++) {
         if (c->in[i].role != MO_ROLE_PARAM) op_input_fill(&c->in[i], (uint32_t)i, t->in[i]->data);
         if (shared[i]) fill_weights(shared[i], SHARED + (uint32_t)i);
@@ -185,6 +194,7 @@ void op_graph_open(op_graph *t, const op_case *c, op_mode mode)
 void op_graph_close(op_graph *t)
 {
     mo_graph_free(t->g);
+    free(t->arena);
     for (int i = 0; i < t->n_in; i++) {
         free(t->value[i]);
         free(t->grad[i]);

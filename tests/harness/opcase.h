@@ -52,6 +52,7 @@ typedef struct op_graph {
     mo_tensor *weight[OP_CASE_OUTPUTS];                    /* R of a MO_REAL output, else NULL */
     mo_real *value[OP_CASE_INPUTS], *grad[OP_CASE_INPUTS]; /* storage of parameters, owned */
     double scale[OP_CASE_OUTPUTS + OP_CASE_INPUTS];        /* per loss */
+    void *arena;                                           /* owned */
 } op_graph;
 
 typedef struct op_mode {

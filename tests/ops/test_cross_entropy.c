@@ -100,7 +100,7 @@ static void test_rows(void **state)
             sum += rows[n];
         }
         assert_true(sum == mo_graph_loss_value(t.g, 0));
-        for (int n = 0; n < 150; n++) ((double *)node->out[1]->data)[n] = NAN;
+        for (int n = 0; n < 150; n++) ((double *)node->out[1]->data)[n] = (double)NAN;
     }
     op_graph_close(&t);
 }

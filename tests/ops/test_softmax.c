@@ -45,7 +45,7 @@ static void test_golden(void **state)
 static void test_extremes(void **state)
 {
     (void)state;
-    static const double z[] = {3e38, 3e38, -3e38, -INFINITY, 1, 2, 7, 7, 7};
+    static const double z[] = {3e38, 3e38, -3e38, -(double)INFINITY, 1, 2, 7, 7, 7};
     static const double want[] = {0.5,     0.5,     0,      0, 0.26894142136999512, 0.73105857863000488,
                                   1 / 3.0, 1 / 3.0, 1 / 3.0};
     op_case c = plain;
