@@ -131,7 +131,7 @@ typedef struct mo_model_graph {
     mo_tensor *tokens, *targets, *positions, *starts; /* int32 [N]; targets NULL for DECODE */
     mo_tensor *logits;                                /* DECODE: [N, V] */
     mo_tensor **params;  /* per parameter of the model: its tensor in this graph, or NULL */
-    mo_tensor *row_loss; /* [N] nats, 0 where nothing is predicted; not DECODE */
+    mo_tensor *row_loss; /* [N] float64 nats, 0 where nothing is predicted; not DECODE */
     int loss;            /* index of the cross-entropy, or -1 */
     struct mo_balance_term {
         int loss, kind;     /* index of the graph's loss; which balancing loss */

@@ -43,7 +43,8 @@ mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, m
                         int64_t sequence_length, int64_t head_dim, mo_kv_cache *cache);
 
 /* LM head and cross-entropy in one: loss = sum_n -log softmax(x_n w^T)[target_n] over targets >= 0, in nats,
- * not averaged. [1] MO_F64. rows_N, if not NULL, receives each row's own loss (0 where target < 0). */
+ * not averaged. [1] MO_F64. rows_N, if not NULL, receives each row's own loss (MO_F64; 0 where target < 0).
+ */
 mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_tensor *targets_N,
                             mo_tensor **rows_N);
 

@@ -37,15 +37,15 @@ void mo_eval_result_free(mo_eval_result *r)
 
 static void add_losses(mo_eval_result *out, const mo_model_graph *t, const mo_batch *batch)
 {
-    const mo_real *row = t->row_loss->data;
+    const double *row = t->row_loss->data;
     int64_t N = t->batch_size * t->sequence_length;
     for (int64_t n = 0; n < N; n++) {
         if (batch->targets[n] < 0) continue;
-        out->loss += (double)row[n];
+        out->loss += row[n];
         out->tokens++;
         int32_t domain = batch->domains[n];
         if (domain < 0 || domain >= out->n_domains) continue;
-        out->domain_loss[domain] += (double)row[n];
+        out->domain_loss[domain] += row[n];
         out->domain_tokens[domain]++;
     }
 }

@@ -67,10 +67,10 @@ static const mo_real *advance(generator *g, mo_model_graph *t, int64_t count)
         positions[i] = (int32_t)(g->length + i);
         starts[i] = 0;
     }
+    for (int64_t l = 0; l < g->model->config.num_hidden_layers; l++) g->caches[l].length = g->length;
     mo_run run = {.training = false};
     mo_graph_forward(t->graph, &run);
     g->length += count;
-    for (int64_t l = 0; l < g->model->config.num_hidden_layers; l++) g->caches[l].length = g->length;
     return (const mo_real *)t->logits->data + (count - 1) * g->model->config.vocab_size;
 }
 
