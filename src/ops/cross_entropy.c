@@ -5,8 +5,8 @@
  * x_ND, w_VD and targets_N (int32, checked against V where they are loaded) in; loss_1 and loss_N (float64,
  * no gradient into the latter) out. Rows are taken in chunks whose logits fit scratch; lse is the largest
  * logit plus the logarithm of a sum of exponentials that are <= 1. Backward reads all inputs, and computes
- * the losses as well (MO_OP_FUSED_LOSS), so that a training step makes the logits once. Threads: mo_gemm's
- * tiles; softmax over rows; the loss is summed in double in the order of rows. */
+ * the losses as well (MO_OP_FUSED_LOSS), so that a training step makes the logits once.
+ * Threads: mo_gemm's tiles; softmax over rows; the loss is summed in double in the order of rows. */
 #include "ops/kernels.h"
 
 enum { LOGITS = 1 << 24, ROWS_UNIT = 64, ROWS_MIN = 128, PART = 512 };

@@ -1,8 +1,8 @@
 /* embedding.c -- rows of a table by token id
  *   y_n = table_[tokens_n]        dtable_v = sum over n with tokens_n = v of dy_n
- * tokens_N (int32; negative is padding: a row of zeros, no gradient) and table_VD in, y_ND out. Ids are
- * checked against V where they are loaded. Backward reads tokens. Threads: forward over tokens, backward over
- * blocks of columns, each adding its tokens in order; no atomics. */
+ * tokens_N (int32; negative is padding: a row of zeros, no gradient) and table_VD in, y_ND out.
+ * Ids are checked against V where they are loaded. Backward reads tokens.
+ * Threads: forward over tokens, backward over blocks of columns, each adding its tokens in order. */
 #include "ops/kernels.h"
 
 enum { COLUMNS = 32 };

@@ -1,10 +1,13 @@
-/* rope.c -- rotary position embedding (Su et al. 2021, arXiv:2104.09864); dimensions i and i + h/2 of a head
- * of size h turn together, which is the order of Hugging Face's LLaMA and Mixtral phi_ni = position_n
- * theta^(-2i/h), i < h/2 y_i       = x_i cos phi_ni - x_{i+h/2} sin phi_ni y_{i+h/2} = x_{i+h/2} cos phi_ni +
- * x_i sin phi_ni        dx: dy turned by -phi x [N, heads*h] and positions_N (int32) in, y like x out;
- * backward reads positions only. cos and sin are made in double, once per token: directly for the first of
- * TOKENS tokens and where positions jump, else from the token before by the angle-addition formulas, whose
- * error stays below TOKENS * 2^-52. Threads: over blocks of TOKENS tokens. */
+/* rope.c -- rotary position embedding (Su et al. 2021, arXiv:2104.09864)
+ *   phi_ni    = position_n theta^(-2i/h), i < h/2
+ *   y_i       = x_i cos phi_ni - x_{i+h/2} sin phi_ni
+ *   y_{i+h/2} = x_{i+h/2} cos phi_ni + x_i sin phi_ni
+ *   dx        = dy turned by -phi
+ * Dimensions i and i + h/2 of a head of size h turn together: the order of Hugging Face's LLaMA and Mixtral.
+ * x [N, heads*h] and positions_N (int32) in, y like x out; backward reads positions only.
+ * cos and sin are made in double, once per token: directly for the first of TOKENS tokens and where positions
+ * jump, else from the token before by the angle-addition formulas, which add errors below TOKENS * 2^-52.
+ * Threads: over blocks of TOKENS tokens. */
 #include "ops/kernels.h"
 
 typedef struct {
@@ -83,7 +86,7 @@ static void rope(mo_real *y, const mo_real *x, const int32_t *positions_N, const
     for (int64_t first = 0; first < N; first += TOKENS) {
         turn t = turn_at(turns, first / TOKENS, half);
         for (int64_t n = first; n < mo_min(first + TOKENS, N); n++) {
-            if (n > first && positions_N[n] - 1 == positions_N[n - 1])
+            if (n > first && (int64_t)positions_N[n] - 1 == positions_N[n - 1])
                 turn_on(t, step, half);
             else if (n == first || positions_N[n] != positions_N[n - 1])
                 turn_to(t, step, half, positions_N[n]);

@@ -105,9 +105,8 @@ static void test_rows(void **state)
     op_graph_close(&t);
 }
 
-/* Without float's help: dx and dw of two chunks are those of one row at a time. Column v of dw sums over
- * rows, so sum_v dw_vd = sum_n x_nd sum_v dz_nv = 0, and sum_v |dw| is not: a chunk that overwrites another's
- * is seen by the rows of their targets. */
+/* The weight gradient of a word that is a target: minus the inputs of its rows, and the softmax's small
+ * share. A chunk that overwrites another's gradient, or adds to what was there, is seen. */
 static void test_second_chunk_adds(void **state)
 {
     (void)state;
