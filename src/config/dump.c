@@ -1,0 +1,84 @@
+/* dump.c -- the resolved config as text, and two configs compared. */
+#include <moira/config.h>
+
+#include <string.h>
+
+#include "value.h"
+
+mo_status mo_config_dump(const mo_run_config *config, char **out)
+{
+    mo__buffer text = {0};
+    mo_status status = MO_OK;
+    for (int s = 0; s < mo__section_count && status == MO_OK; s++) {
+        mo__buffer_add(&text, "%s:\n", mo__sections[s].name);
+        for (int i = 0; i < mo__key_count && status == MO_OK; i++) {
+            if (!mo__key_in_section(&mo__keys[i], mo__sections[s].name)) continue;
+            mo__buffer_add(&text, "  %s: ", mo__key_leaf(&mo__keys[i]));
+            status = mo__value_add(&mo__keys[i], config, &text);
+            if (status != MO_OK) mo_error_context(status, "%s", mo__keys[i].name);
+            mo__buffer_add(&text, "\n");
+        }
+    }
+    return mo__buffer_finish(&text, status, out);
+}
+
+static bool section_resumable(const char *section)
+{
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], section) && !(mo__keys[i].flags & MO__RESUMABLE)) return false;
+    return true;
+}
+
+/* "run.threads, train.steps, eval.*, ...": the keys that may change, whole sections as one. */
+static void add_resumable(mo__buffer *text)
+{
+    const char *separator = "";
+    for (int s = 0; s < mo__section_count; s++) {
+        const char *section = mo__sections[s].name;
+        bool whole = section_resumable(section);
+        if (whole) mo__buffer_add(text, "%s%s.*", separator, section);
+        for (int i = 0; i < mo__key_count && !whole; i++) {
+            if (!mo__key_in_section(&mo__keys[i], section) || !(mo__keys[i].flags & MO__RESUMABLE)) continue;
+            mo__buffer_add(text, "%s%s", separator, mo__keys[i].name);
+            separator = ", ";
+        }
+        if (whole) separator = ", ";
+    }
+}
+
+static bool is_zero(const mo__key *key, const mo_run_config *config)
+{
+    return *(const int64_t *)(const void *)((const char *)config + key->offset) == 0;
+}
+
+static bool may_resume(const mo__key *key, const mo_run_config *saved, const mo_run_config *wanted)
+{
+    if (key->flags & MO__RESUMABLE || mo__value_equal(key, saved, wanted)) return true;
+    return key->flags & MO__FROM_DATA && (is_zero(key, saved) || is_zero(key, wanted));
+}
+
+static mo_status add_difference(const mo__key *key, const mo_run_config *saved, const mo_run_config *wanted,
+                                mo__buffer *text)
+{
+    mo__buffer_add(text, "%s%s was ", text->size ? ", " : "", key->name);
+    MO_TRY(mo__value_add(key, saved, text));
+    mo__buffer_add(text, " and is now ");
+    return mo__value_add(key, wanted, text);
+}
+
+mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config *wanted)
+{
+    mo__buffer text = {0};
+    mo_status status = MO_OK;
+    for (int i = 0; i < mo__key_count && status == MO_OK; i++)
+        if (!may_resume(&mo__keys[i], saved, wanted))
+            status = add_difference(&mo__keys[i], saved, wanted, &text);
+    if (status == MO_OK && !text.size && !text.failed) return MO_OK;
+    mo__buffer_add(&text, "; a resumed run may change only ");
+    add_resumable(&text);
+    char *message;
+    MO_TRY(mo__buffer_finish(&text, status, &message));
+    status = mo_error(MO_E_MISMATCH, "resume: %s", message);
+    mo_free(message);
+    return status;
+}

@@ -1,0 +1,256 @@
+/* load.c -- a run config from defaults, files that extend each other, and the command line. */
+#include <moira/config.h>
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "page.h"
+
+/* libyaml takes time quadratic in the length of some texts; at this length at most half a second. */
+enum { MOST_BYTES = 1 << 18, MOST_FILES = 16 };
+
+/* A config on its way: which keys something has given a value. */
+typedef struct build {
+    mo_run_config *config;
+    bool *given; /* by key */
+} build;
+
+/* The files being read, each because of the one before it. */
+typedef struct chain {
+    const struct chain *parent;
+    const char *path;
+    dev_t device;
+    ino_t inode;
+    int depth;
+} chain;
+
+/* ---- pages ---- */
+
+static mo_status apply_page(build *b, const mo__page *page, const char *origin)
+{
+    for (int i = 0; i < mo__key_count; i++) {
+        const mo__entry *entry = &page->entries[i];
+        if (!entry->text) continue;
+        mo_status status = mo__value_set(&mo__keys[i], entry->text, entry->writing, b->config);
+        if (status != MO_OK)
+            return mo_error_context(status, "%s:%d: %s", origin, entry->line, mo__keys[i].name);
+        b->given[i] = true;
+    }
+    return MO_OK;
+}
+
+static mo_status apply_file(build *b, const char *path, const chain *parent);
+
+/* "a.yaml -> b.yaml -> a.yaml" as an error. */
+static mo_status refuse_chain(const chain *link, const char *path, const char *problem)
+{
+    mo__buffer names = {0};
+    const char *paths[MOST_FILES + 1];
+    char *text;
+    int n = 0;
+    for (; link; link = link->parent) paths[n++] = link->path;
+    while (n > 0) mo__buffer_add(&names, "%s -> ", paths[--n]);
+    mo__buffer_add(&names, "%s", path);
+    MO_TRY(mo__buffer_finish(&names, MO_OK, &text));
+    mo_status status = mo_error(MO_E_CONFIG, "%s: %s", text, problem);
+    mo_free(text);
+    return status;
+}
+
+static mo_status check_chain(const chain *link)
+{
+    if (link->depth >= MOST_FILES)
+        return refuse_chain(link->parent, link->path, "too many files extend each other");
+    for (const chain *c = link->parent; c; c = c->parent)
+        if (c->device == link->device && c->inode == link->inode)
+            return refuse_chain(link->parent, link->path, "files extend each other in a circle");
+    return MO_OK;
+}
+
+/* Reads what `page` extends, a path relative to the file at `path`. */
+static mo_status apply_base(build *b, const mo__entry *extends, const chain *link)
+{
+    if (*extends->text == '\0')
+        return mo_error(MO_E_CONFIG, "%s:%d: extends: no path is given; name the config to build upon",
+                        link->path, extends->line);
+    const char *slash = strrchr(link->path, '/');
+    char *dir = mo_path_dir(link->path);
+    char *base = dir ? mo_path_join(slash ? dir : "", extends->text) : NULL;
+    mo_status status = base ? apply_file(b, base, link) : MO_E_MEMORY;
+    if (status != MO_OK && base && !mo_path_exists(base))
+        mo_error_context(status, "%s:%d: extends", link->path, extends->line);
+    mo_free(dir);
+    mo_free(base);
+    return status;
+}
+
+static mo_status apply_text(build *b, const char *text, size_t size, const chain *link)
+{
+    mo__page page;
+    MO_TRY(mo__page_read(text, size, link->path, &page));
+    mo_status status = page.extends.text ? apply_base(b, &page.extends, link) : MO_OK;
+    if (status == MO_OK) status = apply_page(b, &page, link->path);
+    mo__page_free(&page);
+    return status;
+}
+
+static mo_status apply_file(build *b, const char *path, const chain *parent)
+{
+    struct stat info;
+    char *text;
+    size_t size;
+    chain link = {.parent = parent, .path = path, .depth = parent ? parent->depth + 1 : 0};
+    mo_status status = mo_read_file(path, MOST_BYTES, &text, &size);
+    if (status == MO_E_RANGE) return mo_error(MO_E_CONFIG, "%s", mo_last_error());
+    if (status != MO_OK) return status;
+    if (stat(path, &info) == 0) {
+        link.device = info.st_dev;
+        link.inode = info.st_ino;
+    }
+    status = check_chain(&link);
+    if (status == MO_OK) status = apply_text(b, text, size, &link);
+    mo_free(text);
+    return status;
+}
+
+/* ---- the command line ---- */
+
+static mo_status set_override(build *b, const char *word)
+{
+    const char *equals = strchr(word, '='), *dot = strchr(word, '.');
+    if (!equals || !dot || dot > equals)
+        return mo_error(MO_E_CONFIG, "a setting is written section.key=value, such as train.steps=1000");
+    char *section = mo_strprintf("%.*s", (int)(dot - word), word);
+    char *leaf = mo_strprintf("%.*s", (int)(equals - dot - 1), dot + 1);
+    mo_status status = MO_E_MEMORY;
+    if (section && leaf) {
+        int key = mo__key_find(section, leaf);
+        if (key >= 0) {
+            status = mo__value_set(&mo__keys[key], equals + 1, MO__WORD, b->config);
+            b->given[key] = true;
+        } else {
+            status = mo__section_find(section) >= 0 ? mo__key_unknown(section, leaf)
+                                                    : mo__section_unknown(section);
+        }
+    }
+    mo_free(section);
+    mo_free(leaf);
+    return status;
+}
+
+static mo_status apply_overrides(build *b, const char *const *words, int count)
+{
+    for (int i = 0; i < count; i++) {
+        mo_status status = set_override(b, words[i]);
+        if (status != MO_OK) return mo_error_context(status, "command line: %s", mo__show(words[i]).text);
+    }
+    return MO_OK;
+}
+
+/* ---- the whole ---- */
+
+static mo_status set_defaults(mo_run_config *config)
+{
+    *config = (mo_run_config){0};
+    for (int i = 0; i < mo__key_count; i++) {
+        const mo__key *key = &mo__keys[i];
+        if (key->initial) {
+            MO_TRY(mo__value_set(key, key->initial, MO__WORD, config));
+        } else if (key->type == MO__STRING) {
+            char **field = (char **)(void *)((char *)config + key->offset);
+            if (!(*field = mo_strdup(""))) return MO_E_MEMORY;
+        }
+    }
+    return MO_OK;
+}
+
+static mo_status check_given(const build *b)
+{
+    mo__buffer missing = {0};
+    char *text;
+    for (int i = 0; i < mo__key_count; i++)
+        if (!mo__keys[i].initial && !b->given[i])
+            mo__buffer_add(&missing, "%s%s", missing.size ? ", " : "", mo__keys[i].name);
+    bool any = missing.size > 0;
+    MO_TRY(mo__buffer_finish(&missing, MO_OK, &text));
+    mo_status status = MO_OK;
+    if (any) status = mo_error(MO_E_CONFIG, "these keys have no default and must be given: %s", text);
+    mo_free(text);
+    return status;
+}
+
+/* Rules between keys of different sections; mo_model_config_check has those of the model. */
+static mo_status check_together(mo_run_config *c)
+{
+    if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
+    if (c->train.sequence_length > c->model.max_position_embeddings)
+        return mo_error(
+            MO_E_CONFIG,
+            "train.sequence_length %lld is longer than model.max_position_embeddings %lld; shorten "
+            "the sequences or raise max_position_embeddings",
+            (long long)c->train.sequence_length, (long long)c->model.max_position_embeddings);
+    if (c->balance.scope == MO_SCOPE_BATCH && c->train.gradient_accumulation_steps > 1)
+        return mo_error(
+            MO_E_CONFIG,
+            "balance.scope batch with train.gradient_accumulation_steps %lld: shares over the whole "
+            "batch are not known while its microbatches run one by one; use scope microbatch or "
+            "sequence, or gradient_accumulation_steps 1",
+            (long long)c->train.gradient_accumulation_steps);
+    return mo_model_config_check(&c->model, &c->balance);
+}
+
+static mo_status finish(build *b, const char *origin, mo_status status)
+{
+    if (status == MO_OK) {
+        status = check_given(b);
+        if (status == MO_OK) status = check_together(b->config);
+        if (status != MO_OK) mo_error_context(status, "%s", origin);
+    }
+    mo_free(b->given);
+    if (status != MO_OK) mo_config_free(b->config);
+    return status;
+}
+
+static mo_status begin(build *b, mo_run_config *out)
+{
+    *b = (build){.config = out};
+    MO_TRY(set_defaults(out));
+    b->given = mo_calloc((size_t)mo__key_count, sizeof *b->given);
+    return b->given ? MO_OK : MO_E_MEMORY;
+}
+
+mo_status mo_config_load(const char *path, const char *const *overrides, int n_overrides, mo_run_config *out)
+{
+    build b;
+    mo_status status = begin(&b, out);
+    if (status == MO_OK) status = apply_file(&b, path, NULL);
+    if (status == MO_OK) status = apply_overrides(&b, overrides, n_overrides);
+    return finish(&b, path, status);
+}
+
+mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *out)
+{
+    build b;
+    mo__page page;
+    size_t size = strlen(text);
+    mo_status status = begin(&b, out);
+    if (status == MO_OK && size > MOST_BYTES)
+        status = mo_error(MO_E_CONFIG, "%s: is longer than %d bytes, the most that is read here", origin,
+                          MOST_BYTES);
+    if (status == MO_OK) status = mo__page_read(text, size, origin, &page);
+    if (status == MO_OK) {
+        if (page.extends.text)
+            status = mo_error(MO_E_CONFIG, "%s:%d: extends: only a config in a file can extend another",
+                              origin, page.extends.line);
+        if (status == MO_OK) status = apply_page(&b, &page, origin);
+        mo__page_free(&page);
+    }
+    return finish(&b, origin, status);
+}
+
+void mo_config_free(mo_run_config *config)
+{
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__keys[i].type == MO__STRING) mo_free(*(char **)(void *)((char *)config + mo__keys[i].offset));
+    *config = (mo_run_config){0};
+}

@@ -1,0 +1,232 @@
+/* schema.c -- every key of a run config: type, field, default, range, unit, help. */
+#include "schema.h"
+
+#include <string.h>
+
+/* The field's offset, and a compile error if the field is not of that type. */
+#define FIELD(type, field) _Generic(((mo_run_config *)0)->field, type : offsetof(mo_run_config, field))
+
+/* clang-format off */
+#define INT(field, initial, min, max, flags, unit, help) \
+    {#field, MO__INT, FIELD(int64_t, field), initial, min, max, flags, NULL, unit, help}
+#define UINT64(field, initial, flags, help) \
+    {#field, MO__UINT64, FIELD(uint64_t, field), initial, 0, 0, flags, NULL, "", help}
+#define REAL_AS(name, field, initial, min, max, flags, help) \
+    {name, MO__REAL, FIELD(double, field), initial, min, max, flags, NULL, "", help}
+#define REAL(field, initial, min, max, flags, help) \
+    REAL_AS(#field, field, initial, min, max, flags, help)
+#define BOOL(field, initial, flags, help) \
+    {#field, MO__BOOL, FIELD(bool, field), initial, 0, 0, flags, NULL, "", help}
+#define STRING(field, initial, min, max, flags, help) \
+    {#field, MO__STRING, FIELD(char *, field), initial, min, max, flags, NULL, "", help}
+#define ENUM_AS(name, field, names, initial, flags, help) \
+    {name, MO__ENUM, FIELD(int, field), initial, 0, 0, flags, names, "", help}
+#define ENUM(field, names, initial, flags, help) \
+    ENUM_AS(#field, field, names, initial, flags, help)
+#define REQUIRED NULL
+/* clang-format on */
+
+static const char *const optimizer_names[] = {"adamw", NULL};
+static const char *const router_names[] = {
+    [MO_ROUTER_TOPK] = "topk", [MO_ROUTER_NOISY_TOPK] = "noisy_topk", NULL};
+static const char *const activation_names[] = {[MO_ACT_SWIGLU] = "swiglu",
+                                               [MO_ACT_GEGLU] = "geglu",
+                                               [MO_ACT_GELU] = "gelu",
+                                               [MO_ACT_RELU] = "relu",
+                                               NULL};
+static const char *const scope_names[] = {
+    [MO_SCOPE_SEQUENCE] = "sequence", [MO_SCOPE_MICROBATCH] = "microbatch", [MO_SCOPE_BATCH] = "batch", NULL};
+static const char *const recompute_names[] = {
+    [MO_RECOMPUTE_NONE] = "none", [MO_RECOMPUTE_BLOCK] = "block", [MO_RECOMPUTE_FULL] = "full", NULL};
+static const char *const schedule_names[] = {[MO_SCHEDULE_COSINE] = "cosine",
+                                             [MO_SCHEDULE_LINEAR] = "linear",
+                                             [MO_SCHEDULE_WSD] = "wsd",
+                                             [MO_SCHEDULE_CONSTANT] = "constant",
+                                             NULL};
+
+const mo__section mo__sections[] = {
+    {"run", "what the run is called, its seed, its threads"},
+    {"data", "what it learns from"},
+    {"model", "the transformer and its experts; names are Hugging Face's"},
+    {"balance", "coefficients of the balancing losses, added to the cross-entropy; 0 is off"},
+    {"train", "how long, and how much at once"},
+    {"optimizer", "AdamW and gradient clipping"},
+    {"schedule", "the learning rate over the run"},
+    {"eval", "validation loss during training"},
+    {"checkpoint", "what is kept on disk"},
+    {"sample", "text generated during training"},
+    {"log", "progress lines"},
+};
+const int mo__section_count = sizeof mo__sections / sizeof mo__sections[0];
+
+/* Upper ends: sizes stay far from overflow when multiplied, ids and positions fit in int32_t. */
+#define MOST_IDS   2147483647
+#define MOST_STEPS 1000000000
+
+const mo__key mo__keys[] = {
+    STRING(run.name, REQUIRED, 1, 200, MO__FOLDER_NAME, "Name of the run."),
+    STRING(run.dir, "", 0, 4096, 0, "Folder of the run; \"\" is checkpoints/NAME."),
+    UINT64(run.seed, "1337", 0, "Seed of weights, data order, router noise and samples."),
+    INT(run.threads, "0", 0, 1024, MO__RESUMABLE, "threads",
+        "Threads; 0 is one for each core. Results are the same bits for any number."),
+
+    STRING(data.path, REQUIRED, 1, 4096, 0, "Token file made by moira prepare or moira synth."),
+
+    INT(model.vocab_size, "0", 0, MOST_IDS, MO__FROM_DATA, "ids", "Token ids; 0 is the token file's own."),
+    INT(model.hidden_size, REQUIRED, 1, 1 << 20, 0, "", "Width of the residual stream."),
+    INT(model.intermediate_size, REQUIRED, 1, 1 << 24, 0, "",
+        "Inner width of a feed-forward block, and of each expert unless moe_intermediate_size is given."),
+    INT(model.moe_intermediate_size, "0", 0, 1 << 24, 0, "",
+        "Inner width of each expert; 0 is intermediate_size."),
+    INT(model.num_hidden_layers, REQUIRED, 1, 10000, 0, "layers", "Transformer layers."),
+    INT(model.num_attention_heads, REQUIRED, 1, 65536, 0, "heads", "Query heads of each layer."),
+    INT(model.num_key_value_heads, "0", 0, 65536, 0, "heads",
+        "Key and value heads, each shared by a group of query heads; 0 is num_attention_heads."),
+    INT(model.head_dim, "0", 0, 65536, 0, "", "Width of one head; 0 is hidden_size / num_attention_heads."),
+    INT(model.max_position_embeddings, "0", 0, MOST_IDS, 0, "tokens",
+        "Longest sequence the model is for; 0 is train.sequence_length."),
+    INT(model.num_local_experts, "0", 0, 65536, 0, "experts", "Experts of each layer; 0 is a dense model."),
+    INT(model.num_experts_per_tok, "2", 1, 65536, 0, "experts", "Experts that each token visits."),
+    ENUM(model.router, router_names, "topk", 0,
+         "How experts are chosen: topk of the softmax (Mixtral), or noisy_topk (Shazeer 2017)."),
+    BOOL(model.norm_topk_prob, "true", 0, "Whether the weights of a token's experts are scaled to sum to 1."),
+    REAL(model.noise_floor, "1e-2", 0, 100, 0,
+         "noisy_topk: least standard deviation of the noise; the paper has 0, Tensor2Tensor 1e-2."),
+    ENUM(model.hidden_act, activation_names, "swiglu", 0, "Activation of feed-forward blocks and experts."),
+    REAL(model.rope_theta, "10000", 0, 1e12, MO__ABOVE_MIN, "Base of the rotary position frequencies."),
+    REAL(model.rms_norm_eps, "1e-5", 0, 1, MO__ABOVE_MIN, "Added to the mean square in RMSNorm."),
+    REAL(model.initializer_range, "0.02", 0, 10, 0, "Standard deviation of the initial weights."),
+    BOOL(model.tie_word_embeddings, "false", 0, "Whether the output head shares the embedding's weights."),
+
+    REAL_AS("balance.switch", balance.switch_loss, "0", 0, 1e6, 0,
+            "Switch loss per layer, E/K sum f P: 1 when balanced (Fedus 2021)."),
+    REAL(balance.mixtral, "0", 0, 1e6, 0,
+         "Hugging Face's Mixtral loss, all layers' tokens pooled: K when balanced (router_aux_loss_coef)."),
+    REAL(balance.importance, "0", 0, 1e6, 0,
+         "Squared coefficient of variation of the experts' summed weights (Shazeer 2017)."),
+    REAL(balance.load, "0", 0, 1e6, 0,
+         "Squared coefficient of variation of the experts' smoothed token counts (Shazeer 2017)."),
+    REAL(balance.z_loss, "0", 0, 1e6, 0,
+         "Mean squared logsumexp of the router's logits (ST-MoE, Zoph 2022)."),
+    ENUM(balance.scope, scope_names, "microbatch", 0,
+         "Over what the experts' shares are counted; batch needs gradient_accumulation_steps 1."),
+
+    INT(train.steps, REQUIRED, 1, MOST_STEPS, MO__RESUMABLE, "steps", "Optimizer steps of the whole run."),
+    INT(train.batch_size, REQUIRED, 1, 1 << 20, 0, "sequences", "Sequences of one microbatch."),
+    INT(train.sequence_length, REQUIRED, 2, MOST_IDS, 0, "tokens", "Tokens of one sequence."),
+    INT(train.gradient_accumulation_steps, "1", 1, 1 << 20, 0, "microbatches", "Microbatches of one step."),
+    ENUM(train.recompute, recompute_names, "none", 0,
+         "What backward computes again to save memory: nothing, within each block, or each layer; same "
+         "results."),
+
+    ENUM_AS("optimizer.name", optimizer_name, optimizer_names, "adamw", 0, "The optimizer."),
+    REAL(optimizer.learning_rate, REQUIRED, 0, 100, 0, "Peak learning rate."),
+    REAL(optimizer.weight_decay, "0.1", 0, 100, 0, "Decoupled decay of matrices; norm weights do not decay."),
+    REAL(optimizer.beta1, "0.9", 0, 1, MO__BELOW_MAX, "Decay of the first moment."),
+    REAL(optimizer.beta2, "0.95", 0, 1, MO__BELOW_MAX, "Decay of the second moment."),
+    REAL(optimizer.epsilon, "1e-8", 0, 1, MO__ABOVE_MIN, "Added to the root of the second moment."),
+    REAL(optimizer.max_grad_norm, "1", 0, 1e9, 0,
+         "Gradients are scaled down to this global norm; 0 is never."),
+
+    ENUM(schedule.kind, schedule_names, "cosine", 0,
+         "Shape after warm-up; wsd holds the peak and falls at the end (warm-up, stable, decay)."),
+    INT(schedule.warmup_steps, "100", 0, MOST_STEPS, 0, "steps", "Steps of linear rise to the peak."),
+    REAL(schedule.min_ratio, "0.1", 0, 1, 0, "Last learning rate, as a share of the peak."),
+    REAL(schedule.decay_ratio, "0.2", 0, 1, 0, "wsd: share of all steps that decay at the end."),
+
+    INT(eval.every, "250", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between evaluations."),
+    INT(eval.batches, "0", 0, MOST_STEPS, MO__RESUMABLE, "batches",
+        "Batches of one evaluation; 0 is the whole validation split."),
+
+    INT(checkpoint.every, "500", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between checkpoints."),
+    INT(checkpoint.keep, "3", 1, 1000000, MO__RESUMABLE, "files", "Newest checkpoints that are kept."),
+    INT(checkpoint.compression, "1", 0, 9, MO__RESUMABLE, "", "Deflate level; 0 stores without compression."),
+
+    INT(sample.every, "0", 0, MOST_STEPS, MO__RESUMABLE, "steps",
+        "Steps between samples; 0 is at evaluations."),
+    INT(sample.tokens, "200", 0, 1000000, MO__RESUMABLE, "tokens", "Length of a sample; 0 is no samples."),
+    STRING(sample.prompt, "", 0, 65536, MO__RESUMABLE, "Text that a sample continues."),
+    REAL(sample.temperature, "0.8", 0, 100, MO__RESUMABLE,
+         "Sampling temperature; 0 takes the likeliest token."),
+
+    INT(log.every, "10", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between progress lines."),
+};
+const int mo__key_count = sizeof mo__keys / sizeof mo__keys[0];
+
+const char *mo__key_leaf(const mo__key *key)
+{
+    return strchr(key->name, '.') + 1;
+}
+
+bool mo__key_in_section(const mo__key *key, const char *section)
+{
+    size_t length = strlen(section);
+    return strncmp(key->name, section, length) == 0 && key->name[length] == '.';
+}
+
+int mo__section_find(const char *name)
+{
+    for (int i = 0; i < mo__section_count; i++)
+        if (strcmp(mo__sections[i].name, name) == 0) return i;
+    return -1;
+}
+
+int mo__key_find(const char *section, const char *leaf)
+{
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], section) && strcmp(mo__key_leaf(&mo__keys[i]), leaf) == 0)
+            return i;
+    return -1;
+}
+
+/* The first key of that name in any section, or NULL. */
+static const mo__key *find_elsewhere(const char *leaf)
+{
+    for (int i = 0; i < mo__key_count; i++)
+        if (strcmp(mo__key_leaf(&mo__keys[i]), leaf) == 0) return &mo__keys[i];
+    return NULL;
+}
+
+mo_status mo__section_unknown(const char *name)
+{
+    const char *names[sizeof mo__sections / sizeof mo__sections[0]];
+    for (int i = 0; i < mo__section_count; i++) names[i] = mo__sections[i].name;
+    for (int i = 0; i < mo__key_count; i++)
+        if (strcmp(mo__keys[i].name, name) == 0)
+            return mo_error(MO_E_CONFIG,
+                            "dotted keys are for the command line; in a file write %s under %.*s:",
+                            mo__key_leaf(&mo__keys[i]), (int)(strchr(name, '.') - name), name);
+    const mo__key *key = find_elsewhere(name);
+    if (key) return mo_error(MO_E_CONFIG, "unknown section; did you mean the key %s?", key->name);
+    const char *nearest = mo_nearest_name(name, names, (size_t)mo__section_count);
+    if (nearest) return mo_error(MO_E_CONFIG, "unknown section; did you mean %s?", nearest);
+    return mo_error(MO_E_CONFIG, "unknown section; moira help config lists all sections");
+}
+
+mo_status mo__key_unknown(const char *section, const char *leaf)
+{
+    const mo__key *key = find_elsewhere(leaf);
+    if (key) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", key->name);
+    const char *names[sizeof mo__keys / sizeof mo__keys[0]];
+    size_t count = 0;
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], section)) names[count++] = mo__key_leaf(&mo__keys[i]);
+    const char *nearest = mo_nearest_name(leaf, names, count);
+    if (nearest) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", nearest);
+    return mo_error(MO_E_CONFIG, "unknown key; moira help config lists all keys");
+}
+
+const char *mo__topic_nearest(const char *topic)
+{
+    enum {
+        SECTIONS = sizeof mo__sections / sizeof mo__sections[0],
+        KEYS = sizeof mo__keys / sizeof mo__keys[0]
+    };
+    const char *names[SECTIONS + 2 * KEYS];
+    for (int s = 0; s < SECTIONS; s++) names[s] = mo__sections[s].name;
+    for (int i = 0; i < KEYS; i++) {
+        names[SECTIONS + 2 * i] = mo__keys[i].name;
+        names[SECTIONS + 2 * i + 1] = mo__key_leaf(&mo__keys[i]);
+    }
+    return mo_nearest_name(topic, names, SECTIONS + 2 * KEYS);
+}
