@@ -44,6 +44,12 @@ mo_status mo__link_replace(const char *existing, const char *target); /* target 
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path);
 bool mo__run_exists(const char *dir);
 
+/* ---- samples.c ---- */
+
+/* Forgets samples of later steps; then appends. */
+mo_status mo__samples_cut(const char *dir, int64_t step);
+mo_status mo__samples_append(const char *dir, int64_t step, const char *text, size_t size);
+
 /* ---- metrics.c ---- */
 
 typedef struct mo__metrics {

@@ -86,19 +86,6 @@ static bool collect(int32_t id, void *user)
     return true;
 }
 
-static mo_status append_sample(const mo__trainer *t, const char *text, size_t size)
-{
-    char *path = mo_path_join(t->dir, "samples.txt");
-    if (!path) return MO_E_MEMORY;
-    FILE *f = fopen(path, "ae");
-    bool written = f && fprintf(f, "--- step %lld ---\n", (long long)t->state.step) > 0 &&
-                   fwrite(text, 1, size, f) == size && fputc('\n', f) != EOF;
-    if (f && fclose(f) != 0) written = false;
-    mo_status status = written ? MO_OK : mo_error(MO_E_IO, "%s: cannot be written", path);
-    mo_free(path);
-    return status;
-}
-
 /* Generates, decodes, tells and stores; the prompt is part of the text. */
 static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prompt, int64_t prompt_count)
 {
@@ -119,7 +106,7 @@ static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prom
     MO_TRY(mo_tokenizer_decode(t->file->tokenizer, b->ids, b->count, &text, &size));
     const mo_train_events *e = &t->options->events;
     if (e->sample) e->sample(t->state.step, text, size, e->user);
-    mo_status status = append_sample(t, text, size);
+    mo_status status = mo__samples_append(t->dir, t->state.step, text, size);
     mo_free(text);
     return status;
 }

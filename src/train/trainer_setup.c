@@ -136,6 +136,7 @@ static mo_status open_folder(mo__trainer *t)
     mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
     mo_free(path);
     MO_TRY(status);
+    MO_TRY(mo__samples_cut(t->dir, t->state.step));
     return mo__metrics_open(t->dir, t->state.step, &t->metrics);
 }
 
