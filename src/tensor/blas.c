@@ -9,6 +9,7 @@
 #ifndef MO_BLAS_REFERENCE
 
 #include <dlfcn.h>
+#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -84,7 +85,9 @@ static mo_status load(void)
             "the OpenBLAS found is not the OpenMP variant (openblas_get_parallel() is %d, not %d); "
             "install libopenblas0-openmp",
             parallel(), PARALLEL_OPENMP);
+    int team = omp_get_max_threads(); /* set_threads changes it too */
     set_threads(1);
+    omp_set_num_threads(team);
     int major = 0, minor = 0, patch = 0;
     sscanf(config(), "OpenBLAS %d.%d.%d", &major, &minor, &patch);
     snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s", major, minor, patch,
