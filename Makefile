@@ -50,7 +50,7 @@ FLAGS.debug    := -O0 -g3 -march=native
 QUIET := -Wno-format-truncation -Wno-maybe-uninitialized
 FLAGS.asan     := -O1 -march=native -fno-omit-frame-pointer -fsanitize=address -fno-sanitize-recover=all $(QUIET)
 FLAGS.ubsan    := -O1 -march=native -fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all $(QUIET)
-FLAGS.tsan     := -O1 -march=native -fsanitize=thread -DMO_BLAS_REFERENCE
+FLAGS.tsan     := -O1 -march=native -fsanitize=thread -DMO_BLAS_REFERENCE -Wno-pass-failed
 CC.tsan  := clang
 CXX.tsan := clang++
 # valgrind 3.19 knows no AVX-512.
