@@ -36,13 +36,15 @@ static void add_resumable(mo__buffer *text)
     for (int s = 0; s < mo__section_count; s++) {
         const char *section = mo__sections[s].name;
         bool whole = section_resumable(section);
-        if (whole) mo__buffer_add(text, "%s%s.*", separator, section);
+        if (whole) {
+            mo__buffer_add(text, "%s%s.*", separator, section);
+            separator = ", ";
+        }
         for (int i = 0; i < mo__key_count && !whole; i++) {
             if (!mo__key_in_section(&mo__keys[i], section) || !(mo__keys[i].flags & MO__RESUMABLE)) continue;
             mo__buffer_add(text, "%s%s", separator, mo__keys[i].name);
             separator = ", ";
         }
-        if (whole) separator = ", ";
     }
 }
 

@@ -37,15 +37,12 @@ static void add_topic(const char *topic, mo__buffer *out)
 {
     for (int s = 0; s < mo__section_count; s++)
         if (strcmp(mo__sections[s].name, topic) == 0) add_section(&mo__sections[s], out);
-    if (out->size) return;
-    const char *section = "";
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
         if (strcmp(key->name, topic) != 0 && strcmp(mo__key_leaf(key), topic) != 0) continue;
-        mo__buffer_add(out, "%s%.*s:\n", *section ? "\n" : "", (int)(strchr(key->name, '.') - key->name),
+        mo__buffer_add(out, "%s%.*s:\n", out->size ? "\n" : "", (int)(strchr(key->name, '.') - key->name),
                        key->name);
         add_key(key, out);
-        section = key->name;
     }
 }
 

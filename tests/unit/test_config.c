@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/number.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -131,6 +132,8 @@ static void numbers_are_read_as_written(void **state)
         MO_CHECK_OK(mo__value_set(rate, real[i].text, MO__PLAIN, &c));
         assert_true(c.optimizer.learning_rate == real[i].value);
     }
+    double infinite;
+    assert_int_equal(mo__number_real("1e999", &infinite), MO__NUMBER_TOO_LARGE);
     const mo__key *seed = &mo__keys[mo__key_find("run", "seed")];
     MO_CHECK_OK(mo__value_set(seed, "18446744073709551615", MO__PLAIN, &c));
     assert_true(c.run.seed == UINT64_MAX);
@@ -306,8 +309,14 @@ static void any_text_survives_its_dump(void **state)
         check_round_trip(&c);
         mo_free(c.sample.prompt);
     }
-    c.sample.prompt = mo_strdup("cut \xe2\x82");
+    c.sample.prompt = mo_strdup(" \xe2\x80\xa8 \xe2\x80\xa9 \xc2\x85 \xef\xbb\xbf \n \t ");
+    check_round_trip(&c); /* spaces around line breaks, which YAML folds unless they are escaped */
     char *text;
+    MO_CHECK_OK(mo_config_dump(&c, &text));
+    assert_non_null(strstr(text, "prompt: \" \\u2028 \\u2029 \\x85 \\uFEFF \\n \\x09 \"\n"));
+    mo_free(text);
+    mo_free(c.sample.prompt);
+    c.sample.prompt = mo_strdup("cut \xe2\x82");
     MO_CHECK_STATUS(mo_config_dump(&c, &text), MO_E_CONFIG);
     assert_string_equal(mo_last_error(), "sample.prompt: 'cut ?\?' is not valid UTF-8");
     assert_null(text);
@@ -475,37 +484,82 @@ static void every_default_is_taken_from_a_file(void **state)
     }
 }
 
-/* out holds nothing of interest; the call must clean up after itself wherever it stops. */
-static mo_status load_and_free(const char *path)
+/* Every public call, and the texts they make as one. */
+static mo_status use_everything(const char *path, char **out)
 {
-    mo_run_config c, copy;
-    char *text, *help;
+    mo_run_config c, copy = {0};
+    char *dump = NULL, *help = NULL;
     const char *const override = "train.steps=20";
     MO_TRY(mo_config_load(path, &override, 1, &c));
-    mo_status status = mo_config_dump(&c, &text);
+    mo_status status = mo_config_dump(&c, &dump);
+    if (status == MO_OK) status = mo_config_parse(dump, "dump", &copy);
     if (status == MO_OK) {
-        status = mo_config_parse(text, "dump", &copy);
-        mo_free(text);
-        if (status == MO_OK) mo_config_free(&copy);
+        copy.train.batch_size = 77;
+        status = mo_config_check_resume(&c, &copy);
+        if (status == MO_E_MISMATCH) status = mo_config_help(NULL, &help);
     }
-    mo_config_free(&c);
-    if (status != MO_OK) return status;
-    MO_TRY(mo_config_help(NULL, &help));
+    if (status == MO_OK) {
+        *out = mo_strprintf("%s%s%s", dump, mo_last_error(), help);
+        if (!*out) status = MO_E_MEMORY;
+    }
+    mo_free(dump);
     mo_free(help);
-    return MO_OK;
+    mo_config_free(&copy);
+    mo_config_free(&c);
+    return status;
 }
 
+/* The run that succeeds must make the whole text: no failure may pass for a success. */
 static void each_allocation_may_fail(void **state)
 {
     write_file(*state, "b.yaml", good);
     write_file(*state, "a.yaml", "extends: b.yaml\nrun: {name: a}\nsample: {prompt: x}\n");
-    char *path = mo_strdup(temp_path(*state, "a.yaml"));
+    char *path = mo_strdup(temp_path(*state, "a.yaml")), *expected, *text;
+    MO_CHECK_OK(use_everything(path, &expected));
     int64_t before = mo__alloc_live();
     int count;
-    MO_CHECK_EACH_ALLOCATION(count, load_and_free(path));
+    MO_CHECK_EACH_ALLOCATION(count, use_everything(path, &text));
     assert_true(count > 30);
+    assert_string_equal(text, expected);
+    mo_free(text);
     assert_int_equal(mo__alloc_live(), before);
+    mo_free(expected);
     mo_free(path);
+}
+
+static void each_allocation_of_a_text_may_fail(void **state)
+{
+    (void)state;
+    mo_run_config c;
+    char *expected, *text;
+    int count;
+    MO_CHECK_OK(mo_config_parse(good, "x.yaml", &c));
+    MO_CHECK_OK(mo_config_dump(&c, &expected));
+    MO_CHECK_EACH_ALLOCATION(count, mo_config_dump(&c, &text));
+    assert_string_equal(text, expected);
+    mo_free(text);
+    mo_free(expected);
+    MO_CHECK_OK(mo_config_help("run", &expected));
+    MO_CHECK_EACH_ALLOCATION(count, mo_config_help("run", &text));
+    assert_string_equal(text, expected);
+    mo_free(text);
+    mo_free(expected);
+    mo_config_free(&c);
+}
+
+static void only_well_formed_utf8_is_text(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\x80",         "\xc0\x80",        "\xc1\xbf",         "\xc3",
+                                      "\xe0\x9f\xbf", "\xed\xa0\x80",    "\xf0\x8f\xbf\xbf", "\xe2\x82",
+                                      "\xf5\x80",     "\xf4\x90\x80\x80"};
+    static const char *const fine[] = {"\x7f",         "\xc2\x80",         "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
+    uint32_t point;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(mo__utf8_next(bad[i], &point), 0);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        assert_int_equal(mo__utf8_next(fine[i], &point), (int)strlen(fine[i]));
+    assert_int_equal(point, 0x10FFFF);
 }
 
 static void the_configs_we_ship_load(void **state)
@@ -546,6 +600,8 @@ int main(void)
         cmocka_unit_test(help_has_topics),
         cmocka_unit_test(every_default_is_taken_from_a_file),
         IN_FOLDER(each_allocation_may_fail),
+        cmocka_unit_test(each_allocation_of_a_text_may_fail),
+        cmocka_unit_test(only_well_formed_utf8_is_text),
         cmocka_unit_test(the_configs_we_ship_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
