@@ -8,6 +8,9 @@
 cd "$(dirname "$0")/.." || exit 2
 OMP_NUM_THREADS=${TEST_THREADS:-2}
 export OMP_NUM_THREADS
+# Threads that wait do not spin: tests have small regions, and cores to share with each other.
+OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+export OMP_WAIT_POLICY
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
