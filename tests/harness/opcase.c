@@ -125,6 +125,11 @@ static void add_inputs(op_graph *t)
     }
 }
 
+bool op_is_loss(const mo_tensor *y)
+{
+    return y->dtype == MO_F64 && mo_tensor_count(y) == 1;
+}
+
 static void add_loss(op_graph *t, mo_tensor *loss, double scale)
 {
     int index = mo_graph_loss(t->g, loss);
@@ -145,7 +150,7 @@ static void add_outputs(op_graph *t, bool readable)
     while (t->n_out < OP_CASE_OUTPUTS && t->out[t->n_out]) {
         mo_tensor *y = t->out[t->n_out];
         snprintf(name, sizeof name, "weight%d", t->n_out);
-        if (y->dtype == MO_F64) add_loss(t, y, -0.75 - 0.5 * t->n_out);
+        if (op_is_loss(y)) add_loss(t, y, -0.75 - 0.5 * t->n_out);
         if (y->dtype == MO_REAL) t->weight[t->n_out] = weighted(t, y, name);
         if (readable || y->dtype != MO_REAL) mo_graph_output(t->g, y);
         t->n_out++;

@@ -11,8 +11,8 @@
  *
  * Every output takes part in the loss that is differentiated:
  *   MO_REAL  loss += sum_i y_i R_i   with fixed random R of both signs, |R| in [0.5, 1.5)
- *   MO_F64   loss += s y             the op is a loss itself; s = -0.75 or so, never 1
- *   MO_I32   none; a gradient check asserts that it stays the same while inputs move by +-h. */
+ *   MO_F64   loss += s y             the op is a loss itself; s = -0.75 or so, never 1. Not one number: no
+ * part MO_I32   none; a gradient check asserts that it stays the same while inputs move by +-h. */
 #ifndef MOIRA_TESTS_OPCASE_H
 #define MOIRA_TESTS_OPCASE_H
 
@@ -70,6 +70,7 @@ void op_graph_close(op_graph *t);
 /* Elements of an input, and what the case says are its values; stream: its index. */
 int64_t op_input_count(const op_input *in);
 void op_input_fill(const op_input *in, uint32_t stream, void *data);
+bool op_is_loss(const mo_tensor *y);
 /* Forward, then the scaled sum of all losses. */
 double op_graph_forward(op_graph *t);
 double op_graph_loss(const op_graph *t);
