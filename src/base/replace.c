@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -31,8 +32,13 @@ mo_status mo_replace_begin(mo_replace *replace, const char *target)
 {
     *replace = (mo_replace){0};
     size_t length = strlen(target);
-    if (length == 0 || target[length - 1] == '/' || mo_path_is_dir(target))
+    struct stat info;
+    bool there = stat(target, &info) == 0;
+    if (length == 0 || target[length - 1] == '/' || (there && S_ISDIR(info.st_mode)))
         return mo_error(MO_E_EXISTS, "%s: is a folder, a file name is needed here", length ? target : "\"\"");
+    /* A rename over /dev/null would take it from the whole system. */
+    if (there && !S_ISREG(info.st_mode))
+        return mo_error(MO_E_EXISTS, "%s: is not a regular file, and cannot be replaced by one", target);
     char *dir = mo_path_dir(target);
     if (!dir) return MO_E_MEMORY;
     if (!mo_path_is_dir(dir)) {

@@ -108,6 +108,10 @@ static void replace_says_early_what_cannot_work(void **state)
     MO_CHECK_STATUS(mo_replace_begin(&replace, ""), MO_E_EXISTS);
     MO_CHECK_STATUS(mo_replace_begin(&replace, temp_path(*state, "no/such/x.h5")), MO_E_NOT_FOUND);
     MO_CHECK_MESSAGE("no/such/x.h5: its folder");
+    const char *pipe_path = temp_path(*state, "pipe"); /* stands for /dev/null and its like */
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    MO_CHECK_STATUS(mo_replace_begin(&replace, pipe_path), MO_E_EXISTS);
+    MO_CHECK_MESSAGE("is not a regular file");
     mo_replace_abort(&replace);
 }
 
