@@ -8,7 +8,7 @@
  *     mo_graph *g; MO_TRY(mo_graph_create(&g));
  *     mo_tensor *x = mo_graph_input(g, "x", MO_REAL, 2, (int64_t[]){N, D}, false);
  *     mo_tensor *w = mo_graph_param(g, "w", 2, (int64_t[]){V, D}, value, grad);
- *     mo_tensor *l = mo_cross_entropy(g, x, w, targets);
+ *     mo_tensor *l = mo_cross_entropy(g, x, w, targets, NULL);
  *     int loss = mo_graph_loss(g, l);
  *     MO_TRY(mo_graph_status(g));                        the first error of any constructor
  *     MO_TRY(mo_graph_plan(g, &(mo_plan){.backward = true}));
@@ -156,7 +156,7 @@ mo_status mo_graph_bind(mo_graph *g, void *arena);
 void mo_graph_loss_scale(mo_graph *g, int loss, double scale);
 double mo_graph_loss_value(const mo_graph *g, int loss); /* unscaled */
 void mo_graph_forward(mo_graph *g, const mo_run *run);
-void mo_graph_backward(mo_graph *g, const mo_run *run); /* after a forward; a second one doubles gradients */
+void mo_graph_backward(mo_graph *g, const mo_run *run); /* once after each forward: the arena is reused */
 void mo_graph_train(mo_graph *g, const mo_run *run);    /* both, without computing fused losses twice */
 
 /* ---- looking ---- */

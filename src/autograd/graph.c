@@ -6,7 +6,7 @@
 struct pool_block {
     pool_block *next;
     size_t used, size;
-    _Alignas(64) char bytes[];
+    _Alignas(16) char bytes[];
 };
 
 enum { POOL_BLOCK = 1 << 16 };

@@ -14,7 +14,7 @@ static mo_status declare(mo_model *m, int64_t layer)
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
-    mo__routing r = {NULL};
+    mo__routing r = {0};
     r.z_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate.weight"));
     mo_tensor *s_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate_noise.weight"));
     r.h_NE = mo_noisy_logits(b->g, r.z_NE, s_NE, c->noise_floor, (int)layer, &r.sigma_NE);

@@ -13,7 +13,7 @@ static mo_status declare(mo_model *m, int64_t layer)
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
-    mo__routing r = {NULL};
+    mo__routing r = {0};
     r.z_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate.weight"));
     r.p_NE = mo_softmax(b->g, r.z_NE);
     r.ids_NK = mo_topk(b->g, r.p_NE, b->out->tokens, c->num_experts_per_tok);

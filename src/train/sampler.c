@@ -23,11 +23,8 @@ int32_t mo__sample(const mo_real *logits, int64_t vocab_size, double temperature
 {
     int32_t top = largest(logits, vocab_size);
     if (temperature <= 0) return top;
-    double sum = 0;
-    for (int64_t i = 0; i < vocab_size; i++) {
+    for (int64_t i = 0; i < vocab_size; i++)
         work[i] = (mo__candidate){exp(((double)logits[i] - (double)logits[top]) / temperature), (int32_t)i};
-        sum += work[i].p;
-    }
     qsort(work, (size_t)vocab_size, sizeof *work, by_probability);
     int64_t kept = top_k > 0 && top_k < vocab_size ? top_k : vocab_size;
     double mass = 0, total = 0;
