@@ -6,6 +6,10 @@
  * Threads: the tiles of mo_gemm_grouped. */
 #include "ops/kernels.h"
 
+typedef struct {
+    int64_t R; /* rows of the map */
+} experts_attr;
+
 static void zero_rows(mo_real *x_RI, int64_t first, int64_t R, int64_t I)
 {
     memset(x_RI + first * I, 0, (size_t)(R - first) * (size_t)I * sizeof *x_RI);
@@ -14,11 +18,13 @@ static void zero_rows(mo_real *x_RI, int64_t first, int64_t R, int64_t I)
 static mo_status experts_shape(mo_node *node)
 {
     const mo_tensor *x = node->in[0], *w = node->in[1], *offsets = node->in[2];
-    if (x->ndim != 2 || w->ndim != 3 || w->dim[2] != x->dim[1] || offsets->dim[0] != w->dim[0] + 1)
+    int64_t R = ((const experts_attr *)node->attr)->R;
+    if (x->ndim != 2 || x->dim[0] != R || w->ndim != 3 || w->dim[2] != x->dim[1] ||
+        offsets->dim[0] != w->dim[0] + 1)
         return mo_error(
             MO_E_SHAPE,
-            "experts: x %s, weight %s and offsets %s do not fit; expected [R, I], [E, O, I] and [E+1]",
-            mo_shape(x).text, mo_shape(w).text, mo_shape(offsets).text);
+            "experts: x %s, weight %s and offsets %s do not fit; expected [%lld, I], [E, O, I] and [E+1]",
+            mo_shape(x).text, mo_shape(w).text, mo_shape(offsets).text, (long long)R);
     return mo_node_output(node, "", MO_REAL, 2, (int64_t[]){x->dim[0], w->dim[1]});
 }
 
@@ -66,7 +72,8 @@ const mo_op mo__op_experts = {.name = "experts",
 
 mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map)
 {
-    mo_node *node =
-        mo_graph_node(g, &mo__op_experts, 3, (mo_tensor *[]){x_RI, w_EOI, map->offsets_E1}, NULL, 0);
+    experts_attr attr = {map->token_R ? map->token_R->dim[0] : 0};
+    mo_tensor *in[] = {x_RI, w_EOI, map->offsets_E1};
+    mo_node *node = mo_graph_node(g, &mo__op_experts, 3, in, &attr, sizeof attr);
     return node ? node->out[0] : NULL;
 }

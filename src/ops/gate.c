@@ -62,7 +62,7 @@ static void gate_bwd(mo_real *dscores_NE, const mo_real *dw_NK, const mo_real *s
         if (id[0] < 0) continue;
         gate_row row = gate_row_of(score, id, mode, K);
         if (mode != MO_GATE_SELECT)
-            for (int64_t k = 0; k < K; k++) dot += dw[k] * unscaled(&row, score[id[k]]) / row.total;
+            for (int64_t k = 0; k < K; k++) dot += dw[k] * (unscaled(&row, score[id[k]]) / row.total);
         for (int64_t k = 0; k < K; k++) {
             mo_real slope =
                 mode == MO_GATE_SOFTMAX ? unscaled(&row, score[id[k]]) / row.total : 1 / row.total;

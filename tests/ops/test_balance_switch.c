@@ -1,0 +1,150 @@
+/* test_balance_switch.c -- the Switch Transformer's balancing loss. */
+#include "checks.h"
+
+static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[0] = mo_balance_switch(g, in[0], in[1], *(const int64_t *)arg);
+}
+
+static const int64_t one = 1, two = 2, three = 3, six = 6, twelve = 12, zero = 0;
+/* Token 1 is padding, and so are all of group 1 (tokens 3 to 5); expert 3 gets nobody. */
+static const int32_t some[] = {0, 2, -1, -1, 4, 0, -1, -1, -1, -1, -1, -1, 1, 0, 2, 1, 0, 4};
+static const op_case grouped = {"balance_switch", "3 groups of 3", build, &three,
+                                .in = {{"p", .dim = {9, 5}, .grad = true, .low = 0.05, .high = 0.4},
+                                       {"ids", .dtype = MO_I32, .dim = {9, 2}, .ints = some}}};
+static const int32_t alone[] = {1, 0};
+static const op_case one_token = {"balance_switch", "1 token, all experts", build, &one,
+                                  .in = {{"p", .dim = {1, 2}, .grad = true, .low = 0.1, .high = 0.9},
+                                         {"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = alone}}};
+
+/* More rows than a block of the sums. */
+static void build_large(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[1] = mo_topk(g, in[0], in[1], 2);
+    out[0] = mo_balance_switch(g, in[0], out[1], *(const int64_t *)arg);
+}
+
+static const int64_t three_hundred = 300;
+static const op_case large = {"balance_switch", "600x9", build_large, &three_hundred,
+                              .in = {{"p", .dim = {600, 9}, .grad = true, .low = 0.05, .high = 0.4},
+                                     {"tokens", .dtype = MO_I32, .dim = {600}, .low = -2, .high = 20}}};
+
+static void test_gradient(void **state)
+{
+    (void)state;
+    gradcheck(&grouped);
+    gradcheck(&one_token);
+}
+
+static void test_contract(void **state)
+{
+    (void)state;
+    contract(&grouped);
+    contract(&large);
+    contract_nan(&grouped);
+    check_dirty_memory(&grouped);
+}
+
+/* The loss sums in double; its inputs are float32 in the file. */
+static void test_golden(void **state)
+{
+    (void)state;
+    op_case c = grouped;
+    c.arg = &twelve;
+    check_moe_golden("balance_switch_microbatch", &c, 1e-6);
+    static const int64_t four = 4;
+    c.arg = &four;
+    check_moe_golden("balance_switch_sequence", &c, 1e-6);
+}
+
+/* 1 per token when balanced; E when all goes to one expert. */
+static void test_scale(void **state)
+{
+    (void)state;
+    static const double even[] = {.25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25,
+                                  .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25, .25};
+    static const int32_t balanced[] = {0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3};
+    op_case c = {"balance_switch", "balanced", build, &six,
+                 .in = {{"p", .dim = {6, 4}, .real = even},
+                        {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = balanced}}};
+    check_near("balanced loss", loss_value(&c), 6, 1e-12);
+    static const double certain[] = {0, 0, 1, 0, 0, 0, 1, 0};
+    static const int32_t collapsed[] = {2, 2};
+    c = (op_case){"balance_switch", "collapsed", build, &two,
+                  .in = {{"p", .dim = {2, 4}, .real = certain},
+                         {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = collapsed}}};
+    check_near("collapsed loss", loss_value(&c), 2 * 4, 1e-12);
+}
+
+/* A group's padding changes nothing, whatever its p: the tokens of group 2 alone, and with two more. */
+static void test_padding(void **state)
+{
+    (void)state;
+    static const double p[] = {.1, .2, .7, .3, .3, .4, 9, 9, 9, -7, 2, (double)NAN};
+    static const int32_t ids[] = {2, 0, -1, -1};
+    op_case c = {
+        "balance_switch", "padding", build, &two,
+        .in = {{"p", .dim = {2, 3}, .real = p}, {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = ids}}};
+    double bare = loss_value(&c);
+    check_near("loss", bare, 2 * 3 * (0.5 * 0.2 + 0.5 * 0.55), 1e-7);
+    static const int64_t four = 4;
+    c.in[0].dim[0] = c.in[1].dim[0] = 4;
+    c.arg = &four;
+    assert_true(loss_value(&c) == bare);
+}
+
+/* Groups of several blocks, summed by hand. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    op_graph t;
+    open_and_run(&t, &large);
+    const mo_real *p = t.in[0]->data;
+    const int32_t *ids = t.out[1]->data;
+    double want = 0;
+    for (int g = 0; g < 2; g++) {
+        double valid = 0, count[9] = {0}, mass[9] = {0};
+        for (int n = 300 * g; n < 300 * (g + 1); n++) {
+            if (ids[2 * n] < 0) continue;
+            valid++;
+            count[ids[2 * n]]++;
+            count[ids[2 * n + 1]]++;
+            for (int e = 0; e < 9; e++) mass[e] += (double)p[9 * n + e];
+        }
+        assert_in_range(valid, 200, 299);
+        for (int e = 0; e < 9; e++) want += 9.0 / 2 * count[e] * mass[e] / valid;
+    }
+    check_near("loss", mo_graph_loss_value(t.g, 0), want, 1e-12 * want);
+    op_graph_close(&t);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    op_case bad = grouped;
+    bad.arg = &two;
+    contract_refused(&bad, MO_E_SHAPE, "balance_switch: groups of 2 tokens do not divide 9 tokens");
+    bad.arg = &zero;
+    contract_refused(&bad, MO_E_SHAPE, "groups of 0 tokens");
+    bad = grouped;
+    bad.in[1].dim[0] = 8;
+    contract_refused(&bad, MO_E_SHAPE, "balance_switch: ids are int32 [8, 2]; expected int32 [9, K]");
+    bad = grouped;
+    bad.in[1].dtype = MO_REAL;
+    contract_refused(&bad, MO_E_SHAPE, "ids are [9, 2]");
+    bad = grouped;
+    bad.in[1].dim[1] = 6;
+    contract_refused(&bad, MO_E_SHAPE, "K at most the 5 experts");
+    bad = grouped;
+    bad.in[0].dim[1] = 0;
+    contract_refused(&bad, MO_E_SHAPE, "p is [9]; expected [N, E]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_golden),   cmocka_unit_test(test_scale),
+                                       cmocka_unit_test(test_padding),  cmocka_unit_test(test_blocks),
+                                       cmocka_unit_test(test_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

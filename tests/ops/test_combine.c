@@ -1,0 +1,83 @@
+/* test_combine.c -- rows back to tokens, weighted. */
+#include "checks.h"
+
+static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    mo_dispatch_map map = mo_dispatch(g, in[2], *(const int64_t *)arg);
+    out[0] = mo_combine(g, in[0], in[1], &map);
+}
+
+static const int64_t one = 1, three = 3, five = 5;
+static const int32_t mixed[] = {0, 3, 3, 1, -1, -1, 1, 0, 3, 0};
+static const int32_t single[] = {0, 0, 0, 0};
+static const int32_t every[] = {2, 0, 1};
+
+/* Experts 2 and 4 get nobody; token 2 is padding. */
+static const op_case padded = {"combine", "5x7", build, &five,
+                               .in = {{"y", .dim = {10, 7}, .grad = true},
+                                      {"w", .dim = {5, 2}, .grad = true},
+                                      {"ids", .dtype = MO_I32, .dim = {5, 2}, .ints = mixed}}};
+static const op_case one_expert = {"combine", "one expert", build, &one,
+                                   .in = {{"y", .dim = {4, 3}, .grad = true},
+                                          {"w", .dim = {4, 1}, .grad = true},
+                                          {"ids", .dtype = MO_I32, .dim = {4, 1}, .ints = single}}};
+static const op_case one_token = {"combine", "one token", build, &three,
+                                  .in = {{"y", .dim = {3, 5}, .grad = true},
+                                         {"w", .dim = {1, 3}, .grad = true},
+                                         {"ids", .dtype = MO_I32, .dim = {1, 3}, .ints = every}}};
+
+static void test_gradient(void **state)
+{
+    (void)state;
+    gradcheck(&padded);
+    gradcheck(&one_expert);
+    gradcheck(&one_token);
+}
+
+static void test_contract(void **state)
+{
+    (void)state;
+    contract(&padded);
+    contract(&one_token);
+    contract_nan(&padded);
+    check_dirty_memory(&padded);
+}
+
+/* float: sums of 2 and of 6 products. */
+static void test_golden(void **state)
+{
+    (void)state;
+    check_moe_golden("combine", &padded, 1e-6);
+}
+
+static void test_padding(void **state)
+{
+    (void)state;
+    op_graph t;
+    op_graph_open(&t, &padded, (op_mode){.readable = true});
+    forward_backward(&t);
+    const mo_real *out = t.out[0]->data, *dy = op_graph_grad(&t, 0), *dw = op_graph_grad(&t, 1);
+    for (int d = 0; d < 7; d++) assert_true(out[2 * 7 + d] == 0);
+    for (int i = 8 * 7; i < 10 * 7; i++) assert_true(dy[i] == 0);
+    assert_true(dw[4] == 0 && dw[5] == 0);
+    op_graph_close(&t);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    op_case bad = padded;
+    bad.in[0].dim[0] = 9;
+    contract_refused(&bad, MO_E_SHAPE, "combine: y [9, 7], weights [5, 2] and a map of rows int32 [5, 2]");
+    bad = padded;
+    bad.in[1].dim[1] = 3;
+    contract_refused(&bad, MO_E_SHAPE, "weights [5, 3]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_padding),
+                                       cmocka_unit_test(test_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

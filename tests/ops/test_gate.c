@@ -1,0 +1,137 @@
+/* test_gate.c -- the weights of a token's experts. */
+#include "checks.h"
+
+static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[0] = mo_gate(g, in[0], in[1], *(const mo_gate_mode *)arg);
+}
+
+static const mo_gate_mode modes[] = {MO_GATE_SELECT, MO_GATE_NORMALISE, MO_GATE_SOFTMAX};
+static const char *const names[] = {"select", "normalise", "softmax"};
+/* Expert 4 gets nobody, token 2 is padding, choices are in no order of id. */
+static const int32_t some[] = {0, 3, 5, 1, -1, -1, 2, 0, 3, 5, 5, 3};
+static const int32_t every[] = {2, 0, 1};
+static const int32_t same[] = {1, 1, 1, 1};
+
+static op_case case_of(int mode)
+{
+    return (op_case){"gate", names[mode], build, &modes[mode],
+                     .in = {{"scores", .dim = {6, 6}, .grad = true, .low = 0.1, .high = 1.1},
+                            {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = some}}};
+}
+
+/* Scores that nobody else needs for the backward pass. */
+static void build_product(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[0] = mo_gate(g, mo_linear(g, in[0], in[1]), in[2], *(const mo_gate_mode *)arg);
+}
+
+static const op_case product = {"gate", "scores of a product", build_product, &modes[MO_GATE_SOFTMAX],
+                                .in = {{"x", .dim = {6, 3}, .grad = true},
+                                       {"w", MO_ROLE_PARAM, .dim = {6, 3}, .grad = true},
+                                       {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = some}}};
+
+/* N = 1 and K = E. */
+static op_case one_token(int mode)
+{
+    op_case c = case_of(mode);
+    c.name = "1 token, all experts";
+    c.in[0].dim[0] = 1;
+    c.in[0].dim[1] = 3;
+    c.in[1] = (op_input){"ids", .dtype = MO_I32, .dim = {1, 3}, .ints = every};
+    return c;
+}
+
+static void test_gradient(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = case_of(mode), one = one_token(mode);
+        gradcheck(&c);
+        gradcheck(&one);
+    }
+    gradcheck(&product);
+}
+
+static void test_contract(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = case_of(mode), one = one_token(mode);
+        contract(&c);
+        contract(&one);
+        contract_nan(&c);
+    }
+}
+
+/* float: an exponential, a sum of 2, a quotient. */
+static void test_golden(void **state)
+{
+    (void)state;
+    char group[32];
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = case_of(mode);
+        snprintf(group, sizeof group, "gate_%s", names[mode]);
+        check_moe_golden(group, &c, 1e-6);
+    }
+}
+
+/* K = 1: the score, or 1; the router learns only through the score. */
+static void test_one_choice(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = case_of(mode);
+        c.in[0].dim[0] = 4;
+        c.in[1] = (op_input){"ids", .dtype = MO_I32, .dim = {4, 1}, .ints = same};
+        op_graph t;
+        op_graph_open(&t, &c, (op_mode){.readable = true});
+        forward_backward(&t);
+        const mo_real *scores = t.in[0]->data, *w = t.out[0]->data, *r = t.weight[0]->data;
+        for (int n = 0; n < 4; n++) {
+            assert_true(w[n] == (mode == MO_GATE_SELECT ? scores[n * 6 + 1] : 1));
+            for (int e = 0; e < 6; e++)
+                assert_true(op_graph_grad(&t, 0)[n * 6 + e] == (mode == MO_GATE_SELECT && e == 1 ? r[n] : 0));
+        }
+        op_graph_close(&t);
+    }
+}
+
+/* Scores far out of exp's range and far apart, of any sign. */
+static void test_large_scores(void **state)
+{
+    (void)state;
+    static const double scores[] = {-2000, -2001, 5, 3000, 3001, 5, -2000, 2000, 5};
+    static const double want[] = {
+        0.2689414213699951, 0.7310585786300049, 0.2689414213699951, 0.7310585786300049, 0, 1};
+    static const int32_t ids[] = {1, 0, 0, 1, 0, 1};
+    op_case c = case_of(MO_GATE_SOFTMAX);
+    c.in[0] = (op_input){"scores", .dim = {3, 3}, .real = scores};
+    c.in[1] = (op_input){"ids", .dtype = MO_I32, .dim = {3, 2}, .ints = ids};
+    op_graph t;
+    open_and_run(&t, &c);
+    for (int i = 0; i < 6; i++) check_near("w", (double)((const mo_real *)t.out[0]->data)[i], want[i], 1e-7);
+    op_graph_close(&t);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    op_case bad = case_of(0);
+    bad.in[1].dim[0] = 5;
+    contract_refused(&bad, MO_E_SHAPE, "gate: scores [6, 6] and ids int32 [5, 2]");
+    bad = case_of(0);
+    bad.in[1].dim[1] = 7;
+    contract_refused(&bad, MO_E_SHAPE, "ids int32 [6, 7]");
+    bad = case_of(0);
+    bad.in[1].dtype = MO_REAL;
+    contract_refused(&bad, MO_E_SHAPE, "ids [6, 2]");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),     cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_golden),       cmocka_unit_test(test_one_choice),
+                                       cmocka_unit_test(test_large_scores), cmocka_unit_test(test_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
