@@ -62,7 +62,7 @@ static bool wants_avx512_kernels(void)
 
 static mo_status load(void)
 {
-    bool choose = wants_avx512_kernels() && !getenv("OPENBLAS_CORETYPE");
+    bool chosen = getenv("OPENBLAS_CORETYPE") != NULL, choose = wants_avx512_kernels() && !chosen;
     if (choose) setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 1);
     void *library = open_library();
     if (choose) unsetenv("OPENBLAS_CORETYPE");
@@ -90,8 +90,8 @@ static mo_status load(void)
     omp_set_num_threads(team);
     int major = 0, minor = 0, patch = 0;
     sscanf(config(), "OpenBLAS %d.%d.%d", &major, &minor, &patch);
-    snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s", major, minor, patch,
-             core());
+    snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s%s", major, minor, patch,
+             core(), chosen ? " (OPENBLAS_CORETYPE)" : "");
     return MO_OK;
 }
 
