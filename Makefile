@@ -23,7 +23,7 @@ SRC_CC  := $(wildcard src/*/*.cc)
 CLI     := $(wildcard src/cli/*.c)
 HARNESS := $(wildcard tests/harness/*.c)
 tests    = $(basename $(wildcard $(foreach kind,$(1),tests/$(kind)/test_*.c)))
-SHELL_TESTS := $(wildcard tests/e2e/*.sh)
+SHELL_TESTS := $(wildcard tests/e2e/test_*.sh)
 OURS    := $(wildcard include/moira/*.h src/*/*.[ch] src/*/*.cc tests/*/*.[ch])
 
 # ---- flavours ----

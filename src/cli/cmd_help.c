@@ -1,0 +1,98 @@
+/* cmd_help.c -- moira help: the commands, one command, the keys of a config. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <moira/config.h>
+
+#include "commands.h"
+
+void mo__help_overview(FILE *out)
+{
+#define X(command) (void)fprintf(out, "  %-10s %s\n", mo__cmd_##command.name, mo__cmd_##command.summary);
+    fprintf(out, "Moira trains Mixture-of-Experts language models.\n\n"
+                 "usage: moira COMMAND ...\n\n");
+    MO__COMMANDS(X)
+#undef X
+    fprintf(out, "\nmoira help COMMAND         what a command does, its options, an example\n"
+                 "moira help config [KEY]    what a config file can say\n\n"
+                 "A first run:\n"
+                 "  moira synth -o data/demo.h5\n"
+                 "  moira train configs/demo.yaml\n"
+                 "  moira generate checkpoints/demo/best.h5 --prompt 'Once'\n");
+}
+
+/* The default is shown only if it is a value that could be given: others mean "not given". */
+static bool shows_default(const mo__option *o)
+{
+    if (!o->initial || !*o->initial) return false;
+    if (o->kind != MO__INT_OPTION && o->kind != MO__REAL_OPTION) return true;
+    double value = strtod(o->initial, NULL);
+    return value >= o->min && value <= o->max;
+}
+
+static void print_option(const mo__option *o)
+{
+    char left[64];
+    snprintf(left, sizeof left, "%s--%s%s%s", o->letter ? "-o, " : "", o->name, *o->value ? " " : "",
+             o->value);
+    printf("  %-26s %s", left, o->help);
+    if (shows_default(o)) printf(" (%s)", o->initial);
+    if (!o->initial && o->kind != MO__FLAG_OPTION) printf(" (required)");
+    putchar('\n');
+}
+
+void mo__help_command(const mo__command *c)
+{
+    printf("moira %s: %s\n\nusage: moira %s%s%s\n\n%s", c->name, c->summary, c->name, *c->synopsis ? " " : "",
+           c->synopsis, c->text);
+    if (c->options && c->options[0].name) printf("\noptions:\n");
+    for (int i = 0; c->options && c->options[i].name; i++) print_option(&c->options[i]);
+    if (*c->example) printf("\nexample:\n%s", c->example);
+}
+
+static mo_status help_config(const char *topic)
+{
+    char *text;
+    MO_TRY(mo_config_help(topic, &text));
+    fputs(text, stdout);
+    mo_free(text);
+    return MO_OK;
+}
+
+/* moira help balance: no command, but perhaps a part of a config. */
+static mo_status refuse_topic(const char *topic)
+{
+    char *text;
+    if (mo_config_help(topic, &text) != MO_OK) return mo__command_unknown(topic);
+    mo_free(text);
+    return mo_error(MO_E_USAGE, "'%.60s' is no command; did you mean 'moira help config %.60s'?", topic,
+                    topic);
+}
+
+static mo_status run(const void *options, const mo__words *words)
+{
+    (void)options;
+    if (words->count == 0) {
+        mo__help_overview(stdout);
+        return MO_OK;
+    }
+    if (strcmp(words->at[0], "config") == 0) return help_config(words->count > 1 ? words->at[1] : NULL);
+    if (words->count > 1) return mo_error(MO_E_USAGE, "'%.60s' is one argument too many", words->at[1]);
+    const mo__command *command = mo__command_find(words->at[0]);
+    if (!command) return refuse_topic(words->at[0]);
+    mo__help_command(command);
+    return MO_OK;
+}
+
+const mo__command mo__cmd_help = {
+    .name = "help",
+    .summary = "this list; one command; the keys of a config",
+    .synopsis = "[COMMAND | config [SECTION | KEY]]",
+    .text =
+        "Without a word, lists the commands. With a command's name, says what it does and takes.\n"
+        "`moira help config` shows every key of a config file: its default, what it takes and what it is\n"
+        "for; `moira help config balance` one section, `moira help config num_local_experts` one key.\n",
+    .example = "  moira help config model.router\n",
+    .most = 2,
+    .run = run,
+};

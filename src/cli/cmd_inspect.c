@@ -1,0 +1,112 @@
+/* cmd_inspect.c -- moira inspect: finds out by content what it was given. */
+#include <errno.h>
+#include <string.h>
+
+#include "commands.h"
+#include "inspect.h"
+#include "session.h"
+
+static const mo__option options[] = {
+    MO__OPTION_FLAG(mo__inspect_choices, memory, "memory",
+                    "config, checkpoint: what its training takes, before it starts"),
+    MO__OPTION_FLAG(mo__inspect_choices, parameters, "parameters",
+                    "config, checkpoint: every parameter, layers not folded"),
+    MO__OPTION_FLAG(mo__inspect_choices, verify, "verify",
+                    "checkpoint, token file: read and check every byte"),
+    MO__OPTION_FLAG(mo__inspect_choices, routing, "routing", "checkpoint: where its routers send --data"),
+    MO__OPTION_TEXT(mo__inspect_choices, data, "data", 0, "FILE.h5", "", "token file for --routing"),
+    MO__OPTION_TEXT(mo__inspect_choices, dot, "dot", 0, "FILE", "",
+                    "config, checkpoint: write the training graph for Graphviz"),
+    MO__OPTION_FLAG(mo__inspect_choices, json, "json", "print JSON"),
+    {.name = NULL},
+};
+
+typedef enum kind { CONFIG, CHECKPOINT, TOKENS } kind;
+
+mo_status mo__refuse_option(bool given, const char *option, const char *wanted, const char *path,
+                            const char *found)
+{
+    if (!given) return MO_OK;
+    return mo_error(MO_E_USAGE, "%s is for %s; %s is %s", option, wanted, path, found);
+}
+
+/* A file of ours opens with its name, or, cut short, with the first bytes of it. */
+static bool opens_with(const char *head, size_t size, const char *magic)
+{
+    size_t length = strlen(magic);
+    return size > 6 && memcmp(head, magic, size < length ? size : length) == 0;
+}
+
+static mo_status find_kind(const char *path, kind *out)
+{
+    char head[512];
+    if (mo_path_is_dir(path))
+        return mo_error(MO_E_FORMAT, "%s: is a folder; name a file in it, such as best.h5", path);
+    FILE *file = fopen(path, "re");
+    if (!file) return mo_error(errno == ENOENT ? MO_E_NOT_FOUND : MO_E_IO, "%s: %s", path, strerror(errno));
+    size_t size = fread(head, 1, sizeof head, file);
+    fclose(file);
+    if (opens_with(head, size, "MOIRA CHECKPOINT "))
+        *out = CHECKPOINT;
+    else if (opens_with(head, size, "MOIRA TOKENS "))
+        *out = TOKENS;
+    else if (size == 0)
+        return mo_error(MO_E_FORMAT, "%s: is empty", path);
+    else if (memchr(head, '\0', size))
+        return mo_error(
+            MO_E_FORMAT,
+            "%s: is not a checkpoint, a token file or a config (it is no text, and begins neither "
+            "\"MOIRA CHECKPOINT\" nor \"MOIRA TOKENS\")",
+            path);
+    else
+        *out = CONFIG;
+    return MO_OK;
+}
+
+static mo_status run(const void *given, const mo__words *words)
+{
+    const mo__inspect_choices *c = given;
+    const char *path = words->at[0];
+    kind what;
+    if (c->routing && !*c->data) return mo_error(MO_E_USAGE, "--routing needs --data FILE.h5 to route");
+    if (*c->data && !c->routing) return mo_error(MO_E_USAGE, "--data is for --routing");
+    if (c->routing && (c->memory || c->parameters || c->verify || *c->dot))
+        return mo_error(MO_E_USAGE,
+                        "--routing is shown alone, without --memory, --parameters, --verify or --dot");
+    MO_TRY(find_kind(path, &what));
+    switch (what) {
+    case CHECKPOINT:
+        return c->routing ? mo__inspect_routing(path, c) : mo__inspect_checkpoint(path, c);
+    case TOKENS:
+        return mo__inspect_tokens(path, c);
+    case CONFIG:
+        break;
+    }
+    return mo__inspect_config(path, c);
+}
+
+const mo__command mo__cmd_inspect = {
+    .name = "inspect",
+    .summary = "what is in a config, a checkpoint or a token file",
+    .synopsis = "CONFIG | CHECKPOINT | FILE.h5 [options]",
+    .text =
+        "Looks at what it is given and says what is in it. Of a config: the model's parameters, in all and "
+        "as\n"
+        "one token uses them, and its operations; with --memory every byte that its training will take. Of "
+        "a\n"
+        "checkpoint: the same, and how far its training was. Of a token file: tokens, documents, domains.\n"
+        "\n"
+        "--routing sends the validation split of --data through a checkpoint and shows, for each MoE layer,\n"
+        "each expert's load, how each domain's tokens spread over the experts, and the mutual information "
+        "of\n"
+        "expert and domain: 0 bits if the expert says nothing about the domain.\n",
+    .example = "  moira inspect configs/demo.yaml --memory\n"
+               "  moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5\n",
+    .options = options,
+    .options_size = sizeof(mo__inspect_choices),
+    .word = "a config, checkpoint or token file",
+    .least = 1,
+    .most = 1,
+    .stops = true,
+    .run = run,
+};

@@ -1,0 +1,72 @@
+/* cmd_train.c -- moira train: a run from a config, or the rest of one. */
+#include <moira/config.h>
+
+#include "commands.h"
+#include "session.h"
+#include "train_view.h"
+
+typedef struct choices {
+    bool resume;
+} choices;
+
+static const mo__option options[] = {
+    MO__OPTION_FLAG(choices, resume, "resume", "go on with the run in its folder, to the bit"),
+    {.name = NULL},
+};
+
+static mo_status check_resume(const char *saved, const mo_run_config *wanted, void *user)
+{
+    (void)user;
+    mo_run_config config;
+    MO_TRY(mo_config_parse(saved, "the saved config", &config));
+    mo_status status = mo_config_check_resume(&config, wanted);
+    mo_config_free(&config);
+    return status;
+}
+
+static mo_status run(const void *given, const mo__words *words)
+{
+    const choices *c = given;
+    mo_run_config config;
+    mo_step_report last;
+    mo__train_view view = {.steps = 0};
+    MO_TRY(mo_config_load(words->at[0], words->at + 1, words->count - 1, &config));
+    mo_train_options train = {.config = &config,
+                              .dump = mo_config_dump,
+                              .check_resume = check_resume,
+                              .resume = c->resume,
+                              .stop = &mo__stop,
+                              .events = mo__train_view_events(&view)};
+    mo_status status = mo_train(&train, &last);
+    if (status == MO_OK) status = mo__train_view_end(&config, &last);
+    mo_config_free(&config);
+    return status;
+}
+
+const mo__command mo__cmd_train = {
+    .name = "train",
+    .summary = "train a model as a config says",
+    .synopsis = "CONFIG [section.key=value...] [--resume]",
+    .text =
+        "Trains the model that a YAML config describes; settings on the command line come after the file's.\n"
+        "The run's folder, checkpoints/NAME, gets the resolved config, metrics.jsonl, checkpoints, best.h5 "
+        "(the\n"
+        "lowest validation loss) and samples. The memory that a run needs is known, and checked, before it\n"
+        "starts. Ctrl-C saves a checkpoint and ends with status 130; --resume then goes on, and the result "
+        "has\n"
+        "the same bits as a run that was never interrupted. A resumed run may have other run.threads, more\n"
+        "train.steps, and other eval, checkpoint, sample and log settings.\n"
+        "\n"
+        "In its lines, loss is cross-entropy in nats per token, balance the sum of the weighted balancing\n"
+        "losses, and max vio how far the busiest expert of the worst layer is above its fair share (0: "
+        "even).\n",
+    .example = "  moira train configs/demo.yaml model.num_local_experts=16 train.steps=2000\n"
+               "  moira train configs/demo.yaml train.steps=4000 --resume\n",
+    .options = options,
+    .options_size = sizeof(choices),
+    .word = "CONFIG",
+    .least = 1,
+    .most = -1,
+    .stops = true,
+    .run = run,
+};

@@ -1,0 +1,29 @@
+/* commands.h -- every command. A new one is its cmd_<name>.c and one line here. */
+#ifndef MOIRA_CLI_COMMANDS_H
+#define MOIRA_CLI_COMMANDS_H
+
+#include "args.h"
+
+/* In the order of `moira help`. */
+#define MO__COMMANDS(X) \
+    X(prepare)          \
+    X(synth)            \
+    X(train)            \
+    X(eval)             \
+    X(generate)         \
+    X(inspect)          \
+    X(bench)            \
+    X(help)             \
+    X(version)
+
+#define X(name) extern const mo__command mo__cmd_##name;
+MO__COMMANDS(X)
+#undef X
+
+const mo__command *mo__command_find(const char *name); /* NULL if there is none */
+/* MO_E_USAGE, with the nearest name. */
+mo_status mo__command_unknown(const char *name);
+void mo__help_overview(FILE *out);
+void mo__help_command(const mo__command *command);
+
+#endif

@@ -1,0 +1,190 @@
+/* describe.c -- what a model is made of and what training it takes. */
+#include "describe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inputs.h"
+#include "json_out.h"
+#include "table.h"
+#include "units.h"
+
+/* ---- the model ---- */
+
+void mo__describe_model(const mo_model *m)
+{
+    const mo_model_config *c = &m->config;
+    mo_model_count n = mo_model_counts(m, 0);
+    long long layers = c->num_hidden_layers, heads = c->num_attention_heads, kv = c->num_key_value_heads;
+    printf("model        %lld layer%s of width %lld, %lld heads of %lld (%lld for keys and values), ", layers,
+           layers == 1 ? "" : "s", (long long)c->hidden_size, heads, (long long)c->head_dim, kv);
+    if (c->num_local_experts)
+        printf("%lld experts of %lld, %lld per token (%s)", (long long)c->num_local_experts,
+               (long long)c->moe_intermediate_size, (long long)c->num_experts_per_tok,
+               mo__router_name(c->router));
+    else
+        printf("dense blocks of %lld", (long long)c->intermediate_size);
+    printf(", %s, vocabulary %lld\n", mo__activation_name(c->hidden_act), (long long)c->vocab_size);
+    printf("parameters   %s, of which a token uses %s\n", mo__count(n.total).text, mo__count(n.active).text);
+}
+
+json_t *mo__model_json(const mo_model_config *c)
+{
+    const struct {
+        const char *key;
+        int64_t value;
+    } sizes[] = {{"vocab_size", c->vocab_size},
+                 {"hidden_size", c->hidden_size},
+                 {"intermediate_size", c->intermediate_size},
+                 {"moe_intermediate_size", c->moe_intermediate_size},
+                 {"num_hidden_layers", c->num_hidden_layers},
+                 {"num_attention_heads", c->num_attention_heads},
+                 {"num_key_value_heads", c->num_key_value_heads},
+                 {"head_dim", c->head_dim},
+                 {"max_position_embeddings", c->max_position_embeddings},
+                 {"num_local_experts", c->num_local_experts},
+                 {"num_experts_per_tok", c->num_experts_per_tok}};
+    json_t *model = json_object();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        mo__json_set(model, sizes[i].key, mo__json_integer(sizes[i].value));
+    mo__json_set(model, "router", json_string(mo__router_name(c->router)));
+    mo__json_set(model, "hidden_act", json_string(mo__activation_name(c->hidden_act)));
+    return model;
+}
+
+/* ---- parameters ---- */
+
+/* "model.layers.12.mlp" -> ".mlp"; false for a name outside the layers. */
+static bool layer_name(const char *name, const char **rest)
+{
+    static const char PREFIX[] = "model.layers.";
+    if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0) return false;
+    char *end;
+    strtol(name + sizeof PREFIX - 1, &end, 10);
+    *rest = end;
+    return *end == '.';
+}
+
+static bool same_in_layers(const mo_param *a, const mo_param *b)
+{
+    const char *x, *y;
+    return layer_name(a->name, &x) && layer_name(b->name, &y) && strcmp(x, y) == 0 && a->ndim == b->ndim &&
+           memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
+/* How many parameters fold into this one; 0 if an earlier one stands for it. */
+static int fold(const mo_model *m, int i)
+{
+    int copies = 1;
+    for (int j = 0; j < m->n_params; j++) {
+        if (j == i || !same_in_layers(&m->params[i], &m->params[j])) continue;
+        if (j < i) return 0;
+        copies++;
+    }
+    return copies;
+}
+
+static void add_parameter(mo__table *t, const mo_param *p, int copies)
+{
+    const char *rest;
+    char shape[96];
+    int at = 0;
+    for (int d = 0; d < p->ndim; d++)
+        at += snprintf(shape + at, sizeof shape - (size_t)at, "%s%lld", d ? " x " : "", (long long)p->dim[d]);
+    if (copies > 1 && layer_name(p->name, &rest))
+        mo__cell(t, "model.layers.*%s", rest);
+    else
+        mo__cell(t, "%s", p->name);
+    mo__cell(t, "%d", copies);
+    mo__cell(t, "%s", shape);
+    mo__cell(t, "%s", mo__count(p->count * copies).text);
+    mo__cell(t, "%.3g%%", 100 * p->active);
+    mo__cell(t, "%s", p->decay ? "yes" : "no");
+}
+
+mo_status mo__describe_parameters(const mo_model *m, bool folded)
+{
+    mo__table t = mo__table_begin("<parameter|>copies|<shape|>elements|>used by a token|<decays");
+    for (int i = 0; i < m->n_params; i++) {
+        int copies = folded ? fold(m, i) : 1;
+        if (copies > 0) add_parameter(&t, &m->params[i], copies);
+    }
+    MO_TRY(mo__table_print(&t));
+    printf("weight decay applies to parameters of two and more dimensions, routers among them\n");
+    return MO_OK;
+}
+
+json_t *mo__parameters_json(const mo_model *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < m->n_params; i++) {
+        const mo_param *p = &m->params[i];
+        json_t *one = json_object(), *shape = json_array();
+        for (int d = 0; d < p->ndim; d++) mo__json_add(shape, mo__json_integer(p->dim[d]));
+        mo__json_set(one, "name", json_string(p->name));
+        mo__json_set(one, "shape", shape);
+        mo__json_set(one, "elements", mo__json_integer(p->count));
+        mo__json_set(one, "active", mo__json_real(p->active));
+        mo__json_set(one, "decay", json_boolean(p->decay));
+        mo__json_add(list, one);
+    }
+    return list;
+}
+
+/* ---- memory ---- */
+
+typedef struct memory_row {
+    const char *key, *what;
+    size_t offset;
+    bool part; /* of the row before it, not of the sum */
+} memory_row;
+
+static const memory_row memory_rows[] = {
+    {"parameters", "parameters", offsetof(mo_run_memory, parameters), false},
+    {"gradients", "gradients", offsetof(mo_run_memory, gradients), false},
+    {"optimizer", "optimizer (two moments)", offsetof(mo_run_memory, optimizer), false},
+    {"activations", "activations", offsetof(mo_run_memory, activations), false},
+    {"kept", "  of it, kept for backward", offsetof(mo_run_memory, kept), true},
+    {"scratch", "  of it, scratch of one op", offsetof(mo_run_memory, scratch), true},
+    {"data", "data and batches", offsetof(mo_run_memory, data), false},
+    {"checkpoint", "saving and sampling", offsetof(mo_run_memory, checkpoint), false},
+    {"runtime", "program, libraries, threads", offsetof(mo_run_memory, runtime), false},
+    {"total", "total", offsetof(mo_run_memory, total), false},
+};
+enum { MEMORY_ROWS = sizeof memory_rows / sizeof *memory_rows };
+
+static uint64_t memory_of(const mo_run_memory *memory, const memory_row *row)
+{
+    uint64_t bytes;
+    memcpy(&bytes, (const char *)memory + row->offset, sizeof bytes);
+    return bytes;
+}
+
+mo_status mo__describe_memory(const mo_run_memory *memory)
+{
+    mo__table t = mo__table_begin("<memory of training|>bytes|>");
+    for (int i = 0; i < MEMORY_ROWS; i++) {
+        uint64_t bytes = memory_of(memory, &memory_rows[i]);
+        mo__cell(&t, "%s", memory_rows[i].what);
+        mo__cell(&t, "%s", mo__count((int64_t)bytes).text);
+        mo__cell(&t, "%s", mo__bytes((double)bytes).text);
+    }
+    MO_TRY(mo__table_print(&t));
+    uint64_t available = mo_memory_available();
+    if (available)
+        printf("%s available here: it %s\n", mo__bytes((double)available).text,
+               memory->total <= available ? "fits" : "does not fit");
+    return MO_OK;
+}
+
+json_t *mo__memory_json(const mo_run_memory *memory)
+{
+    json_t *object = json_object();
+    char key[40];
+    for (int i = 0; i < MEMORY_ROWS; i++) {
+        snprintf(key, sizeof key, "%s_bytes", memory_rows[i].key);
+        mo__json_set(object, key, mo__json_integer((int64_t)memory_of(memory, &memory_rows[i])));
+    }
+    mo__json_set(object, "available_bytes", mo__json_integer((int64_t)mo_memory_available()));
+    return object;
+}

@@ -1,0 +1,112 @@
+/* inputs.c -- opening what commands are given, and checking that it belongs together. */
+#include "inputs.h"
+
+#include <string.h>
+
+#include "units.h"
+
+mo_status mo__trained_load(const char *path, mo_trained *out)
+{
+    mo_status status = mo_trained_open(path, mo_config_parse, out);
+    if (status != MO_OK) mo_config_free(&out->config);
+    return status;
+}
+
+void mo__trained_close(mo_trained *t)
+{
+    mo_trained_free(t);
+    mo_config_free(&t->config);
+}
+
+static mo_status check_tokenizers(const mo_tokenizer *model, const char *checkpoint,
+                                  const mo_tokenizer *tokens, const char *path)
+{
+    if (!model || !tokens || mo_tokenizer_equal(model, tokens)) return MO_OK;
+    char model_hash[33], tokens_hash[33];
+    mo_tokenizer_hash(model, model_hash);
+    mo_tokenizer_hash(tokens, tokens_hash);
+    return mo_error(
+        MO_E_MISMATCH,
+        "%s was made with tokenizer %s (%s), but the model in %s was trained with tokenizer %s (%s); "
+        "prepare the text again with the model's tokenizer",
+        path, mo_tokenizer_kind(tokens), tokens_hash, checkpoint, mo_tokenizer_kind(model), model_hash);
+}
+
+mo_status mo__tokens_for(const mo_trained *t, const char *checkpoint, const char *path, mo_tokenfile **out)
+{
+    MO_TRY(mo_tokenfile_open(path, out));
+    mo_status status = check_tokenizers(t->tokenizer, checkpoint, (*out)->tokenizer, path);
+    if (status != MO_OK) {
+        mo_tokenfile_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+mo_status mo__split_parse(const char *name, mo_split *out)
+{
+    if (strcmp(name, "train") == 0)
+        *out = MO_SPLIT_TRAIN;
+    else if (strcmp(name, "validation") == 0)
+        *out = MO_SPLIT_VALIDATION;
+    else
+        return mo_error(MO_E_USAGE, "--split: '%s' is no split; it is train or validation", name);
+    return MO_OK;
+}
+
+static uint64_t tokens_bytes(const mo_tokens *t)
+{
+    uint64_t documents = (uint64_t)t->documents;
+    return (uint64_t)t->count * (uint64_t)t->width + (documents + 1) * sizeof *t->offsets +
+           (t->domains ? documents * sizeof *t->domains : 0);
+}
+
+mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes)
+{
+    *data_bytes = 0;
+    if (!mo_path_exists(config->data.path)) {
+        if (config->model.vocab_size > 0) return MO_OK;
+        return mo_error(
+            MO_E_NOT_FOUND,
+            "data.path %s does not exist, and without it the vocabulary is not known; make the file "
+            "with moira prepare, or give model.vocab_size",
+            config->data.path);
+    }
+    mo_tokenfile *file;
+    MO_TRY(mo_tokenfile_open(config->data.path, &file));
+    if (config->model.vocab_size == 0) config->model.vocab_size = file->vocab_size;
+    *data_bytes =
+        tokens_bytes(&file->split[MO_SPLIT_TRAIN]) + tokens_bytes(&file->split[MO_SPLIT_VALIDATION]);
+    mo_tokenfile_close(file);
+    return MO_OK;
+}
+
+mo_status mo__check_fits(uint64_t bytes, const char *advice)
+{
+    uint64_t available = mo_memory_available();
+    if (available == 0 || bytes <= available) return MO_OK;
+    return mo_error(MO_E_MEMORY, "this needs %s and %s are available; %s", mo__bytes((double)bytes).text,
+                    mo__bytes((double)available).text, advice);
+}
+
+mo_status mo__check_eval_fits(const mo_model *model, int64_t batch_size, int64_t sequence_length)
+{
+    mo_model_graph_options options = {
+        .kind = MO_GRAPH_LOSS, .batch_size = batch_size, .sequence_length = sequence_length};
+    mo_model_graph *t;
+    MO_TRY(mo_model_graph_create(model, &options, &t));
+    uint64_t arena = mo_graph_memory_use(t->graph).arena;
+    mo_model_graph_free(t);
+    return mo__check_fits(arena, "a smaller --batch-size or --sequence-length needs less");
+}
+
+const char *mo__router_name(int router)
+{
+    return router == MO_ROUTER_NOISY_TOPK ? "noisy_topk" : "topk";
+}
+
+const char *mo__activation_name(int activation)
+{
+    static const char *const names[] = {"swiglu", "geglu", "gelu", "relu"};
+    return names[activation];
+}

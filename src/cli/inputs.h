@@ -1,0 +1,32 @@
+/* inputs.h -- what several commands are given: a trained model, a token file to go with it, a config whose
+ * vocabulary may be in its data. */
+#ifndef MOIRA_CLI_INPUTS_H
+#define MOIRA_CLI_INPUTS_H
+
+#include <moira/config.h>
+
+/* Close with mo__trained_close; on failure nothing is left to close. */
+mo_status mo__trained_load(const char *path, mo_trained *out);
+void mo__trained_close(mo_trained *t);
+
+/* Opens a token file for a model: MO_E_MISMATCH where both carry a tokenizer and the two differ. `checkpoint`
+ * is the model's path, for the message. */
+mo_status mo__tokens_for(const mo_trained *t, const char *checkpoint, const char *path, mo_tokenfile **out);
+
+/* "train" or "validation". */
+mo_status mo__split_parse(const char *name, mo_split *out);
+
+/* Fills in a vocab_size of 0 from the token file at data.path. *data_bytes: what the file takes in memory, 0
+ * if there is no file. MO_E_NOT_FOUND if the vocabulary is neither given nor to be found. */
+mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes);
+
+/* MO_E_MEMORY before anything is allocated, if `bytes` more than there are now would not fit. `advice` is
+ * what would need less. */
+mo_status mo__check_fits(uint64_t bytes, const char *advice);
+/* The same for evaluating windows of sequence_length tokens, batch_size at once. */
+mo_status mo__check_eval_fits(const mo_model *model, int64_t batch_size, int64_t sequence_length);
+
+const char *mo__router_name(int router);
+const char *mo__activation_name(int activation);
+
+#endif

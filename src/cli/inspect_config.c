@@ -1,0 +1,89 @@
+/* inspect_config.c -- what a config asks for, known before anything is allocated. */
+#include <string.h>
+
+#include "describe.h"
+#include "inspect.h"
+#include "json_out.h"
+#include "units.h"
+
+mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, const char *path)
+{
+    mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
+                                      .batch_size = config->train.batch_size,
+                                      .sequence_length = config->train.sequence_length,
+                                      .balance = config->balance,
+                                      .recompute = (mo_recompute)config->train.recompute};
+    mo_model_graph *t;
+    char *text = NULL;
+    MO_TRY(mo_model_graph_create(model, &options, &t));
+    mo_status status = mo_graph_dot(t->graph, &text);
+    if (status == MO_OK) status = mo_write_file(path, text, strlen(text));
+    mo_free(text);
+    mo_model_graph_free(t);
+    return status;
+}
+
+static mo_status print_text(const char *path, const mo_run_config *config, const mo_model *m,
+                            const mo_run_memory *memory, const mo__inspect_choices *c)
+{
+    int64_t length = config->train.sequence_length;
+    double flops = mo_model_counts(m, length).flops_per_token;
+    long long sequences = config->train.batch_size * config->train.gradient_accumulation_steps;
+    printf("config       %s, run %s\n", path, config->run.name);
+    mo__describe_model(m);
+    printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d\n",
+           mo__short(flops).text, (long long)length);
+    printf("training     %s steps of %lld sequences: %s tokens\n", mo__count(config->train.steps).text,
+           sequences, mo__count(config->train.steps * sequences * length).text);
+    putchar('\n');
+    MO_TRY(mo__describe_parameters(m, !c->parameters));
+    if (!c->memory) return MO_OK;
+    putchar('\n');
+    return mo__describe_memory(memory);
+}
+
+static mo_status print_json(const char *path, const mo_run_config *config, const mo_model *m,
+                            const mo_run_memory *memory, const mo__inspect_choices *c)
+{
+    mo_model_count n = mo_model_counts(m, config->train.sequence_length);
+    json_t *root = json_object(), *parameters = json_object();
+    mo__json_set(root, "kind", json_string("config"));
+    mo__json_set(root, "path", mo__json_text(path));
+    mo__json_set(root, "name", mo__json_text(config->run.name));
+    mo__json_set(parameters, "total", mo__json_integer(n.total));
+    mo__json_set(parameters, "active", mo__json_integer(n.active));
+    mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));
+    if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(m));
+    mo__json_set(root, "parameters", parameters);
+    mo__json_set(root, "flops_per_token", mo__json_real(n.flops_per_token));
+    mo__json_set(root, "model", mo__model_json(&m->config));
+    mo__json_set(root, "memory", mo__memory_json(memory));
+    return mo__json_print(root);
+}
+
+static mo_status inspect(const char *path, mo_run_config *config, const mo__inspect_choices *c)
+{
+    uint64_t data_bytes;
+    mo_run_memory memory;
+    mo_model *model;
+    MO_TRY(mo__config_vocabulary(config, &data_bytes));
+    MO_TRY(mo_run_memory_estimate(config, data_bytes, &memory));
+    MO_TRY(mo_model_create(&config->model, &model));
+    mo_status status = *c->dot ? mo__write_dot(config, model, c->dot) : MO_OK;
+    if (status == MO_OK)
+        status = c->json ? print_json(path, config, model, &memory, c)
+                         : print_text(path, config, model, &memory, c);
+    mo_model_free(model);
+    return status;
+}
+
+mo_status mo__inspect_config(const char *path, const mo__inspect_choices *c)
+{
+    mo_run_config config;
+    MO_TRY(mo__refuse_option(c->verify, "--verify", "a checkpoint or a token file", path, "a config"));
+    MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint", path, "a config"));
+    MO_TRY(mo_config_load(path, NULL, 0, &config));
+    mo_status status = inspect(path, &config, c);
+    mo_config_free(&config);
+    return status;
+}

@@ -1,0 +1,27 @@
+/* terminal.h -- what long work shows: on a terminal one line on stderr that is drawn again and again, in a
+ * pipe a plain line now and then. Lines of results go to stdout through mo__line, above the live one. */
+#ifndef MOIRA_CLI_TERMINAL_H
+#define MOIRA_CLI_TERMINAL_H
+
+#include <moira/base.h>
+
+bool mo__live(void); /* stderr is a terminal */
+/* Redraws the live line, cut to the terminal's width, at most ten times a second. Nothing without one. */
+void mo__live_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void mo__live_clear(void);
+
+/* One line on stdout, seen at once. */
+void mo__line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A mo_progress_fn; user is a mo__progress_of. The first call begins the work (mo__session_begin_work). */
+typedef struct mo__progress_of {
+    const char *what; /* "evaluating" */
+    double begin, told;
+} mo__progress_of;
+void mo__progress(double done, double total, const char *unit, void *user);
+
+/* Copies text[size] so that a terminal is safe from it: control characters but \n and \t, and bytes that are
+ * not UTF-8, become U+FFFD. Owned, NUL-terminated; NULL when out of memory. */
+char *mo__printable(const char *text, size_t size);
+
+#endif

@@ -1,0 +1,185 @@
+/* train_view.c -- start, progress, evaluations, samples, checkpoints and end of a training run. */
+#include "train_view.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "describe.h"
+#include "session.h"
+#include "terminal.h"
+#include "units.h"
+
+/* ---- start ---- */
+
+static void print_memory(const mo_run_memory *m)
+{
+    uint64_t slabs = m->parameters + m->gradients + m->optimizer, available = mo_memory_available();
+    printf("memory       %s: weights and optimizer %s, activations %s, the rest %s",
+           mo__bytes((double)m->total).text, mo__bytes((double)slabs).text,
+           mo__bytes((double)m->activations).text,
+           mo__bytes((double)(m->total - slabs - m->activations)).text);
+    if (available) printf("; %s available", mo__bytes((double)available).text);
+    putchar('\n');
+}
+
+static void print_plan(const mo_run_config *c, int64_t first_step)
+{
+    long long micro = c->train.gradient_accumulation_steps;
+    int64_t tokens = c->train.batch_size * c->train.sequence_length * micro;
+    if (first_step >= c->train.steps) return;
+    printf("training     steps %s to %s, each of %lld x %lld", mo__count(first_step + 1).text,
+           mo__count(c->train.steps).text, (long long)c->train.batch_size,
+           (long long)c->train.sequence_length);
+    if (micro > 1) printf(" x %lld", micro);
+    printf(" = %s tokens\n\n", mo__count(tokens).text);
+}
+
+static void print_headings(const mo__train_view *v)
+{
+    printf("%8s %9s", "step", "loss");
+    if (v->routed) printf(" %9s", "balance");
+    printf(" %9s %9s %10s %8s", "grad norm", "rate", "tokens/s", "GFLOP/s");
+    if (v->routed) printf(" %8s", "max vio");
+    printf(" %9s\n", "left");
+}
+
+static void on_start(const mo_run_config *c, const mo_model *model, const mo_run_memory *memory,
+                     int64_t first_step, void *user)
+{
+    mo__train_view *v = user;
+    mo__session_begin_work();
+    *v = (mo__train_view){.first_step = first_step,
+                          .step = first_step,
+                          .steps = c->train.steps,
+                          .routed = c->model.num_local_experts > 0,
+                          .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
+                          .max_vio = (double)NAN,
+                          .begin = mo_clock()};
+    char *dir = mo_run_dir(c);
+    printf("run          %s in %s, seed %llu\n", c->run.name, dir ? dir : "?",
+           (unsigned long long)c->run.seed);
+    mo_free(dir);
+    printf("data         %s\n", c->data.path);
+    mo__describe_model(model);
+    print_memory(memory);
+    printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
+    print_plan(c, first_step);
+    if (first_step < c->train.steps) print_headings(v);
+    fflush(stdout);
+}
+
+/* ---- progress ---- */
+
+static mo__shown_number time_left(const mo__train_view *v, int64_t step)
+{
+    int64_t done = step - v->first_step;
+    double spent = mo_clock() - v->begin;
+    return mo__duration(done > 0 ? spent / (double)done * (double)(v->steps - step) : (double)NAN);
+}
+
+static void on_tick(int64_t step, double loss, double tokens_per_second, void *user)
+{
+    mo__train_view *v = user;
+    v->step = step;
+    char balance[40] = "";
+    if (!isnan(v->max_vio)) snprintf(balance, sizeof balance, "  max vio %.2f", v->max_vio);
+    mo__live_line("%8s of %s  %s left  loss %.4f  %s tokens/s  %.1f GFLOP/s%s", mo__count(step).text,
+                  mo__count(v->steps).text, time_left(v, step).text, loss,
+                  mo__count((int64_t)tokens_per_second).text, tokens_per_second * v->flops_per_token / 1e9,
+                  balance);
+}
+
+static double worst_balance(const mo_step_report *r)
+{
+    double worst = (double)NAN;
+    for (int l = 0; l < r->n_layers; l++)
+        if (!(r->layers[l].max_vio <= worst)) worst = r->layers[l].max_vio;
+    return worst;
+}
+
+static void print_step(const mo__train_view *v, const mo_step_report *r)
+{
+    char balance[32] = "", vio[64] = "";
+    if (v->routed) {
+        snprintf(balance, sizeof balance, " %9.4f", r->balance_loss);
+        snprintf(vio, sizeof vio, " %8s", mo__fixed(v->max_vio, 2).text);
+    }
+    mo__line("%8s %9.4f%s %9.3f %9.2e %10s %8.1f%s %9s", mo__count(r->step).text, r->train_loss, balance,
+             r->grad_norm, r->learning_rate, mo__count((int64_t)r->tokens_per_second).text, r->gflops, vio,
+             time_left(v, r->step).text);
+}
+
+/* On a terminal the live line has every step, and a line stays only at evaluations. */
+static void on_step(const mo_step_report *r, void *user)
+{
+    mo__train_view *v = user;
+    v->step = r->step;
+    v->max_vio = worst_balance(r);
+    if (r->evaluated || r->step == r->steps || !mo__live()) print_step(v, r);
+    if (r->evaluated)
+        mo__line("%8s validation loss %.4f, perplexity %.3f, %.4f bits per byte", "", r->validation_loss,
+                 exp(r->validation_loss), r->bits_per_byte);
+}
+
+static void on_sample(int64_t step, const char *text, size_t size, void *user)
+{
+    (void)user;
+    char *shown = mo__printable(text, size);
+    mo__line("%8s sample at step %s:", "", mo__count(step).text);
+    for (const char *line = shown; line && *line;) {
+        size_t length = strcspn(line, "\n");
+        mo__line("%10s %.*s", "|", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    mo_free(shown);
+}
+
+static void on_saved(const char *path, double seconds, bool best, void *user)
+{
+    (void)user;
+    if (best)
+        mo__line("%8s best so far: %s", "", path);
+    else
+        mo__line("%8s saved %s (%s)", "", path, mo__duration(seconds).text);
+}
+
+mo_train_events mo__train_view_events(mo__train_view *view)
+{
+    return (mo_train_events){.start = on_start,
+                             .step = on_step,
+                             .tick = on_tick,
+                             .sample = on_sample,
+                             .saved = on_saved,
+                             .user = view};
+}
+
+/* ---- end ---- */
+
+/* The best checkpoint knows its own figures, also when it is of an earlier part of a resumed run. */
+static void print_best(const char *path)
+{
+    mo_checkpoint *c;
+    if (mo_checkpoint_open(path, &c) != MO_OK) return;
+    const mo_checkpoint_state *s = mo_checkpoint_get_state(c);
+    printf("best         %s: validation loss %.4f at step %s\n", path, s->best_loss,
+           mo__count(s->best_step).text);
+    mo_checkpoint_close(c);
+}
+
+mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *last)
+{
+    mo__live_clear();
+    if (last->steps > 0)
+        printf("\ndone         %s steps, %s tokens, %s of training\n", mo__count(last->step).text,
+               mo__count(last->tokens).text, mo__duration(last->seconds).text);
+    else
+        printf("done         the run had all its %s steps; more are made with train.steps=N --resume\n",
+               mo__count(config->train.steps).text);
+    char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
+    mo_status status = best ? MO_OK : MO_E_MEMORY;
+    if (best && mo_path_exists(best)) print_best(best);
+    if (dir) printf("metrics      %s/metrics.jsonl\n", dir);
+    mo_free(dir);
+    mo_free(best);
+    return status;
+}

@@ -1,0 +1,18 @@
+/* train_view.h -- what a training run shows while it goes on. */
+#ifndef MOIRA_CLI_TRAIN_VIEW_H
+#define MOIRA_CLI_TRAIN_VIEW_H
+
+#include <moira/train.h>
+
+typedef struct mo__train_view {
+    int64_t first_step, step, steps;
+    bool routed; /* has experts */
+    double flops_per_token, max_vio, begin;
+} mo__train_view;
+
+/* Callbacks of mo_train_events, whose user is the view. */
+mo_train_events mo__train_view_events(mo__train_view *view);
+/* The last lines: what was done, and where its results are. */
+mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *last);
+
+#endif

@@ -1,0 +1,106 @@
+# The command line itself: help, versions, options that are wrong, output that cannot be written.
+. tests/e2e/lib.sh
+
+# ---- help and version ----
+
+for command in prepare synth train eval generate inspect bench help version; do
+    moira 0 help
+    out_matches "^  $command +[a-z]"
+    moira 0 help $command
+    out_matches "^usage: moira $command"
+    out_matches '^example:'
+    cp "$out" "$dir/help"
+    moira 0 $command --help
+    same "$out" "$dir/help"
+done
+moira 0 --help
+out_has 'usage: moira COMMAND'
+moira 0 train none.yaml --no-such-option -h
+out_has 'usage: moira train'
+# Every option of a command is in its help, with its default.
+moira 0 help generate
+out_matches '^  --prompt TEXT .*\(required\)$'
+out_matches '^  --max-tokens N .*\(200\)$'
+out_matches '^  --tokens '
+
+moira 0 help config
+for section in run data model balance train optimizer schedule eval checkpoint sample log; do
+    out_matches "^$section: "
+done
+moira 0 help config num_local_experts
+out_has 'num_local_experts'
+moira 0 help config balance
+out_has 'z_loss'
+refused "did you mean" help config num_local_expert
+refused "did you mean 'moira help config balance'" help balance
+refused "'x' is one argument too many" help train x
+
+moira 0 version
+out_matches '^moira [0-9]+\.[0-9]+\.[0-9]+ \(commit .*, [a-z0-9]+ build\)$'
+out_matches '^BLAS '
+out_matches '^processor  .*, [0-9]+ core'
+out_matches '^computes   in float(32|64)$'
+cp "$out" "$dir/version"
+moira 0 --version
+same "$out" "$dir/version"
+
+# ---- what is wrong with a request ----
+
+moira 2
+err_has 'usage: moira COMMAND'
+[ -s "$out" ] && fail 'moira alone printed to stdout'
+moira 2 trian x.yaml
+err_has "moira: 'trian' is no command; did you mean train? See 'moira help'"
+moira 2 xyzzy
+err_has "moira: 'xyzzy' is no command; see 'moira help'"
+
+refused "CONFIG is missing; see 'moira help train'" train
+refused 'INPUT is missing' prepare -o "$dir/x.h5"
+refused '--output FILE.h5 is missing' prepare "$MOIRA"
+refused '--output FILE.h5 is missing' synth
+refused '--prompt TEXT is missing' generate none.h5
+refused '--data FILE.h5 is missing' eval none.h5
+refused "'b.h5' is one argument too many" eval a.h5 b.h5 --data c.h5
+refused "unknown option --promt; did you mean --prompt? See 'moira help generate'" generate none.h5 --promt x
+refused "unknown option --xyzzy; see 'moira help eval'" eval none.h5 --xyzzy
+refused 'unknown option -x' eval none.h5 -x
+refused 'a setting is written without dashes, as train.steps=VALUE' train none.yaml --train.steps=3
+refused '--data needs a value: --data FILE.h5' eval none.h5 --data
+refused 'a value that begins with -- is written --prompt=VALUE' generate none.h5 --prompt --tokens
+refused '--json takes no value' inspect none.h5 --json=yes
+refused '--seed is given twice' generate none.h5 --prompt x --seed 1 --seed=2
+refused "--max-tokens: 'many' is not a whole number" generate none.h5 --prompt x --max-tokens many
+refused "--max-tokens: '1.5' is not a whole number" generate none.h5 --prompt x --max-tokens 1.5
+refused "--max-tokens: '' is not a whole number" generate none.h5 --prompt x --max-tokens=
+refused '--max-tokens: -1 is out of range: it takes 0 to 1000000000' generate none.h5 --prompt x --max-tokens -1
+refused '--max-tokens: 99999999999999999999 is out of range' generate none.h5 --prompt x --max-tokens 99999999999999999999
+refused "--temperature: 'warm' is not a number" generate none.h5 --prompt x --temperature warm
+refused "--temperature: 'nan' is not a number" generate none.h5 --prompt x --temperature nan
+refused '--temperature: -1 is out of range: it takes 0 to 100' generate none.h5 --prompt x --temperature -1
+refused '--top-p: 0 is out of range' generate none.h5 --prompt x --top-p 0
+refused '--seed: -1 is out of range: it takes 0 to 18446744073709551615' generate none.h5 --prompt x --seed -1
+refused '--prompt: is empty' generate none.h5 --prompt ''
+refused "--split: 'test' is no split; it is train or validation" eval none.h5 --data none.h5 --split test
+refused "--tokenizer: 'words' is not known" prepare "$MOIRA" -o "$dir/x.h5" --tokenizer words
+refused '--routing needs --data' inspect none.h5 --routing
+refused '--data is for --routing' inspect none.h5 --data none.h5
+refused 'is not a regular file' prepare "$dir" -o "$dir/x.h5"
+# After -- everything is a word, and so is a lone -.
+refused '--json.yaml: cannot open' train -- --json.yaml
+refused '-: cannot open' train -
+
+# ---- where output goes ----
+
+"$MOIRA" help config 2>"$err" | head -n 1 >"$out"
+ran='moira help config | head -n 1'
+[ -s "$err" ] && fail "$ran complained" && show
+if [ -w /dev/full ]; then
+    ran='moira help >/dev/full'
+    "$MOIRA" help >/dev/full 2>"$err"
+    [ $? -eq 1 ] || fail "$ran: not exit status 1"
+    err_has 'moira help: standard output: cannot be written'
+fi
+ran='moira version >&-'
+"$MOIRA" version >&- 2>"$err"
+[ $? -eq 1 ] || fail "$ran: not exit status 1"
+finish
