@@ -187,8 +187,8 @@ static mo_status attention_shape(mo_node *node)
 {
     attention_attr *a = node->attr;
     const mo_tensor *q = node->in[0], *k = node->in[1], *v = node->in[2], *starts = node->in[3];
-    bool fits =
-        q->ndim == 2 && k->ndim == 2 && v->ndim == 2 && starts->dtype == MO_I32 && a->d > 0 && a->T > 0;
+    bool fits = q->dtype == MO_REAL && k->dtype == MO_REAL && v->dtype == MO_REAL && starts->dtype == MO_I32;
+    fits = fits && q->ndim == 2 && k->ndim == 2 && v->ndim == 2 && a->d > 0 && a->T > 0;
     fits = fits && q->dim[1] % a->d == 0 && k->dim[1] % a->d == 0 && k->dim[1] == v->dim[1];
     fits = fits && k->dim[0] == q->dim[0] && v->dim[0] == q->dim[0] && mo_tensor_count(starts) == q->dim[0];
     if (!fits || q->dim[0] % a->T != 0)

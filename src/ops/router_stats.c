@@ -29,10 +29,12 @@ static void add_row(double *stats, const mo_real *z, const mo_real *p, const int
 static mo_status router_stats_shape(mo_node *node)
 {
     const mo_tensor *z = node->in[0], *p = node->in[1], *ids = node->in[2];
-    if (z->ndim != 2 || p->ndim != 2 || ids->ndim != 2 || p->dim[0] != z->dim[0] || p->dim[1] != z->dim[1] ||
-        ids->dim[0] != z->dim[0] || ids->dtype != MO_I32)
+    bool fits = z->dtype == MO_REAL && p->dtype == MO_REAL && ids->dtype == MO_I32 && z->ndim == 2 &&
+                p->ndim == 2 && ids->ndim == 2;
+    if (!fits || p->dim[0] != z->dim[0] || p->dim[1] != z->dim[1] || ids->dim[0] != z->dim[0] ||
+        ids->dim[1] > z->dim[1])
         return mo_error(MO_E_SHAPE,
-                        "router_stats: z %s, p %s, ids %s; expected twice [N, E] and int32 [N, K]",
+                        "router_stats: z %s, p %s, ids %s; expected twice [N, E] and int32 [N, K], K <= E",
                         mo_shape(z).text, mo_shape(p).text, mo_shape(ids).text);
     return mo_node_output(node, "", MO_F64, 1, (int64_t[]){z->dim[1] + EXTRA});
 }
