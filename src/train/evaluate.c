@@ -112,7 +112,8 @@ static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routi
     mo_batch_free(batch);
     MO_TRY(status);
     mo__routing_sum_report(sum, t);
-    memcpy(out->loads, sum->loads, (size_t)(out->n_layers * out->experts) * sizeof *out->loads);
+    if (out->n_layers > 0)
+        memcpy(out->loads, sum->loads, (size_t)(out->n_layers * out->experts) * sizeof *out->loads);
     for (int l = 0; l < out->n_layers; l++) {
         out->layers[l] = sum->reports[l];
         out->layers[l].load = out->loads + l * out->experts;
