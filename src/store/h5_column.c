@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { ROUND = 16 }; /* chunks; not by the number of threads, so that the file's layout is not either */
+
 struct mo__column {
     hid_t dataset;
     mo__pack *pack;
@@ -10,7 +12,7 @@ struct mo__column {
     hsize_t written; /* elements in the file */
     size_t used, room;
     unsigned char *buffer;
-    mo__pack_chunk *chunks;
+    mo__pack_chunk chunks[ROUND];
 };
 
 void mo__column_free(mo__column *column)
@@ -18,7 +20,6 @@ void mo__column_free(mo__column *column)
     if (!column) return;
     mo__h5_release(&column->dataset);
     mo_free(column->buffer);
-    mo_free(column->chunks);
     mo_free(column);
 }
 
@@ -28,13 +29,11 @@ mo_status mo__column_create(hid_t group, const char *name, hid_t type, size_t wi
     *out = NULL;
     mo__column *c = mo_calloc(1, sizeof *c);
     if (!c) return MO_E_MEMORY;
-    size_t slots = (size_t)mo__pack_slots(pack);
     *c = (mo__column){.dataset = H5I_INVALID_HID, .pack = pack, .width = width, .chunk_bytes = chunk_bytes};
-    c->room = slots * chunk_bytes;
+    c->room = ROUND * chunk_bytes;
     c->buffer = mo_malloc(c->room);
-    c->chunks = mo_calloc(slots, sizeof *c->chunks);
     mo__h5_shape shape = {.ndim = 1, .dim = {0}, .chunk = {chunk_bytes / width}};
-    mo_status status = c->buffer && c->chunks ? MO_OK : MO_E_MEMORY;
+    mo_status status = c->buffer ? MO_OK : MO_E_MEMORY;
     if (status == MO_OK) status = mo__h5_dataset_create(group, name, type, &shape, level, true, &c->dataset);
     if (status != MO_OK)
         mo__column_free(c);

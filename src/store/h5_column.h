@@ -1,6 +1,6 @@
 /* h5_column.h -- a one-dimensional dataset that is written from its first element to its last.
  *
- * Memory: one chunk for each slot of the pack, which several columns of a file share. */
+ * Memory: 16 chunks, beside the pack, which all columns of a file share. */
 #ifndef MOIRA_STORE_H5_COLUMN_H
 #define MOIRA_STORE_H5_COLUMN_H
 

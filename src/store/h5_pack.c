@@ -79,11 +79,6 @@ void mo__pack_free(mo__pack *pack)
     mo_free(pack);
 }
 
-int mo__pack_slots(const mo__pack *pack)
-{
-    return pack->slots;
-}
-
 /* Byte j of element i goes to planes[j * n + i], n elements in a full chunk; what is not given is zero. */
 static void shuffle(const mo__pack_chunk *chunk, unsigned char *planes)
 {

@@ -26,6 +26,5 @@ mo_status mo__pack_create(int level, bool entropy_only, mo__pack **out);
 void mo__pack_free(mo__pack *pack);
 /* Packs chunks[n] in parallel and writes them in order. */
 mo_status mo__pack_write(mo__pack *pack, const mo__pack_chunk *chunks, int n);
-int mo__pack_slots(const mo__pack *pack); /* chunks that are packed at once: give so many, or more */
 
 #endif

@@ -144,7 +144,7 @@ static void state_config_and_tokenizer_come_back(void **state)
     mo_checkpoint *c;
     MO_CHECK_OK(mo_tokenizer_bytes(&t));
     mo_checkpoint_content content = content_of(NULL, 0, 1);
-    content.state.best_loss = NAN;
+    content.state.best_loss = (double)NAN;
     content.tokenizer = t;
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
     MO_CHECK_OK(mo_checkpoint_open(path, &c));

@@ -1,0 +1,246 @@
+/* loader.c -- training batches as a pure function of (seed, step, microbatch).
+ *
+ *   sequence  c = (step * accumulation + microbatch) * batch_size + row
+ *   epoch     e = c / n,  window w = permutation_{seed,e}(c mod n)  of n windows
+ *   tokens    [o_e + w L, o_e + w L + L], the last one only as a target; o_e in [0, L) is the epoch's offset
+ *   n         floor((count - L) / L), so that every offset leaves room; a split of L+1 to 2L-1 tokens has one
+ *             window, whose offset is 0 where the drawn one leaves no room
+ *
+ * With prefetch a thread keeps a ring of the batches after the last one that was asked for. The batch
+ * numbered q = step * accumulation + microbatch lives in slot q mod RING; the thread never writes the slot
+ * that the caller holds. A get of any other q starts the ring anew there. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "batch.h"
+
+enum { RING = 4, OFFSET_LAYER = 255 /* mo_rng_permute has the low layers of MO_RNG_DATA */ };
+
+typedef struct {
+    mo_batch *batch;
+    mo_status status;
+    char message[256];
+} slot;
+
+struct mo_loader {
+    mo_loader_options options;
+    int64_t windows;
+    slot ring[RING]; /* the first alone without prefetch */
+    int64_t held;    /* number of the batch that the caller holds, -1 for none */
+
+    bool threaded;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t made, wanted;
+    int64_t next;   /* number of the next batch that the thread makes */
+    int64_t behind; /* batches before this number may be overwritten */
+    uint64_t turn;  /* counts starts of the ring: what was begun before the last is dropped */
+    bool stop;
+    double waited;
+};
+
+/* ---- which tokens ---- */
+
+static int64_t window_start(const mo_loader *l, int64_t c)
+{
+    const mo_loader_options *o = &l->options;
+    uint64_t epoch = (uint64_t)(c / l->windows), n = (uint64_t)l->windows;
+    double u = mo_rng_uniform(o->seed, MO_RNG_DATA, epoch, OFFSET_LAYER, 0);
+    int64_t offset = (int64_t)(u * (double)o->sequence_length);
+    if (offset + l->windows * o->sequence_length + 1 > o->tokens->count) offset = 0;
+    int64_t window = (int64_t)mo_rng_permute(o->seed, epoch, n, (uint64_t)(c % l->windows));
+    return offset + window * o->sequence_length;
+}
+
+/* Targets of a whole step, before any of it is made: every token behind a window's first, less the starts of
+ * documents. */
+static int64_t count_step(const mo_loader *l, int64_t step)
+{
+    const mo_loader_options *o = &l->options;
+    int64_t sequences = o->accumulation * o->batch_size, predicted = sequences * o->sequence_length;
+    for (int64_t i = 0; i < sequences; i++) {
+        int64_t at = window_start(l, step * sequences + i);
+        predicted -= mo__documents_between(o->tokens, at, at + o->sequence_length);
+    }
+    return predicted;
+}
+
+static mo_status make(const mo_loader *l, int64_t number, mo_batch *batch)
+{
+    const mo_loader_options *o = &l->options;
+    int64_t step = number / o->accumulation, sequences;
+    if (__builtin_mul_overflow(o->accumulation * o->batch_size, step + 1, &sequences))
+        return mo_error(MO_E_RANGE, "loader: step %lld of %lld sequences is further than can be counted",
+                        (long long)step, (long long)(o->accumulation * o->batch_size));
+    mo__batch_clear(batch);
+    for (int64_t row = 0; row < o->batch_size; row++)
+        mo__batch_fill_row(o->tokens, o->tokenizer, window_start(l, number * o->batch_size + row), true,
+                           batch, row);
+    batch->predicted_step = o->accumulation == 1 ? batch->predicted : count_step(l, step);
+    return MO_OK;
+}
+
+static void make_slot(const mo_loader *l, int64_t number, slot *s)
+{
+    s->status = make(l, number, s->batch);
+    if (s->status != MO_OK) snprintf(s->message, sizeof s->message, "%s", mo_last_error());
+}
+
+/* ---- the thread ---- */
+
+/* At the end of the numbers the thread rests. */
+static bool has_room(const mo_loader *l)
+{
+    return l->next != INT64_MAX && l->next - l->behind < RING;
+}
+
+static void *prefetch(void *user)
+{
+    mo_loader *l = user;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        if (!has_room(l)) {
+            pthread_cond_wait(&l->wanted, &l->lock);
+            continue;
+        }
+        int64_t number = l->next;
+        uint64_t turn = l->turn;
+        pthread_mutex_unlock(&l->lock);
+        make_slot(l, number, &l->ring[number % RING]);
+        pthread_mutex_lock(&l->lock);
+        if (turn != l->turn) continue;
+        l->next++;
+        pthread_cond_signal(&l->made);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* Signals are for the program's own threads. */
+static mo_status start_thread(mo_loader *l)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->made, NULL);
+    pthread_cond_init(&l->wanted, NULL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&l->thread, NULL, prefetch, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        pthread_mutex_destroy(&l->lock);
+        pthread_cond_destroy(&l->made);
+        pthread_cond_destroy(&l->wanted);
+        return mo_error(MO_E_UNSUPPORTED, "loader: no thread to be had (%s)", strerror(error));
+    }
+    l->threaded = true;
+    return MO_OK;
+}
+
+static void stop_thread(mo_loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->wanted);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->thread, NULL);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->made);
+    pthread_cond_destroy(&l->wanted);
+}
+
+/* The caller holds `number` from here on and nothing before it. */
+static void await(mo_loader *l, int64_t number)
+{
+    pthread_mutex_lock(&l->lock);
+    if (number < l->behind || number > l->next) {
+        l->next = number;
+        l->turn++;
+    }
+    l->behind = number;
+    pthread_cond_signal(&l->wanted);
+    if (l->next <= number) {
+        double start = mo_clock();
+        while (l->next <= number) pthread_cond_wait(&l->made, &l->lock);
+        l->waited += mo_clock() - start;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- the interface ---- */
+
+static mo_status check_options(const mo_loader_options *o)
+{
+    int64_t tokens;
+    if (o->batch_size < 1 || o->sequence_length < 1 || o->accumulation < 1)
+        return mo_error(MO_E_RANGE,
+                        "loader: %lld microbatches of %lld sequences of %lld tokens, all must be positive",
+                        (long long)o->accumulation, (long long)o->batch_size, (long long)o->sequence_length);
+    if (__builtin_mul_overflow(o->batch_size, o->accumulation, &tokens) ||
+        __builtin_mul_overflow(tokens, o->sequence_length, &tokens) || o->sequence_length > INT32_MAX)
+        return mo_error(MO_E_RANGE, "loader: %lld microbatches of %lld sequences of %lld tokens are too many",
+                        (long long)o->accumulation, (long long)o->batch_size, (long long)o->sequence_length);
+    if (o->tokens->count < o->sequence_length + 1)
+        return mo_error(
+            MO_E_RANGE, "loader: the split has %lld tokens, sequence_length %lld needs at least %lld",
+            (long long)o->tokens->count, (long long)o->sequence_length, (long long)o->sequence_length + 1);
+    return MO_OK;
+}
+
+mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out)
+{
+    *out = NULL;
+    MO_TRY(check_options(options));
+    mo_loader *l = mo_calloc(1, sizeof *l);
+    if (!l) return MO_E_MEMORY;
+    l->options = *options;
+    l->held = -1;
+    int64_t L = options->sequence_length, n = (options->tokens->count - L) / L;
+    l->windows = n > 0 ? n : 1;
+    mo_status status = MO_OK;
+    for (int i = 0; status == MO_OK && i < (options->prefetch ? RING : 1); i++)
+        status = mo_batch_create(options->batch_size, L, &l->ring[i].batch);
+    if (status == MO_OK && options->prefetch) status = start_thread(l);
+    if (status != MO_OK)
+        mo_loader_close(l);
+    else
+        *out = l;
+    return status;
+}
+
+mo_status mo_loader_get(mo_loader *loader, int64_t step, int64_t microbatch, const mo_batch **out)
+{
+    *out = NULL;
+    const mo_loader_options *o = &loader->options;
+    int64_t number;
+    if (step < 0 || microbatch < 0 || microbatch >= o->accumulation)
+        return mo_error(MO_E_RANGE, "loader: step %lld, microbatch %lld of %lld is none", (long long)step,
+                        (long long)microbatch, (long long)o->accumulation);
+    if (__builtin_mul_overflow(step, o->accumulation, &number) ||
+        __builtin_add_overflow(number, microbatch, &number) || number == INT64_MAX)
+        return mo_error(MO_E_RANGE, "loader: step %lld is further than can be counted", (long long)step);
+    slot *s = &loader->ring[loader->threaded ? number % RING : 0];
+    if (loader->threaded)
+        await(loader, number);
+    else if (number != loader->held)
+        make_slot(loader, number, s);
+    loader->held = number;
+    if (s->status != MO_OK) return mo_error(s->status, "%s", s->message);
+    *out = s->batch;
+    return MO_OK;
+}
+
+double mo_loader_waited(const mo_loader *loader)
+{
+    return loader->waited;
+}
+
+void mo_loader_close(mo_loader *loader)
+{
+    if (!loader) return;
+    if (loader->threaded) stop_thread(loader);
+    for (int i = 0; i < RING; i++) mo_batch_free(loader->ring[i].batch);
+    mo_free(loader);
+}
