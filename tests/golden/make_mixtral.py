@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""mixtral_tiny.h5: a small Mixtral of Hugging Face's transformers, computed in double: logits, losses, every gradient,
+and five AdamW steps. Run from anywhere; needs torch, transformers, h5py. Layout:
+
+    config              attributes: Hugging Face's names and numbers, router_margin (logits, smallest gap that decides)
+    tokens, targets     int32 [batch, sequence]; every target counts
+    parameters/<name>   float32, exact; names are Moira's
+    gradients/<name>    of cross_entropy + router_aux_loss_coef * aux_loss; to 2^-16 of the largest or better
+    updates/<name>      parameters after five steps minus before; to 2^-11 of the largest or better
+    logits, ids         [batch, sequence, vocab], to 2^-22 of the largest or better; int32 [layer, token, 2], falling
+    cross_entropy, aux_loss, grad_norm
+                        float64 [6]: before each of the five steps and after the last; means over tokens; the norm is
+                        of the unclipped gradient
+
+A step is clip_grad_norm_(1.0), then AdamW (learning rate 1e-3, betas 0.9 and 0.95, epsilon 1e-8, weight decay 0.1 on
+all but vectors). Initial weights lie on a coarse grid, and what need not be exact is rounded: the file stays small."""
+
+import copy
+import os
+
+import h5py
+import numpy as np
+import torch
+import torch.nn.functional as F
+import transformers
+from transformers import MixtralConfig, MixtralForCausalLM
+
+from precision import Float64
+
+SEED, BATCH, SEQUENCE, STEPS = 631, 2, 16, 5
+MARGIN = 0.03
+CONFIG = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+              num_key_value_heads=2, max_position_embeddings=32, num_local_experts=4, num_experts_per_tok=2,
+              rms_norm_eps=1e-5, router_aux_loss_coef=0.02)
+THETA = 10000.0
+
+
+def make_model():
+    config = MixtralConfig(**CONFIG, rope_parameters={"rope_type": "default", "rope_theta": THETA}, hidden_act="silu",
+                           tie_word_embeddings=False, output_router_logits=True, attn_implementation="eager")
+    config._experts_implementation = "eager"
+    with Float64():
+        return MixtralForCausalLM(config).double()
+
+
+def initialise(model, generator):
+    """Matrices normal(0, 1 / (2 sqrt(inputs))), six times that in the router, norms near 1, all multiples of
+    2^-7."""
+    for name, p in model.named_parameters():
+        x = torch.randn(p.shape, generator=generator, dtype=torch.float64)
+        x = 1 + 0.1 * x if p.dim() == 1 else x * (6 if "mlp.gate" in name else 1) * 0.5 / p.shape[-1] ** 0.5
+        p.data = torch.round(x * 128) / 128
+
+
+def losses(model, tokens, targets):
+    with Float64():
+        out = model(input_ids=tokens, use_cache=False)
+        cross_entropy = F.cross_entropy(out.logits.flatten(0, 1), targets.flatten())
+    assert out.logits.dtype == cross_entropy.dtype == out.aux_loss.dtype == next(model.parameters()).dtype
+    return cross_entropy, out.aux_loss, out
+
+
+def gradients(model, tokens, targets):
+    model.zero_grad()
+    cross_entropy, aux, out = losses(model, tokens, targets)
+    (cross_entropy + CONFIG["router_aux_loss_coef"] * aux).backward()
+    return cross_entropy.item(), aux.item(), out
+
+
+def check_in_float(model, tokens, logits, aux):
+    """The library as it is, in float32, gives the same to its precision: turning its casts off changed nothing else."""
+    out = copy.deepcopy(model).float()(input_ids=tokens, use_cache=False)
+    torch.testing.assert_close(out.logits.double(), logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(out.aux_loss.double(), aux, rtol=1e-5, atol=1e-5)
+
+
+def margin(router_logits, first=1):
+    """Smallest gap between the chosen and the rest; from choice `first` on, so 0 includes the order of the chosen."""
+    z = torch.sort(torch.stack(router_logits).detach(), descending=True).values
+    return (z[..., first:2] - z[..., first + 1 : 3]).min().item()
+
+
+def moira_names(name, tensor):
+    name = name.replace(".mlp.", ".block_sparse_moe.")
+    if name.endswith("experts.gate_up_proj"):
+        w1, w3 = tensor.chunk(2, dim=1)
+        return [(name.replace("gate_up_proj", "w1.weight"), w1), (name.replace("gate_up_proj", "w3.weight"), w3)]
+    return [(name.replace("experts.down_proj", "experts.w2.weight"), tensor)]
+
+
+def rounded(array, bits):
+    """To multiples of 2^-bits of the power of two above the largest."""
+    unit = 2.0 ** (np.ceil(np.log2(np.abs(array).max())) - bits)
+    return (np.round(array / unit) * unit).astype(np.float32)
+
+
+def run(seed):
+    """Everything that the file holds, as numpy arrays by path."""
+    generator = torch.Generator().manual_seed(seed)
+    model = make_model()
+    initialise(model, generator)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    tokens = torch.randint(0, CONFIG["vocab_size"], (BATCH, SEQUENCE), generator=generator)
+    targets = torch.randint(0, CONFIG["vocab_size"], (BATCH, SEQUENCE), generator=generator)
+    data = {"tokens": tokens.int(), "targets": targets.int()}
+    groups = [{"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": 0.1},
+              {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8)
+    history, gap = [], float("inf")
+    for step in range(STEPS + 1):
+        cross_entropy, aux, out = gradients(model, tokens, targets)
+        gap = min(gap, margin(out.router_logits))
+        if step == 0:
+            check_in_float(model, tokens, out.logits, out.aux_loss)
+            data["logits"] = out.logits.detach()
+            assert margin(out.router_logits, first=0) > MARGIN / 4
+            data["ids"] = torch.stack([z.topk(2).indices.int() for z in out.router_logits])
+            for name, p in model.named_parameters():
+                for moira, grad in moira_names(name, p.grad.clone()):
+                    data[f"gradients/{moira}"] = grad
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        history.append((cross_entropy, aux, norm.item()))
+        if step < STEPS:
+            optimizer.step()
+    for i, key in enumerate(("cross_entropy", "aux_loss", "grad_norm")):
+        data[key] = torch.tensor([h[i] for h in history], dtype=torch.float64)
+    for name, p in model.named_parameters():
+        for moira, value in moira_names(name, before[name]):
+            data[f"parameters/{moira}"] = value
+        for moira, value in moira_names(name, p.detach() - before[name]):
+            data[f"updates/{moira}"] = value
+    return {path: value.numpy() for path, value in data.items()}, gap
+
+
+def stored(path, array):
+    if path.startswith("parameters/"):
+        assert (array.astype(np.float32) == array).all()
+        return array.astype(np.float32)
+    bits = {"gradients": 16, "updates": 11, "logits": 22}.get(path.split("/")[0])
+    return rounded(array, bits) if bits else array
+
+
+def main():
+    data, gap = run(SEED)
+    assert gap > MARGIN, f"routing is decided by {gap:.4f}: try another SEED"
+    for path, array in data.items():
+        if path.startswith("gradients/"):
+            assert np.abs(array).max() > 1e-5, f"{path} is all but zero"
+    folder = os.path.dirname(os.path.abspath(__file__))
+    with h5py.File(os.path.join(folder, "mixtral_tiny.h5"), "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = np.bytes_("moira-golden-1")
+        file.attrs["made_by"] = np.bytes_("make_mixtral.py")
+        file.attrs["torch"] = np.bytes_(torch.__version__)
+        file.attrs["transformers"] = np.bytes_(transformers.__version__)
+        config = file.create_group("config")
+        for name, value in {**CONFIG, "rope_theta": THETA, "router_margin": gap}.items():
+            config.attrs[name] = value
+        for path, array in data.items():
+            packed = dict(chunks=array.shape, compression="gzip", compression_opts=9, shuffle=True)
+            file.create_dataset(path, data=stored(path, array), track_times=False, **(packed if array.size > 256 else {}))
+
+
+if __name__ == "__main__":
+    main()
