@@ -69,7 +69,7 @@ typedef struct mo_tokenwriter_options {
     const mo_tokenizer *tokenizer; /* borrowed while writing */
     const char *source;            /* free text: where it came from */
     const char *const *domain_names;
-    int n_domains;   /* 0 = no labels */
+    int n_domains;   /* 0 = no labels, at most 16 */
     int compression; /* deflate level 0..9; 0 = stored */
 } mo_tokenwriter_options;
 mo_status mo_tokenwriter_open(const mo_tokenwriter_options *options, mo_tokenwriter **out);

@@ -124,7 +124,7 @@ static mo_status save_all(const char *path, const mo_checkpoint_content *content
     MO_TRY(mo__h5_create(path, &file));
     mo_status status =
         mo__root_write(file, "moira-checkpoint", mo__stamp_checkpoint.version, content->tokenizer);
-    if (status == MO_OK) status = mo__h5_put_text(file, "config", content->config);
+    if (status == MO_OK) status = mo__h5_put_text(file, "config", content->config ? content->config : "");
     if (status == MO_OK) status = save_state(file, &content->state);
     if (status == MO_OK) status = save_arrays(file, content);
     MO_TRY(mo__h5_close(file, status));
