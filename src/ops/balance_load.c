@@ -13,6 +13,8 @@ typedef struct {
     int64_t group;
 } balance_load_attr;
 
+enum { CHUNK = 64 }; /* experts at once */
+
 typedef struct {
     const mo_real *z_NE, *h_NE, *sigma_NE;
     const int32_t *ids_NK;
@@ -36,32 +38,62 @@ static int64_t runner_up(const mo_real *h, const int32_t *id_K, int64_t E, int64
     return best;
 }
 
-static double threshold_distance(double z, double threshold, double sigma)
+/* h_nj for experts [first, first + count). */
+static void thresholds(mo_real *limit, const load_rows *rows, int64_t n, int64_t next, int64_t first,
+                       int64_t count)
 {
-    double d = z - threshold;
-    if (sigma != 0) return d / sigma;
-    return d > 0 ? (double)INFINITY : d < 0 ? -(double)INFINITY : 0;
+    const mo_real *h = rows->h_NE + n * rows->E;
+    const int32_t *id = rows->ids_NK + n * rows->K;
+    for (int64_t i = 0; i < count; i++) limit[i] = h[id[rows->K - 1]];
+    for (int64_t k = 0; k < rows->K; k++)
+        if (id[k] >= first && id[k] < first + count) limit[id[k] - first] = h[next];
+}
+
+/* d / sigma, and its limit for sigma = 0. */
+static mo_real scaled(mo_real d, mo_real sigma)
+{
+    return d == 0 ? 0 : d / sigma;
+}
+
+static void add_smooth_row(double *x_E, const load_rows *rows, int64_t n)
+{
+    const mo_real *z = rows->z_NE + n * rows->E, *sigma = rows->sigma_NE + n * rows->E;
+    int64_t next = runner_up(rows->h_NE + n * rows->E, rows->ids_NK + n * rows->K, rows->E, rows->K);
+    mo_real limit[CHUNK];
+    for (int64_t first = 0; first < rows->E; first += CHUNK) {
+        int64_t count = mo_min(CHUNK, rows->E - first);
+        thresholds(limit, rows, n, next, first, count);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            x_E[first + i] += (double)mo_normal_cdf(scaled(z[first + i] - limit[i], sigma[first + i]));
+    }
 }
 
 static void add_load(double *sum, const void *from, int64_t first, int64_t last)
 {
     const load_rows *rows = from;
-    int64_t E = rows->E, K = rows->K;
     for (int64_t n = first; n < last; n++) {
-        const mo_real *z = rows->z_NE + n * E, *h = rows->h_NE + n * E, *sigma = rows->sigma_NE + n * E;
-        const int32_t *id = rows->ids_NK + n * K;
+        const int32_t *id = rows->ids_NK + n * rows->K;
         if (id[0] < 0) continue;
         sum[0]++;
-        if (rows->hard) {
-            for (int64_t k = 0; k < K; k++) sum[1 + id[k]]++;
-            continue;
-        }
-        int64_t next = runner_up(h, id, E, K);
-        for (int64_t e = 0; e < E; e++) {
-            int64_t j = chosen(id, K, e) ? next : id[K - 1];
-            double t = threshold_distance((double)z[e], (double)h[j], (double)sigma[e]);
-            sum[1 + e] += 0.5 * erfc(-t * M_SQRT1_2);
-        }
+        if (rows->hard)
+            for (int64_t k = 0; k < rows->K; k++) sum[1 + id[k]]++;
+        else
+            add_smooth_row(sum + 1, rows, n);
+    }
+}
+
+/* q and q t of experts [first, first + count); 0 where Phi is flat, as it is for sigma = 0. */
+static void slopes_of(mo_real *q, mo_real *qt, const load_rows *rows, const mo_real *limit,
+                      const double *slope_E, int64_t n, int64_t first, int64_t count)
+{
+    const mo_real *z = rows->z_NE + n * rows->E + first, *sigma = rows->sigma_NE + n * rows->E + first;
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) {
+        mo_real t = scaled(z[i] - limit[i], sigma[i]), density = mo_normal_pdf(t);
+        bool flat = density == 0 || sigma[i] == 0;
+        q[i] = flat ? 0 : (mo_real)slope_E[first + i] * density / sigma[i];
+        qt[i] = flat ? 0 : q[i] * t;
     }
 }
 
@@ -69,20 +101,25 @@ static void add_load(double *sum, const void *from, int64_t first, int64_t last)
 static void load_row_bwd(mo_real *dz, mo_real *dh, mo_real *dsigma, const load_rows *rows,
                          const double *slope_E, int64_t n)
 {
-    int64_t E = rows->E, K = rows->K;
-    const mo_real *z = rows->z_NE + n * E, *h = rows->h_NE + n * E, *sigma = rows->sigma_NE + n * E;
-    const int32_t *id = rows->ids_NK + n * K;
-    int64_t next = runner_up(h, id, E, K);
-    for (int64_t e = 0; e < E; e++) {
-        int64_t j = chosen(id, K, e) ? next : id[K - 1];
-        double t = threshold_distance((double)z[e], (double)h[j], (double)sigma[e]);
-        double density = exp(-0.5 * t * t) * 0.5 * M_2_SQRTPI * M_SQRT1_2;
-        if (density == 0 || sigma[e] == 0) continue;
-        double q = slope_E[e] * density / (double)sigma[e];
-        if (dz) dz[e] += (mo_real)q;
-        if (dh) dh[j] -= (mo_real)q;
-        if (dsigma) dsigma[e] -= (mo_real)(q * t);
+    const int32_t *id = rows->ids_NK + n * rows->K;
+    int64_t E = rows->E, K = rows->K, next = runner_up(rows->h_NE + n * E, id, E, K);
+    mo_real limit[CHUNK], q[CHUNK], qt[CHUNK], of_chosen = 0, of_others = 0;
+    for (int64_t first = 0; first < E; first += CHUNK) {
+        int64_t count = mo_min(CHUNK, E - first);
+        thresholds(limit, rows, n, next, first, count);
+        slopes_of(q, qt, rows, limit, slope_E, n, first, count);
+        for (int64_t i = 0; dz && i < count; i++) dz[first + i] += q[i];
+        for (int64_t i = 0; dsigma && i < count; i++) dsigma[first + i] -= qt[i];
+        for (int64_t k = 0; k < K; k++) {
+            if (id[k] < first || id[k] >= first + count) continue;
+            of_chosen += q[id[k] - first];
+            q[id[k] - first] = 0;
+        }
+        for (int64_t i = 0; i < count; i++) of_others += q[i];
     }
+    if (!dh) return;
+    dh[next] -= of_chosen;
+    dh[id[K - 1]] -= of_others;
 }
 
 static void load_bwd(mo_real *dz_NE, mo_real *dh_NE, mo_real *dsigma_NE, const load_rows *rows,
@@ -153,12 +190,12 @@ static size_t balance_load_scratch(const mo_node *node, mo_phase phase)
     return mo__group_scratch(z->dim[0], ((const balance_load_attr *)node->attr)->group, 1 + z->dim[1]);
 }
 
-/* erfc and exp count as 20. */
+/* Phi and phi count as 20 each. */
 static mo_cost balance_load_cost(const mo_node *node, mo_phase phase)
 {
     double n = (double)mo_tensor_count(node->in[0]);
     return phase == MO_FORWARD ? (mo_cost){24 * n, 3 * n * sizeof(mo_real)}
-                               : (mo_cost){54 * n, 6 * n * sizeof(mo_real)};
+                               : (mo_cost){50 * n, 6 * n * sizeof(mo_real)};
 }
 
 const mo_op mo__op_balance_load = {.name = "balance_load",

@@ -42,7 +42,7 @@ static void noisy_logits_bwd_z(mo_real *dz, const mo_real *dh, bool accumulate, 
     for (int64_t i = 0; i < count; i++) dz[i] = (accumulate ? dz[i] : 0) + (dh ? dh[i] : 0);
 }
 
-/* dh and dsigma may be NULL. */
+/* dh and dsigma may be NULL. Most of dh is 0: a gate passes gradient to the chosen alone. */
 static void noisy_logits_bwd_s(mo_real *ds_NE, const mo_real *dh_NE, const mo_real *dsigma_NE,
                                const mo_real *s_NE, bool accumulate, int layer, const mo_run *run, int64_t N,
                                int64_t E)
@@ -53,7 +53,7 @@ static void noisy_logits_bwd_s(mo_real *ds_NE, const mo_real *dh_NE, const mo_re
         for (int64_t e = 0; e < E; e++) {
             int64_t i = n * E + e;
             mo_real dsigma = dsigma_NE ? dsigma_NE[i] : 0;
-            if (noisy) dsigma += noise(run, layer, n, e, E) * dh_NE[i];
+            if (noisy && dh_NE[i] != 0) dsigma += noise(run, layer, n, e, E) * dh_NE[i];
             ds_NE[i] = (accumulate ? ds_NE[i] : 0) + dsigma * mo_sigmoid(s_NE[i]);
         }
 }

@@ -50,10 +50,24 @@ static op_case one_token(void)
     return c;
 }
 
+/* More experts than are done at once. */
+static op_case many_experts(void)
+{
+    static const setting s = {3, 2};
+    op_case c = with("70 experts", &s);
+    for (int i = 0; i < 3; i++) {
+        c.in[i].dim[0] = 2;
+        c.in[i].dim[1] = 70;
+    }
+    c.in[3] = (op_input){"tokens", .dtype = MO_I32, .dim = {2}, .high = 9};
+    return c;
+}
+
 static void test_gradient(void **state)
 {
     (void)state;
-    op_case first = with("K = 1", &top1), one = one_token();
+    op_case first = with("K = 1", &top1), one = one_token(), many = many_experts();
+    gradcheck(&many);
     gradcheck(&grouped);
     gradcheck(&first);
     gradcheck(&one);
@@ -72,7 +86,7 @@ static void test_contract(void **state)
     check_dirty_memory(&grouped);
 }
 
-/* float: every P in double from float32 inputs that the file gives exactly. */
+/* float: each Phi within 3e-7, and CV^2 is of the size of 1. */
 static void test_golden(void **state)
 {
     (void)state;
@@ -86,6 +100,42 @@ static void test_golden(void **state)
     check_moe_golden("balance_load_sequence_hard", &c, 1e-6);
     c.training = true;
     check_moe_golden("balance_load_sequence", &c, 1e-6);
+}
+
+/* The k-th largest of h without e, by counting. */
+static double kth_excluding(const mo_real *h, int E, int k, int e)
+{
+    for (int i = 0; i < E; i++) {
+        int above = 0;
+        for (int j = 0; j < E; j++) above += j != e && h[j] > h[i];
+        if (i != e && above == k - 1) return (double)h[i];
+    }
+    fail_msg("no %d-th", k);
+    return 0;
+}
+
+/* float: each Phi within 1e-6. */
+static void test_many_experts(void **state)
+{
+    (void)state;
+    enum { E = 70 };
+    op_case c = many_experts();
+    op_graph t;
+    open_and_run(&t, &c);
+    const mo_real *z = t.in[0]->data, *h = t.in[1]->data, *sigma = t.in[2]->data;
+    double mean = 0, variance = 0, x[E] = {0};
+    for (int e = 0; e < E; e++) {
+        for (int n = 0; n < 2; n++) {
+            int i = n * E + e;
+            double d = (double)z[i] - kth_excluding(h + n * E, E, 3, e);
+            x[e] += 0.5 * erfc(-d / (double)sigma[i] / sqrt(2));
+        }
+        mean += x[e] / E;
+    }
+    for (int e = 0; e < E; e++) variance += (x[e] - mean) * (x[e] - mean) / E;
+    double want = 2 * variance / (mean * mean);
+    check_near("loss", mo_graph_loss_value(t.g, 0), want, (sizeof(mo_real) == 8 ? 1e-12 : 1e-5) * want);
+    op_graph_close(&t);
 }
 
 static void check_no_gradient(const op_case *c, double want)
@@ -158,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
                                        cmocka_unit_test(test_golden),   cmocka_unit_test(test_hard_counts),
-                                       cmocka_unit_test(test_no_sigma), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_no_sigma), cmocka_unit_test(test_many_experts),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
