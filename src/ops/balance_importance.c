@@ -49,7 +49,7 @@ static mo_status balance_importance_shape(mo_node *node)
 {
     const mo_tensor *w = node->in[0], *ids = node->in[1];
     const balance_importance_attr *attr = node->attr;
-    if (w->ndim != 2)
+    if (w->dtype != MO_REAL || w->ndim != 2)
         return mo_error(MO_E_SHAPE, "balance_importance: w is %s; expected [N, K]", mo_shape(w).text);
     MO_TRY(mo__ids_check("balance_importance", ids, w->dim[0], attr->E));
     if (ids->dim[1] != w->dim[1])

@@ -143,7 +143,8 @@ static mo_status balance_load_shape(mo_node *node)
 {
     const mo_tensor *z = node->in[0];
     for (int i = 0; i < 3; i++)
-        if (node->in[i]->ndim != 2 || node->in[i]->dim[0] != z->dim[0] || node->in[i]->dim[1] != z->dim[1])
+        if (node->in[i]->dtype != MO_REAL || node->in[i]->ndim != 2 || node->in[i]->dim[0] != z->dim[0] ||
+            node->in[i]->dim[1] != z->dim[1])
             return mo_error(MO_E_SHAPE,
                             "balance_load: z %s, h %s and sigma %s do not fit; expected three [N, E]",
                             mo_shape(z).text, mo_shape(node->in[1]).text, mo_shape(node->in[2]).text);

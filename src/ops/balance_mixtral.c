@@ -27,7 +27,7 @@ static mo_status balance_mixtral_shape(mo_node *node)
     const mo_tensor *first = node->in[0];
     for (int l = 0; l < layers; l++) {
         const mo_tensor *p = node->in[l], *ids = node->in[layers + l];
-        if (p->ndim != 2 || p->dim[0] != first->dim[0] || p->dim[1] != first->dim[1])
+        if (p->dtype != MO_REAL || p->ndim != 2 || p->dim[0] != first->dim[0] || p->dim[1] != first->dim[1])
             return mo_error(MO_E_SHAPE,
                             "balance_mixtral: p of layer %d is %s; expected [N, E], as %s of layer 0", l,
                             mo_shape(p).text, mo_shape(first).text);

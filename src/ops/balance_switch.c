@@ -23,7 +23,7 @@ static double scale_of(const mo_node *node)
 static mo_status balance_switch_shape(mo_node *node)
 {
     const mo_tensor *p = node->in[0];
-    if (p->ndim != 2)
+    if (p->dtype != MO_REAL || p->ndim != 2)
         return mo_error(MO_E_SHAPE, "balance_switch: p is %s; expected [N, E]", mo_shape(p).text);
     MO_TRY(mo__ids_check("balance_switch", node->in[1], p->dim[0], p->dim[1]));
     MO_TRY(mo__group_check("balance_switch", p->dim[0], group_of(node)));

@@ -55,8 +55,8 @@ static void combine_bwd_w(mo_real *dw_NK, const mo_real *dout_ND, const mo_real 
 static mo_status combine_shape(mo_node *node)
 {
     const mo_tensor *y = node->in[0], *w = node->in[1], *row = node->in[2];
-    if (y->ndim != 2 || w->ndim != 2 || w->dim[0] != row->dim[0] || w->dim[1] != row->dim[1] ||
-        y->dim[0] != w->dim[0] * w->dim[1])
+    if (y->dtype != MO_REAL || w->dtype != MO_REAL || y->ndim != 2 || w->ndim != 2 ||
+        w->dim[0] != row->dim[0] || w->dim[1] != row->dim[1] || y->dim[0] != w->dim[0] * w->dim[1])
         return mo_error(
             MO_E_SHAPE,
             "combine: y %s, weights %s and a map of rows %s do not fit; expected [N*K, D] and two [N, K]",

@@ -19,8 +19,8 @@ static mo_status experts_shape(mo_node *node)
 {
     const mo_tensor *x = node->in[0], *w = node->in[1], *offsets = node->in[2];
     int64_t R = ((const experts_attr *)node->attr)->R;
-    if (x->ndim != 2 || x->dim[0] != R || w->ndim != 3 || w->dim[2] != x->dim[1] ||
-        offsets->dim[0] != w->dim[0] + 1)
+    if (x->dtype != MO_REAL || w->dtype != MO_REAL || x->ndim != 2 || x->dim[0] != R || w->ndim != 3 ||
+        w->dim[2] != x->dim[1] || offsets->dim[0] != w->dim[0] + 1)
         return mo_error(
             MO_E_SHAPE,
             "experts: x %s, weight %s and offsets %s do not fit; expected [%lld, I], [E, O, I] and [E+1]",

@@ -74,7 +74,7 @@ static void gate_bwd(mo_real *dscores_NE, const mo_real *dw_NK, const mo_real *s
 static mo_status gate_shape(mo_node *node)
 {
     const mo_tensor *scores = node->in[0], *ids = node->in[1];
-    if (scores->ndim != 2 || ids->ndim != 2 || ids->dim[0] != scores->dim[0] ||
+    if (scores->dtype != MO_REAL || scores->ndim != 2 || ids->ndim != 2 || ids->dim[0] != scores->dim[0] ||
         ids->dim[1] > scores->dim[1] || ids->dtype != MO_I32)
         return mo_error(MO_E_SHAPE,
                         "gate: scores %s and ids %s do not fit; expected [N, E] and int32 [N, K], K <= E",

@@ -36,7 +36,7 @@ static void gather_bwd(mo_real *dx_ND, const mo_real *dxr_RD, const int32_t *row
 static mo_status gather_shape(mo_node *node)
 {
     const mo_tensor *x = node->in[0], *token = node->in[1], *row = node->in[2];
-    if (x->ndim != 2 || row->dim[0] != x->dim[0])
+    if (x->dtype != MO_REAL || x->ndim != 2 || row->dim[0] != x->dim[0])
         return mo_error(MO_E_SHAPE,
                         "gather: x %s and a map of rows %s do not fit; expected [N, D] and [N, K]",
                         mo_shape(x).text, mo_shape(row).text);

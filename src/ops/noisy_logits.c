@@ -62,7 +62,8 @@ static mo_status noisy_logits_shape(mo_node *node)
 {
     const mo_tensor *z = node->in[0], *s = node->in[1];
     const noisy_logits_attr *attr = node->attr;
-    if (z->ndim != 2 || s->ndim != 2 || z->dim[0] != s->dim[0] || z->dim[1] != s->dim[1])
+    if (z->dtype != MO_REAL || s->dtype != MO_REAL || z->ndim != 2 || s->ndim != 2 ||
+        z->dim[0] != s->dim[0] || z->dim[1] != s->dim[1])
         return mo_error(MO_E_SHAPE,
                         "noisy_logits: logits %s and noise logits %s do not fit; expected two [N, E]",
                         mo_shape(z).text, mo_shape(s).text);

@@ -44,7 +44,8 @@ static mo_status topk_shape(mo_node *node)
 {
     const mo_tensor *scores = node->in[0], *tokens = node->in[1];
     int64_t K = ((topk_attr *)node->attr)->K;
-    if (scores->ndim != 2 || tokens->ndim != 1 || tokens->dim[0] != scores->dim[0] || tokens->dtype != MO_I32)
+    if (scores->dtype != MO_REAL || scores->ndim != 2 || tokens->ndim != 1 ||
+        tokens->dim[0] != scores->dim[0] || tokens->dtype != MO_I32)
         return mo_error(MO_E_SHAPE, "topk: scores %s and tokens %s do not fit; expected [N, E] and int32 [N]",
                         mo_shape(scores).text, mo_shape(tokens).text);
     if (K < 1 || K > scores->dim[1])

@@ -47,7 +47,8 @@ static void z_loss_bwd(mo_real *dz_NE, const z_rows *rows, double dloss, bool ac
 static mo_status z_loss_shape(mo_node *node)
 {
     const mo_tensor *z = node->in[0], *tokens = node->in[1];
-    if (z->ndim != 2 || tokens->ndim != 1 || tokens->dim[0] != z->dim[0] || tokens->dtype != MO_I32)
+    if (z->dtype != MO_REAL || z->ndim != 2 || tokens->ndim != 1 || tokens->dim[0] != z->dim[0] ||
+        tokens->dtype != MO_I32)
         return mo_error(MO_E_SHAPE,
                         "z_loss: logits %s and tokens %s do not fit; expected [N, E] and int32 [N]",
                         mo_shape(z).text, mo_shape(tokens).text);

@@ -98,6 +98,9 @@ static void test_refused(void **state)
     bad = grouped;
     bad.in[0].dim[1] = 0;
     contract_refused(&bad, MO_E_SHAPE, "w is [9]; expected [N, K]");
+    bad = grouped;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "w is int32 [9, 2]");
 }
 
 int main(void)

@@ -107,6 +107,9 @@ static void test_refused(void **state)
     bad = two_layers;
     bad.in[2].dim[0] = 8;
     contract_refused(&bad, MO_E_SHAPE, "ids are int32 [8, 2]");
+    bad = two_layers;
+    bad.in[1].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "p of layer 1 is int32 [9, 5]");
 }
 
 int main(void)

@@ -138,6 +138,9 @@ static void test_refused(void **state)
     bad = grouped;
     bad.in[0].dim[1] = 0;
     contract_refused(&bad, MO_E_SHAPE, "p is [9]; expected [N, E]");
+    bad = grouped;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "p is int32 [9, 5]");
 }
 
 int main(void)

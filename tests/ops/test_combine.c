@@ -72,6 +72,12 @@ static void test_refused(void **state)
     bad = padded;
     bad.in[1].dim[1] = 3;
     contract_refused(&bad, MO_E_SHAPE, "weights [5, 3]");
+    bad = padded;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "y int32 [10, 7]");
+    bad = padded;
+    bad.in[1].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "weights int32 [5, 2]");
 }
 
 int main(void)

@@ -91,6 +91,9 @@ static void test_refused(void **state)
     bad = padded;
     bad.in[0].dim[0] = 9;
     contract_refused(&bad, MO_E_SHAPE, "x [9, 7]");
+    bad = padded;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "x int32 [10, 7]");
 }
 
 int main(void)

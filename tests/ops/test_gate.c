@@ -126,6 +126,9 @@ static void test_refused(void **state)
     bad = case_of(0);
     bad.in[1].dtype = MO_REAL;
     contract_refused(&bad, MO_E_SHAPE, "ids [6, 2]");
+    bad = case_of(0);
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "scores int32 [6, 6]");
 }
 
 int main(void)

@@ -63,6 +63,9 @@ static void test_refused(void **state)
     op_case bad = padded;
     bad.in[0].dim[0] = 6;
     contract_refused(&bad, MO_E_SHAPE, "gather: x [6, 7] and a map of rows int32 [5, 2]");
+    bad = padded;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "x int32 [5, 7]");
 }
 
 int main(void)

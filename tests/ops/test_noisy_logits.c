@@ -145,6 +145,12 @@ static void test_refused(void **state)
     bad = training;
     bad.arg = &negative;
     contract_refused(&bad, MO_E_RANGE, "noise_floor is -0.5");
+    bad = training;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "logits int32 [6, 3]");
+    bad = training;
+    bad.in[1].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "noise logits int32 [6, 3]");
 }
 
 int main(void)

@@ -113,6 +113,9 @@ static void test_refused(void **state)
     bad = random_scores;
     bad.in[1].dtype = MO_REAL;
     contract_refused(&bad, MO_E_SHAPE, "topk: scores [40, 6] and tokens [40]");
+    bad = random_scores;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "scores int32 [40, 6]");
 }
 
 int main(void)

@@ -80,6 +80,9 @@ static void test_refused(void **state)
     bad = five_tokens;
     bad.in[1].dtype = MO_REAL;
     contract_refused(&bad, MO_E_SHAPE, "tokens [5]");
+    bad = five_tokens;
+    bad.in[0].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "logits int32 [5, 6]");
 }
 
 int main(void)
