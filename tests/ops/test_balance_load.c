@@ -203,8 +203,8 @@ static void test_refused(void **state)
     bad.in[2].dim[1] = 4;
     contract_refused(&bad, MO_E_SHAPE, "balance_load: z [9, 5], h [9, 5] and sigma [9, 4]");
     bad = with("bad", &groups_of_3);
-    bad.in[1].dtype = MO_I32;
-    contract_refused(&bad, MO_E_SHAPE, "h int32 [9, 5]");
+    bad.in[2].dtype = MO_I32;
+    contract_refused(&bad, MO_E_SHAPE, "sigma int32 [9, 5]");
 }
 
 int main(void)
