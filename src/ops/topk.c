@@ -1,7 +1,7 @@
 /* topk.c -- the experts of a token: ids of its K largest scores, in falling order
  *   ids_nk = argmax over e not in {ids_n0 .. ids_n,k-1} of scores_ne;  -1 for padding (tokens_n < 0)
- * scores_NE and tokens_N in, ids_NK (int32) out. Equal scores: the lowest id first. A NaN ranks below every
- * number, so that a broken row still gets K different ids. No gradient.
+ * scores_NE and tokens_N in, ids_NK (int32) out. Equal scores: the lowest id first. A NaN ranks above every
+ * number (as torch.topk has it), so that it is chosen and reaches the loss instead of hiding. No gradient.
  * Threads: over rows. */
 #include "ops/kernels.h"
 
@@ -11,7 +11,7 @@ typedef struct {
 
 static bool outranks(mo_real a, mo_real b)
 {
-    return a > b || (isnan(b) && !isnan(a));
+    return a > b || (isnan(a) && !isnan(b));
 }
 
 /* Insertion into the list of the best so far. A later id moves ahead only of what it outranks strictly. */

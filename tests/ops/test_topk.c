@@ -50,10 +50,10 @@ static void test_not_finite(void **state)
 {
     (void)state;
     const double nan = (double)NAN, inf = (double)INFINITY;
-    check_row((double[]){nan, 1, nan, 2, -1}, 5, &three, (int32_t[]){3, 1, 4});
+    check_row((double[]){nan, 1, nan, 2, -1}, 5, &three, (int32_t[]){0, 2, 3});
     check_row((double[]){nan, nan, nan, nan, nan}, 5, &three, (int32_t[]){0, 1, 2});
-    check_row((double[]){nan, -inf, 0, inf, nan}, 5, &five, (int32_t[]){3, 2, 1, 0, 4});
-    check_row((double[]){-inf, -inf, -inf, 1, nan}, 5, &three, (int32_t[]){3, 0, 1});
+    check_row((double[]){nan, -inf, 0, inf, nan}, 5, &five, (int32_t[]){0, 4, 3, 2, 1});
+    check_row((double[]){-inf, -inf, -inf, 1, nan}, 5, &three, (int32_t[]){4, 3, 0});
 }
 
 /* Against sorting by hand, with padding. */
