@@ -81,6 +81,7 @@ moira 0 inspect "$dir/small.yaml" --memory
 out_matches '^parameters   [0-9,]+, of which a token uses [0-9,]+$'
 out_matches '^model\.layers\.\*\.block_sparse_moe\.experts\.w1\.weight +2 +4 x 32 x 32 +8,192 +50% +yes$'
 out_matches '^model\.layers\.\*\.input_layernorm\.weight +2 +32 +64 +100% +no$'
+[ "$(grep -c '^model' "$out")" -eq 13 ] || fail "$ran: not the model, 10 parameters of layers, 2 of none"
 out_matches '^total +[0-9,]+ +[0-9.]+ MiB$'
 out_has 'available here: it fits'
 moira 0 inspect "$dir/small.yaml" --parameters

@@ -25,6 +25,10 @@ out_has 'in 2 documents'
 moira 0 inspect "$dir/b.h5" --json
 out_has "\"tokens\": $((bytes / 2 * 2)),"
 
+[ "$(wc -c <"$dir/a.h5")" -lt "$bytes" ] || fail "a.h5 is not compressed"
+moira 0 prepare "$dir/text.txt" -o "$dir/b.h5" --compression 0
+[ "$(wc -c <"$dir/b.h5")" -gt "$bytes" ] || fail "$ran: is smaller than the text"
+
 : >"$dir/empty.txt"
 refused "$dir/none.txt: cannot" prepare "$dir/none.txt" -o "$dir/a.h5"
 refused "$dir/empty.txt: is empty" prepare "$dir/empty.txt" -o "$dir/a.h5"
