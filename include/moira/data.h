@@ -12,6 +12,8 @@
 
 #include "moira/tokenfile.h"
 
+#include <signal.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -28,6 +30,8 @@ typedef struct mo_prepare_options {
     double validation_fraction; /* 0.1: of one text the last part (first floor(0.9 n) bytes train); of several
                                    files, each file is a document and is split the same way by position */
     int compression;
+    const volatile sig_atomic_t
+        *stop;               /* may be NULL; not 0: leave with MO_E_INTERRUPTED, nothing is written */
     mo_progress_fn progress; /* may be NULL */
     void *user;
 } mo_prepare_options;
@@ -51,6 +55,7 @@ typedef struct mo_synth_options {
     double validation_fraction;
     uint64_t seed;
     int compression;
+    const volatile sig_atomic_t *stop; /* as for prepare */
     mo_progress_fn progress;
     void *user;
 } mo_synth_options;

@@ -4,6 +4,7 @@
 #include <moira/data.h>
 
 #include "commands.h"
+#include "session.h"
 #include "terminal.h"
 #include "units.h"
 
@@ -55,6 +56,7 @@ static mo_status run(const void *given, const mo__words *words)
                                   .tokenizer = tokenizer,
                                   .validation_fraction = c->validation,
                                   .compression = (int)c->compression,
+                                  .stop = &mo__stop,
                                   .progress = mo__progress,
                                   .user = &progress};
     mo_status status = mo_prepare(&prepare, &summary);
@@ -78,5 +80,6 @@ const mo__command mo__cmd_prepare = {
     .word = "INPUT",
     .least = 1,
     .most = -1,
+    .stops = true,
     .run = run,
 };

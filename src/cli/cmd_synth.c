@@ -4,6 +4,7 @@
 #include <moira/data.h>
 
 #include "commands.h"
+#include "session.h"
 #include "table.h"
 #include "terminal.h"
 #include "units.h"
@@ -61,6 +62,7 @@ static mo_status run(const void *given, const mo__words *words)
                               .validation_fraction = c->validation,
                               .seed = c->seed,
                               .compression = (int)c->compression,
+                              .stop = &mo__stop,
                               .progress = mo__progress,
                               .user = &progress};
     MO_TRY(mo_synth(&synth, &summary));
@@ -80,5 +82,6 @@ const mo__command mo__cmd_synth = {
     .example = "  moira synth -o data/demo.h5 --domains 4 --tokens 2000000\n",
     .options = options,
     .options_size = sizeof(choices),
+    .stops = true,
     .run = run,
 };

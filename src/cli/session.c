@@ -113,10 +113,20 @@ static int close_stdout(int code)
     return code == DONE ? FAILED : code;
 }
 
+/* The library's message without the command's name, which mo__say puts in front. */
+static const char *message_of(const char *name)
+{
+    const char *message = mo_last_error();
+    size_t length = strlen(name);
+    return length && !strncmp(message, name, length) && !strncmp(message + length, ": ", 2)
+               ? message + length + 2
+               : message;
+}
+
 /* What was asked for is wrong: where to read how it is asked. */
 static void say_usage(void)
 {
-    const char *message = mo_last_error(), *name = command_name ? command_name : "";
+    const char *name = command_name ? command_name : "", *message = message_of(name);
     size_t length = strlen(message);
     bool asks = length > 0 && message[length - 1] == '?';
     mo__say("%s%s 'moira help%s%s'", message, asks ? " See" : "; see", *name ? " " : "", name);
@@ -128,6 +138,6 @@ int mo__session_close(mo_status status)
     if (status == MO_E_USAGE)
         say_usage();
     else if (status != MO_OK)
-        mo__say("%s", mo_last_error());
+        mo__say("%s", message_of(command_name ? command_name : ""));
     return close_stdout(mo__exit_code(status, working));
 }

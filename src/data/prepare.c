@@ -42,6 +42,8 @@ static mo_status copy_document(job *j, const char *path, int file, mo_split spli
 {
     if (size == 0) return MO_OK;
     for (int64_t left = size; left;) {
+        if (j->options->stop && *j->options->stop)
+            return mo_error(MO_E_INTERRUPTED, "prepare: interrupted; %s is not written", j->options->output);
         ssize_t got = read(file, j->piece, (size_t)(left < PIECE ? left : PIECE));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return mo__file_error(path, "read");

@@ -66,6 +66,8 @@ static mo_status write_split(job *j, mo_split split, int64_t wanted)
     tally t = {.total_bytes = 0};
     if (wanted == 0) return MO_OK;
     while (t.total_bytes < wanted) {
+        if (j->options->stop && *j->options->stop)
+            return mo_error(MO_E_INTERRUPTED, "synth: interrupted; %s is not written", j->options->output);
         MO_TRY(write_document(j, split, &t));
         if (t.total_documents % PROGRESS_EVERY == 0) report(j, &t);
     }

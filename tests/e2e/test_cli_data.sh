@@ -56,6 +56,23 @@ refused '--domains: 15 is out of range' synth -o "$dir/s.h5" --domains 15
 refused '--tokens: 10 is out of range' synth -o "$dir/s.h5" --tokens 10
 refused "its folder $dir/none does not exist" synth -o "$dir/none/s.h5" --tokens 60000
 
+# ---- interrupted: what was there stays, and nothing is left beside it ----
+
+ran='interrupted synth'
+cp "$dir/s.h5" "$dir/kept.h5"
+"$MOIRA" synth -o "$dir/s.h5" --tokens 1000000000000 >"$out" 2>"$err" &
+pid=$!
+for wait in $(seq 100); do
+    [ "$(ls -A "$dir" | grep -c 's\.h5\.')" -gt 0 ] && break
+    sleep 0.05
+done
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] || fail "$ran: not exit status 130"
+err_has "moira synth: interrupted; $dir/s.h5 is not written"
+same "$dir/s.h5" "$dir/kept.h5"
+ls -A "$dir" | grep -F 's.h5.' && fail "$ran: left a file behind"
+
 # ---- token files that are none ----
 
 : >"$dir/empty.h5"
