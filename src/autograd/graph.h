@@ -27,15 +27,15 @@ typedef struct life {
 
 /* What planning knows of a tensor. */
 typedef struct value {
-    bool has_grad;               /* a gradient flows into it */
-    bool kept;                   /* lives from forward to its last use in backward */
-    bool output;                 /* readable after the run */
-    int data, again;             /* lives: first computation, recomputation */
-    int grad;                    /* life of the gradient */
-    int grad_of;                 /* tensor whose gradient memory this one shares, or its own id */
-    int born_again;              /* step of the recomputation, or -1 */
-    int first_write, last_write; /* backward steps that contribute to the gradient; -1 = none */
-    int death;                   /* backward step that reads the gradient */
+    bool has_grad;   /* a gradient flows into it */
+    bool kept;       /* lives from forward to its last use in backward */
+    bool output;     /* readable after the run */
+    int data, again; /* lives: first computation, recomputation */
+    int grad;        /* life of the gradient */
+    int grad_of;     /* tensor whose gradient memory this one shares, or its own id */
+    int born_again;  /* step of the recomputation, or -1 */
+    int first_write; /* backward step that contributes to the gradient first; -1 = none */
+    int death;       /* backward step that reads the gradient */
 } value;
 
 typedef struct loss {

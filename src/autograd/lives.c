@@ -67,7 +67,7 @@ static mo_status data_lives(mo_graph *g)
     return MO_OK;
 }
 
-/* When each gradient is first and last written and when it is read. */
+/* When each gradient is first written and when it is read. */
 static void gradient_writes(mo_graph *g)
 {
     for (int s = g->n_forward; s < g->n_steps; s++) {
@@ -79,9 +79,19 @@ static void gradient_writes(mo_graph *g)
             if (!v->has_grad) continue;
             node->accumulate[i] = node->in[i]->role == MO_ROLE_PARAM || v->first_write >= 0;
             if (v->first_write < 0) v->first_write = s;
-            v->last_write = s;
         }
     }
+}
+
+/* Does a backward step after s, up to and including `end`, add to t's gradient? */
+static bool added_to(const mo_graph *g, int t, int s, int end)
+{
+    for (int at = s + 1; at <= end; at++) {
+        const mo_node *node = g->steps[at].node;
+        for (int i = 0; g->steps[at].kind == STEP_BACKWARD && i < node->n_in; i++)
+            if (node->in[i]->id == t) return true;
+    }
+    return false;
 }
 
 /* May `t`, first written at step s by an op that passes on root's gradient, live in root's memory? */
@@ -92,9 +102,7 @@ static bool may_share(const mo_graph *g, int t, int root, int s)
     for (int u = 0; u < g->n_tensors; u++) {
         const value *w = &g->values[u];
         if (w->grad_of != root || u == t || w->first_write < 0 || w->death <= s) continue;
-        bool t_disturbs = v->last_write > s && v->last_write <= w->death;
-        bool u_disturbs = w->last_write > s && w->last_write <= v->death;
-        if (t_disturbs || u_disturbs) return false;
+        if (added_to(g, t, s, w->death) || added_to(g, u, s, v->death)) return false;
     }
     return true;
 }

@@ -117,7 +117,6 @@ mo_status mo__plan_schedule(mo_graph *g)
                                .grad_of = t,
                                .born_again = -1,
                                .first_write = -1,
-                               .last_write = -1,
                                .death = -1};
     for (int n = 0; n < g->n_nodes; n++) MO_TRY(add_step(g, STEP_FORWARD, g->nodes[n]));
     g->n_forward = g->n_steps;
