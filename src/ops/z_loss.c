@@ -16,6 +16,7 @@ static double logsumexp(const mo_real *z, int64_t E)
     mo_real max = mo_row_max(z, E), sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t e = 0; e < E; e++) sum += mo_exp(z[e] - max);
+    // cppcheck-suppress invalidFunctionArg -- E is at least 1
     return (double)max + log((double)sum);
 }
 

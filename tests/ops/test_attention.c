@@ -110,7 +110,7 @@ static void test_golden(void **state)
     golden *file = golden_open("ops_attention");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const op_case c = {"attention", cases[i].group, build, &cases[i].s,
-                           .in = {{"q"}, {"k"}, {"v"}, {"starts", .dtype = MO_I32}}};
+                           .in = {{.name = "q"}, {.name = "k"}, {.name = "v"}, {"starts", .dtype = MO_I32}}};
         golden_check(file, cases[i].group, &c, cases[i].tolerance);
     }
     golden_close(file);

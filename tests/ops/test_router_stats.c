@@ -121,7 +121,7 @@ static void test_even(void **state)
 static void test_padding(void **state)
 {
     (void)state;
-    static const double z[] = {NAN, NAN, NAN, NAN};
+    static const double z[] = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
     static const int32_t tokens[] = {-1, -7};
     const op_case c = {
         "router_stats", "padding", build_stats, &one,
