@@ -1,11 +1,15 @@
 /* blas.c -- OpenBLAS, opened at run time.
  *
- * Opening it ourselves rather than linking it settles three things: the OpenMP variant is taken wherever the
+ * Opening it ourselves rather than linking it settles two things: the OpenMP variant is taken wherever the
  * system's alternatives point (the pthread one collapses inside a parallel region, the serial one gives wrong
- * results under concurrent calls); it is told to stay on the calling thread for good, so that a call gives
- * the same bits inside a region, outside one and in a team of one; and the kernel can be chosen before it
- * looks at the processor. OpenBLAS 0.3.21 takes its AVX2 kernels on processors that it does not know by name:
- * on Zen 5 its AVX-512 ones (SKYLAKEX) give 390 GFLOP/s on two cores against 219. */
+ * results under concurrent calls); and the kernel can be chosen before it looks at the processor. OpenBLAS
+ * 0.3.21 takes its AVX2 kernels on processors that it does not know by name: on Zen 5 its AVX-512 ones
+ * (SKYLAKEX) give 390 GFLOP/s on two cores against 219.
+ *
+ * The OpenMP variant goes multi-threaded, and gives other bits, when it is called outside an active parallel
+ * region while OpenMP would give it more than one thread; openblas_set_num_threads does not keep it from
+ * that. So a call outside a region is made with OpenMP set to one thread.
+ */
 #ifndef MO_BLAS_REFERENCE
 
 #include <dlfcn.h>
@@ -71,13 +75,11 @@ static mo_status load(void)
                         dlerror());
     int (*parallel)(void) = NULL;
     char *(*core)(void) = NULL, *(*config)(void) = NULL;
-    void (*set_threads)(int) = NULL;
     RESOLVE(parallel, library, "openblas_get_parallel");
     RESOLVE(core, library, "openblas_get_corename");
     RESOLVE(config, library, "openblas_get_config");
-    RESOLVE(set_threads, library, "openblas_set_num_threads");
     RESOLVE(blas_gemm, library, sizeof(mo_real) == sizeof(float) ? "cblas_sgemm" : "cblas_dgemm");
-    if (!parallel || !core || !config || !set_threads || !blas_gemm)
+    if (!parallel || !core || !config || !blas_gemm)
         return mo_error(MO_E_UNSUPPORTED, "the OpenBLAS found lacks a function that Moira needs");
     if (parallel() != PARALLEL_OPENMP)
         return mo_error(
@@ -85,9 +87,6 @@ static mo_status load(void)
             "the OpenBLAS found is not the OpenMP variant (openblas_get_parallel() is %d, not %d); "
             "install libopenblas0-openmp",
             parallel(), PARALLEL_OPENMP);
-    int team = omp_get_max_threads(); /* set_threads changes it too */
-    set_threads(1);
-    omp_set_num_threads(team);
     int major = 0, minor = 0, patch = 0;
     sscanf(config(), "OpenBLAS %d.%d.%d", &major, &minor, &patch);
     snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s%s", major, minor, patch,
@@ -116,8 +115,11 @@ void mo__blas_gemm(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, 
                    const mo_real *A, int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C,
                    int64_t ldc)
 {
+    int team = omp_in_parallel() ? 1 : omp_get_max_threads();
+    if (team > 1) omp_set_num_threads(1);
     blas_gemm(ROW_MAJOR, trans_a ? TRANS : NO_TRANS, trans_b ? TRANS : NO_TRANS, (int)M, (int)N, (int)K,
               alpha, A, (int)lda, B, (int)ldb, beta, C, (int)ldc);
+    if (team > 1) omp_set_num_threads(team);
 }
 
 #endif
