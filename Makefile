@@ -156,14 +156,21 @@ portable: build/portable/libmoira.a build/portable/libmoira.so $(call moira,port
 
 debug: build/debug/libmoira.a $(call moira,debug) ## build/debug: no optimisation
 
-demo: all ## make a corpus, train a small MoE on it, evaluate it, show its routing
+DEMO := checkpoints/demo
+DEMO_PROMPTS := 'Once a' '\# 8 sums' '{"kind": "user"' 'def make_' 'The sweet' 'Recipe: hot' '[10:42:00]' 'Strings of 6'
+demo: all ## make a corpus, train a small MoE on it in minutes, show what it learnt and how it routes
 	@mkdir -p data checkpoints
 	build/moira synth -o data/demo.h5
-	@if [ -e checkpoints/demo ]; then echo "removing the last demo's checkpoints/demo"; rm -rf checkpoints/demo; fi
-	build/moira train configs/demo.yaml run.dir=checkpoints/demo
-	build/moira eval checkpoints/demo/best.h5 --data data/demo.h5 --by-domain
-	build/moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5
-	build/moira report checkpoints/demo
+	@if [ -e $(DEMO) ]; then echo "removing the last demo's $(DEMO)"; rm -rf $(DEMO); fi
+	build/moira train configs/demo.yaml run.dir=$(DEMO)
+	@set -e; { \
+	    for prompt in $(DEMO_PROMPTS); do \
+	        echo "---- $$prompt"; build/moira generate $(DEMO)/best.h5 --max-tokens 160 --temperature 0.5 --prompt "$$prompt"; \
+	    done; \
+	    echo; build/moira eval $(DEMO)/best.h5 --data data/demo.h5 --by-domain; \
+	    echo; build/moira inspect $(DEMO)/best.h5 --routing --data data/demo.h5; \
+	} >$(DEMO)/report.txt; cat $(DEMO)/report.txt
+	@echo; echo "All of this is in $(DEMO)/report.txt; the curves are in $(DEMO)/metrics.jsonl."
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
 F64_TESTS     := $(call programs,f64,ops)
