@@ -153,6 +153,11 @@ int mo_graph_loss(mo_graph *g, mo_tensor *t)
         mo_graph_fail(g, mo_error(MO_E_SHAPE, "%s: a loss must be one float64", t->name));
         return -1;
     }
+    for (int i = 0; i < g->n_losses; i++)
+        if (g->losses[i].tensor == t) {
+            mo_graph_fail(g, mo_error(MO_E_SHAPE, "%s: is a loss already; two scales cannot hold", t->name));
+            return -1;
+        }
     if (mo__graph_grow((void **)&g->losses, g->n_losses, &g->cap_losses, sizeof *g->losses) != MO_OK) {
         mo_graph_fail(g, MO_E_MEMORY);
         return -1;
