@@ -38,8 +38,9 @@ typedef struct mo_op mo_op;
 /* OUTPUT: a value that stays readable after a run. */
 typedef enum mo_role { MO_ROLE_INPUT, MO_ROLE_PARAM, MO_ROLE_VALUE, MO_ROLE_OUTPUT } mo_role;
 
-/* A value of the graph. data and grad are valid inside ops, and after a run only for inputs, parameters,
- * losses and values named by mo_graph_output. grad is NULL where no gradient flows. Dense, row-major. */
+/* A value of the graph. data and grad are valid inside ops; after a run both are for inputs and parameters,
+ * data alone for losses and values named by mo_graph_output. grad is NULL where no gradient flows. Dense,
+ * row-major. */
 typedef struct mo_tensor {
     char *name;
     mo_role role;

@@ -10,7 +10,8 @@
  *       <name> is the registry's name, dots and all: /model/model.layers.0.mlp.up_proj.weight
  *       chunked (at most 1 MiB a chunk), shuffle + deflate (level 0: no filter) + fletcher32
  *     /trainer                      group with attributes: step (int64: steps done), tokens (int64),
- *                                   best_loss, best_step, seconds (of training so far)
+ *                                   best_loss, best_step, seconds (of training so far),
+ *                                   data_hash (of the token file, hex)
  *     /trainer/data                 byte array: state the data loader needs (empty here)
  *     root attributes: format "moira-checkpoint", version 1, config (resolved YAML text), tokenizer_kind,
  *         tokenizer_blob, tokenizer_hash, created_by.
@@ -44,6 +45,7 @@ typedef struct mo_checkpoint_state {
     double best_loss; /* NaN if there was no evaluation */
     int64_t best_step;
     double seconds;
+    char data_hash[33]; /* of the token file that the run learns from; "" if unknown */
 } mo_checkpoint_state;
 
 typedef struct mo_checkpoint_content {

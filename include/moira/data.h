@@ -99,9 +99,9 @@ double mo_loader_waited(const mo_loader *loader); /* seconds spent waiting for t
 void mo_loader_close(mo_loader *loader);
 
 /* Evaluation order: windows of L tokens that do not overlap, in order; every token of a window but its first
- * is predicted (unless a document begins there); a last window that is short is left out. Window w covers
- * tokens [w*L, w*L + L); inputs are the first L-1 of them padded... as a batch of sequence_length L whose
- * targets at the last position are -1. Rows past the last window are padding (tokens -1, targets -1). */
+ * is predicted (unless a document begins there); a last window that is short is left out. Window w is tokens
+ * [w L, w L + L); as a row of a batch its last position has no target. Rows past the last window are padding:
+ * tokens -1, targets -1. */
 int64_t mo_eval_windows(const mo_tokens *tokens, int64_t sequence_length);
 mo_status mo_eval_batch(const mo_tokens *tokens, const mo_tokenizer *tokenizer, int64_t sequence_length,
                         int64_t first_window, mo_batch *batch); /* fills batch_size rows */

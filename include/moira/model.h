@@ -3,7 +3,7 @@
  *     mo_model *m; MO_TRY(mo_model_create(&config, &m));       shapes and names; nothing is allocated
  *     MO_TRY(mo_model_allocate(m, MO_ALLOCATE_TRAINING));      slabs
  *     mo_model_init(m, seed);
- *     mo_model_graph *t; MO_TRY(mo_model_graph_create(m, &options, &t));   a planned, bound graph
+ *     mo_model_graph *t; MO_TRY(mo_model_graph_create(m, &options, &t));   a planned graph
  *     ...
  *     mo_model_graph_free(t); mo_model_free(m);
  *
@@ -21,6 +21,8 @@ extern "C" {
 
 typedef enum mo_router_kind { MO_ROUTER_TOPK, MO_ROUTER_NOISY_TOPK } mo_router_kind;
 typedef enum mo_activation { MO_ACT_SWIGLU, MO_ACT_GEGLU, MO_ACT_GELU, MO_ACT_RELU } mo_activation;
+/* Names of both in configs, NULL at the end. */
+extern const char *const mo_router_names[], *const mo_activation_names[];
 typedef enum mo_scope { MO_SCOPE_SEQUENCE, MO_SCOPE_MICROBATCH, MO_SCOPE_BATCH } mo_scope;
 
 /* Names are Hugging Face's. */
@@ -47,7 +49,12 @@ typedef struct mo_balance_config {
     int scope; /* mo_scope: over what f, P, importance and load are counted */
 } mo_balance_config;
 
-/* Every rule that ties two settings together; the message names both keys and their values. */
+/* The losses by number: their config keys and their coefficients. */
+enum { MO_BALANCE_LOSSES = 5 };
+extern const char *const mo_balance_names[MO_BALANCE_LOSSES]; /* the config's keys */
+double mo_balance_coefficient(const mo_balance_config *config, int kind);
+
+/* Ranges, and every rule that ties two settings together; the message names both keys and their values. */
 mo_status mo_model_config_check(const mo_model_config *config, const mo_balance_config *balance);
 
 /* ---- parameters ---- */
@@ -112,9 +119,6 @@ typedef struct mo_model_graph_options {
     mo_recompute recompute;    /* TRAIN only */
     mo_kv_cache *caches;       /* DECODE: one per layer, borrowed */
 } mo_model_graph_options;
-
-enum { MO_BALANCE_LOSSES = 5 };
-extern const char *const mo_balance_names[MO_BALANCE_LOSSES]; /* the config's keys */
 
 /* What a router did in the last forward. stats: [E + 4] float64: assignments per expert, then sums over valid
  * tokens of: the tokens themselves, router entropy in nats, largest probability, (logsumexp z)^2. */

@@ -39,6 +39,7 @@ typedef struct mo_tokens {
 
 typedef struct mo_tokenfile {
     char *path;
+    char hash[33]; /* of the file, from its stamp */
     mo_tokenizer *tokenizer;
     int64_t vocab_size;
     int n_domains; /* 0 without labels */
@@ -50,6 +51,8 @@ typedef struct mo_tokenfile {
  * (truncated, damaged), MO_E_VERSION. */
 mo_status mo_tokenfile_open(const char *path, mo_tokenfile **out);
 void mo_tokenfile_close(mo_tokenfile *file);
+/* Memory that its splits take. */
+uint64_t mo_tokenfile_bytes(const mo_tokenfile *file);
 static inline int32_t mo_token_at(const mo_tokens *tokens, int64_t i)
 {
     switch (tokens->width) {

@@ -70,6 +70,9 @@ typedef struct mo_run_memory {
     uint64_t total;
 } mo_run_memory;
 
+/* The graph of a run's microbatch, to train on or to evaluate. */
+mo_model_graph_options mo_run_graph_options(const mo_run_config *config, mo_graph_kind kind);
+
 /* Plans without allocating. vocab_size must be known; data_bytes: size of the tokens in memory. */
 mo_status mo_run_memory_estimate(const mo_run_config *config, uint64_t data_bytes, mo_run_memory *out);
 

@@ -87,6 +87,15 @@ mo_status mo__plan_schedule(mo_graph *g);
 mo_status mo__plan_lives(mo_graph *g);
 mo_status mo__plan_pack(mo_graph *g);
 
+static inline bool mo__is_value(const mo_tensor *t)
+{
+    return t->role == MO_ROLE_VALUE || t->role == MO_ROLE_OUTPUT;
+}
+/* Whether a mask of needs_in or needs_out has bit i. */
+static inline bool mo__needs(uint32_t mask, int i)
+{
+    return mask == MO_NEEDS_ALL || (i < 32 && (mask & MO_NEEDS(i)));
+}
 static inline bool mo__differentiable(const mo_tensor *t)
 {
     return t->dtype == MO_REAL || t->dtype == MO_F64;

@@ -9,11 +9,6 @@
  * at a step up to which another member is still to be read. So a residual stream has one gradient buffer. */
 #include "autograd/graph.h"
 
-static bool is_value(const mo_tensor *t)
-{
-    return t->role == MO_ROLE_VALUE || t->role == MO_ROLE_OUTPUT;
-}
-
 static mo_status add_life(mo_graph *g, size_t size, int begin, int end, int *out)
 {
     MO_TRY(mo__graph_grow((void **)&g->lives, g->n_lives, &g->cap_lives, sizeof *g->lives));
@@ -35,11 +30,6 @@ static void data_use(mo_graph *g, const mo_tensor *t, int at)
     if (which != NO_LIFE && g->lives[which].end < at) g->lives[which].end = at;
 }
 
-static bool needs(uint32_t mask, int i)
-{
-    return mask == MO_NEEDS_ALL || (i < 32 && (mask & MO_NEEDS(i)));
-}
-
 static mo_status data_lives(mo_graph *g)
 {
     int last = g->n_steps - 1;
@@ -55,11 +45,11 @@ static mo_status data_lives(mo_graph *g)
             if (st->kind == STEP_RECOMPUTE && !v->kept) MO_TRY(data_birth(g, node->out[j], s, &v->again));
             if (st->kind == STEP_RECOMPUTE && v->kept) data_use(g, node->out[j], s);
             if (st->kind == STEP_BACKWARD &&
-                (needs(node->op->needs_out, j) || node->op->flags & MO_OP_FUSED_LOSS))
+                (mo__needs(node->op->needs_out, j) || node->op->flags & MO_OP_FUSED_LOSS))
                 data_use(g, node->out[j], s);
         }
         for (int i = 0; i < node->n_in; i++)
-            if (st->kind != STEP_BACKWARD || needs(node->op->needs_in, i)) data_use(g, node->in[i], s);
+            if (st->kind != STEP_BACKWARD || mo__needs(node->op->needs_in, i)) data_use(g, node->in[i], s);
     }
     for (int t = 0; t < g->n_tensors; t++)
         if (g->tensors[t]->role == MO_ROLE_OUTPUT) data_use(g, g->tensors[t], last);
@@ -119,7 +109,7 @@ static void share_gradients(mo_graph *g)
             const mo_tensor *t = node->in[i];
             bool twice = false;
             for (int k = 0; k < node->n_in; k++) twice = twice || (k != i && node->in[k] == t);
-            if (!is_value(t) || twice || !g->values[t->id].has_grad ||
+            if (!mo__is_value(t) || twice || !g->values[t->id].has_grad ||
                 mo_tensor_bytes(t) != mo_tensor_bytes(out))
                 continue;
             if (may_share(g, t->id, root, s)) g->values[t->id].grad_of = root;

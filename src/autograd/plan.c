@@ -23,11 +23,6 @@ static int unit_of(const mo_graph *g, const mo_node *node)
     }
 }
 
-static bool is_value(const mo_tensor *t)
-{
-    return t->role == MO_ROLE_VALUE || t->role == MO_ROLE_OUTPUT;
-}
-
 /* Gradients flow from the losses to everything that needs one. */
 static void mark_gradients(mo_graph *g)
 {
@@ -56,7 +51,7 @@ static void mark_kept(mo_graph *g)
 {
     for (int t = 0; t < g->n_tensors; t++) {
         const mo_tensor *tensor = g->tensors[t];
-        if (!is_value(tensor)) continue;
+        if (!mo__is_value(tensor)) continue;
         const mo_node *producer = tensor->producer;
         bool in_unit = unit_of(g, producer) >= 0;
         g->values[t].kept = (producer->op->flags & MO_OP_KEEP) || tensor->role == MO_ROLE_OUTPUT ||
@@ -66,7 +61,7 @@ static void mark_kept(mo_graph *g)
     for (int n = 0; n < g->n_nodes; n++)
         for (int i = 0; i < g->nodes[n]->n_in; i++) {
             const mo_tensor *t = g->nodes[n]->in[i];
-            if (!is_value(t)) continue;
+            if (!mo__is_value(t)) continue;
             int unit = unit_of(g, t->producer);
             if (unit >= 0 && unit != unit_of(g, g->nodes[n])) g->values[t->id].kept = true;
         }
@@ -83,7 +78,7 @@ static mo_status add_step(mo_graph *g, step_kind kind, mo_node *node)
 static mo_status make_available(mo_graph *g, const mo_tensor *t)
 {
     value *v = &g->values[t->id];
-    if (!is_value(t) || v->kept || v->born_again >= 0) return MO_OK;
+    if (!mo__is_value(t) || v->kept || v->born_again >= 0) return MO_OK;
     mo_node *node = t->producer;
     for (int i = 0; i < node->n_in; i++) MO_TRY(make_available(g, node->in[i]));
     MO_TRY(add_step(g, STEP_RECOMPUTE, node));
@@ -94,17 +89,12 @@ static mo_status make_available(mo_graph *g, const mo_tensor *t)
     return MO_OK;
 }
 
-static bool needs(uint32_t mask, int i)
-{
-    return mask == MO_NEEDS_ALL || (i < 32 && (mask & MO_NEEDS(i)));
-}
-
 static mo_status schedule_backward(mo_graph *g, mo_node *node)
 {
     for (int i = 0; i < node->n_in; i++)
-        if (needs(node->op->needs_in, i)) MO_TRY(make_available(g, node->in[i]));
+        if (mo__needs(node->op->needs_in, i)) MO_TRY(make_available(g, node->in[i]));
     for (int j = 0; j < node->n_out; j++)
-        if (needs(node->op->needs_out, j)) MO_TRY(make_available(g, node->out[j]));
+        if (mo__needs(node->op->needs_out, j)) MO_TRY(make_available(g, node->out[j]));
     return add_step(g, STEP_BACKWARD, node);
 }
 

@@ -130,6 +130,7 @@ static mo_status load(const mo__words *words, mo_run_config *config)
     uint64_t ignored;
     if (words->count == 0) return mo_config_parse(STANDARD, "the standard bench", config);
     MO_TRY(mo_config_load(words->at[0], words->at + 1, words->count - 1, config));
+    if (config->model.vocab_size > 0) return MO_OK; /* then no data file is needed, nor looked at */
     mo_status status = mo__config_vocabulary(config, &ignored);
     if (status != MO_OK) mo_config_free(config);
     return status;

@@ -21,10 +21,10 @@ void mo__describe_model(const mo_model *m)
     if (c->num_local_experts)
         printf("%lld experts of %lld, %lld per token (%s)", (long long)c->num_local_experts,
                (long long)c->moe_intermediate_size, (long long)c->num_experts_per_tok,
-               mo__router_name(c->router));
+               mo_router_names[c->router]);
     else
         printf("dense blocks of %lld", (long long)c->intermediate_size);
-    printf(", %s, vocabulary %lld\n", mo__activation_name(c->hidden_act), (long long)c->vocab_size);
+    printf(", %s, vocabulary %lld\n", mo_activation_names[c->hidden_act], (long long)c->vocab_size);
     printf("parameters   %s, of which a token uses %s\n", mo__count(n.total).text, mo__count(n.active).text);
 }
 
@@ -47,8 +47,8 @@ json_t *mo__model_json(const mo_model_config *c)
     json_t *model = json_object();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         mo__json_set(model, sizes[i].key, mo__json_integer(sizes[i].value));
-    mo__json_set(model, "router", json_string(mo__router_name(c->router)));
-    mo__json_set(model, "hidden_act", json_string(mo__activation_name(c->hidden_act)));
+    mo__json_set(model, "router", json_string(mo_router_names[c->router]));
+    mo__json_set(model, "hidden_act", json_string(mo_activation_names[c->hidden_act]));
     return model;
 }
 

@@ -54,13 +54,6 @@ mo_status mo__split_parse(const char *name, mo_split *out)
     return MO_OK;
 }
 
-static uint64_t tokens_bytes(const mo_tokens *t)
-{
-    uint64_t documents = (uint64_t)t->documents;
-    return (uint64_t)t->count * (uint64_t)t->width + (documents + 1) * sizeof *t->offsets +
-           (t->domains ? documents * sizeof *t->domains : 0);
-}
-
 mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes)
 {
     *data_bytes = 0;
@@ -75,8 +68,7 @@ mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes)
     mo_tokenfile *file;
     MO_TRY(mo_tokenfile_open(config->data.path, &file));
     if (config->model.vocab_size == 0) config->model.vocab_size = file->vocab_size;
-    *data_bytes =
-        tokens_bytes(&file->split[MO_SPLIT_TRAIN]) + tokens_bytes(&file->split[MO_SPLIT_VALIDATION]);
+    *data_bytes = mo_tokenfile_bytes(file);
     mo_tokenfile_close(file);
     return MO_OK;
 }
@@ -98,15 +90,4 @@ mo_status mo__check_eval_fits(const mo_model *model, int64_t batch_size, int64_t
     uint64_t arena = mo_graph_memory_use(t->graph).arena;
     mo_model_graph_free(t);
     return mo__check_fits(arena, "a smaller --batch-size or --sequence-length needs less");
-}
-
-const char *mo__router_name(int router)
-{
-    return router == MO_ROUTER_NOISY_TOPK ? "noisy_topk" : "topk";
-}
-
-const char *mo__activation_name(int activation)
-{
-    static const char *const names[] = {"swiglu", "geglu", "gelu", "relu"};
-    return names[activation];
 }

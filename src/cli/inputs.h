@@ -26,7 +26,4 @@ mo_status mo__check_fits(uint64_t bytes, const char *advice);
 /* The same for evaluating windows of sequence_length tokens, batch_size at once. */
 mo_status mo__check_eval_fits(const mo_model *model, int64_t batch_size, int64_t sequence_length);
 
-const char *mo__router_name(int router);
-const char *mo__activation_name(int activation);
-
 #endif

@@ -8,11 +8,7 @@
 
 mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, const char *path)
 {
-    mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
-                                      .batch_size = config->train.batch_size,
-                                      .sequence_length = config->train.sequence_length,
-                                      .balance = config->balance,
-                                      .recompute = (mo_recompute)config->train.recompute};
+    mo_model_graph_options options = mo_run_graph_options(config, MO_GRAPH_TRAIN);
     mo_model_graph *t;
     char *text = NULL;
     MO_TRY(mo_model_graph_create(model, &options, &t));

@@ -155,6 +155,7 @@ static mo_status route(const char *path, const mo_trained *t, const mo_tokenfile
                                .stop = &mo__stop,
                                .progress = mo__progress,
                                .user = &progress};
+    MO_TRY(mo__check_eval_fits(t->model, options.batch_size, options.sequence_length));
     MO_TRY(mo_evaluate(t->model, &options, &result));
     mo__live_clear();
     routing r = {.path = path, .trained = t, .file = file, .result = &result};

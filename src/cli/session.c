@@ -70,11 +70,8 @@ int mo__exit_code(mo_status status, bool at_work)
     case MO_E_NONFINITE:
     case MO_E_INTERNAL:
         return FAILED;
-    case MO_E_IO:
-    case MO_E_MEMORY:
-        return at_work ? FAILED : REFUSED;
     default:
-        return REFUSED;
+        return at_work ? FAILED : REFUSED;
     }
 }
 

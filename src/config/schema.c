@@ -27,13 +27,6 @@
 /* clang-format on */
 
 static const char *const optimizer_names[] = {"adamw", NULL};
-static const char *const router_names[] = {
-    [MO_ROUTER_TOPK] = "topk", [MO_ROUTER_NOISY_TOPK] = "noisy_topk", NULL};
-static const char *const activation_names[] = {[MO_ACT_SWIGLU] = "swiglu",
-                                               [MO_ACT_GEGLU] = "geglu",
-                                               [MO_ACT_GELU] = "gelu",
-                                               [MO_ACT_RELU] = "relu",
-                                               NULL};
 static const char *const scope_names[] = {
     [MO_SCOPE_SEQUENCE] = "sequence", [MO_SCOPE_MICROBATCH] = "microbatch", [MO_SCOPE_BATCH] = "batch", NULL};
 static const char *const recompute_names[] = {
@@ -87,12 +80,13 @@ const mo__key mo__keys[] = {
         "Longest sequence the model is for; 0 is train.sequence_length."),
     INT(model.num_local_experts, "0", 0, 65536, 0, "experts", "Experts of each layer; 0 is a dense model."),
     INT(model.num_experts_per_tok, "2", 1, 65536, 0, "experts", "Experts that each token visits."),
-    ENUM(model.router, router_names, "topk", 0,
+    ENUM(model.router, mo_router_names, "topk", 0,
          "How experts are chosen: topk of the softmax (Mixtral), or noisy_topk (Shazeer 2017)."),
     BOOL(model.norm_topk_prob, "true", 0, "Whether the weights of a token's experts are scaled to sum to 1."),
     REAL(model.noise_floor, "1e-2", 0, 100, 0,
          "noisy_topk: least standard deviation of the noise; the paper has 0, Tensor2Tensor 1e-2."),
-    ENUM(model.hidden_act, activation_names, "swiglu", 0, "Activation of feed-forward blocks and experts."),
+    ENUM(model.hidden_act, mo_activation_names, "swiglu", 0,
+         "Activation of feed-forward blocks and experts."),
     REAL(model.rope_theta, "10000", 0, 1e12, MO__ABOVE_MIN, "Base of the rotary position frequencies."),
     REAL(model.rms_norm_eps, "1e-5", 0, 1, MO__ABOVE_MIN, "Added to the mean square in RMSNorm."),
     REAL(model.initializer_range, "0.02", 0, 10, 0, "Standard deviation of the initial weights."),

@@ -34,7 +34,7 @@ static mo_status read_column(hid_t group, const char *name, int *width, int64_t 
     mo__h5_dataset d;
     MO_TRY(mo__h5_dataset_open(group, name, &d));
     mo_status status = MO_OK;
-    bool fits = *width ? d.width <= (size_t)*width : d.width <= 4;
+    bool fits = *width ? d.width <= (size_t)*width : d.width == 1 || d.width == 2 || d.width == 4;
     if (d.type != H5T_INTEGER || d.is_signed || d.shape.ndim != 1 || !fits)
         status = mo_error(MO_E_FORMAT, "%s: is not a list of unsigned integers of the right size", name);
     if (*width == 0) *width = (int)d.width;
@@ -147,12 +147,26 @@ static mo_status read_all(hid_t id, mo_tokenfile *file)
     return read_splits(id, file);
 }
 
+static uint64_t split_bytes(const mo_tokens *t)
+{
+    uint64_t documents = (uint64_t)t->documents;
+    return (uint64_t)t->count * (uint64_t)t->width + (documents + 1) * sizeof *t->offsets +
+           (t->domains ? documents * sizeof *t->domains : 0);
+}
+
+uint64_t mo_tokenfile_bytes(const mo_tokenfile *file)
+{
+    return split_bytes(&file->split[MO_SPLIT_TRAIN]) + split_bytes(&file->split[MO_SPLIT_VALIDATION]);
+}
+
 mo_status mo_tokenfile_open(const char *path, mo_tokenfile **out)
 {
     *out = NULL;
-    MO_TRY(mo__stamp_check(path, &mo__stamp_tokens));
+    char hash[33];
+    MO_TRY(mo__stamp_check(path, &mo__stamp_tokens, hash));
     mo_tokenfile *file = mo_calloc(1, sizeof *file);
     if (!file) return MO_E_MEMORY;
+    memcpy(file->hash, hash, sizeof hash);
     hid_t id = H5I_INVALID_HID;
     file->path = mo_strdup(path);
     mo_status status = file->path ? mo__h5_open(path, &id) : MO_E_MEMORY;

@@ -8,6 +8,16 @@
 enum { SWITCH, MIXTRAL, IMPORTANCE, LOAD, Z_LOSS };
 const char *const mo_balance_names[MO_BALANCE_LOSSES] = {"switch", "mixtral", "importance", "load", "z_loss"};
 
+double mo_balance_coefficient(const mo_balance_config *c, int kind)
+{
+    const double all[MO_BALANCE_LOSSES] = {[SWITCH] = c->switch_loss,
+                                           [MIXTRAL] = c->mixtral,
+                                           [IMPORTANCE] = c->importance,
+                                           [LOAD] = c->load,
+                                           [Z_LOSS] = c->z_loss};
+    return all[kind];
+}
+
 static void add(mo__builder *b, int kind, mo_tensor *loss, double coefficient)
 {
     int index = mo_graph_loss(b->g, loss);

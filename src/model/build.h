@@ -46,7 +46,6 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer);
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
 
 typedef struct mo__router {
-    const char *name;
     mo_status (*declare)(mo_model *m, int64_t layer);
     mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND);
 } mo__router;

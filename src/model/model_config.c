@@ -1,6 +1,14 @@
 /* model_config.c -- what 0 stands for, and the rules that tie two settings together. */
 #include "moira/model.h"
 
+const char *const mo_router_names[] = {
+    [MO_ROUTER_TOPK] = "topk", [MO_ROUTER_NOISY_TOPK] = "noisy_topk", NULL};
+const char *const mo_activation_names[] = {[MO_ACT_SWIGLU] = "swiglu",
+                                           [MO_ACT_GEGLU] = "geglu",
+                                           [MO_ACT_GELU] = "gelu",
+                                           [MO_ACT_RELU] = "relu",
+                                           NULL};
+
 void mo_model_config_resolve(mo_model_config *c)
 {
     if (c->num_key_value_heads == 0) c->num_key_value_heads = c->num_attention_heads;
@@ -33,20 +41,12 @@ static mo_status check_attention(const mo_model_config *c)
 
 static mo_status check_balance(const mo_model_config *c, const mo_balance_config *b)
 {
-    const struct {
-        const char *key;
-        double coefficient;
-    } all[] = {{"balance.switch", b->switch_loss},
-               {"balance.mixtral", b->mixtral},
-               {"balance.importance", b->importance},
-               {"balance.load", b->load},
-               {"balance.z_loss", b->z_loss}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].coefficient > 0 && c->num_local_experts == 0)
+    for (int i = 0; i < MO_BALANCE_LOSSES && c->num_local_experts == 0; i++)
+        if (mo_balance_coefficient(b, i) > 0)
             return mo_error(
                 MO_E_CONFIG,
-                "%s is %g, but model.num_local_experts 0 is a dense model with no router to balance",
-                all[i].key, all[i].coefficient);
+                "balance.%s is %g, but model.num_local_experts 0 is a dense model with no router to balance",
+                mo_balance_names[i], mo_balance_coefficient(b, i));
     if (b->load > 0 && c->router != MO_ROUTER_NOISY_TOPK)
         return mo_error(
             MO_E_CONFIG,
@@ -55,8 +55,35 @@ static mo_status check_balance(const mo_model_config *c, const mo_balance_config
     return MO_OK;
 }
 
+/* What a config file's ranges guarantee, for callers who fill the struct themselves. */
+static mo_status check_ranges(const mo_model_config *c)
+{
+    const struct {
+        const char *key;
+        int64_t value, least;
+    } all[] = {{"hidden_size", c->hidden_size, 1},
+               {"intermediate_size", c->intermediate_size, 1},
+               {"moe_intermediate_size", c->moe_intermediate_size, 0},
+               {"num_hidden_layers", c->num_hidden_layers, 1},
+               {"num_attention_heads", c->num_attention_heads, 1},
+               {"num_key_value_heads", c->num_key_value_heads, 0},
+               {"head_dim", c->head_dim, 0},
+               {"num_local_experts", c->num_local_experts, 0},
+               {"num_experts_per_tok", c->num_experts_per_tok, c->num_local_experts > 0}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].value < all[i].least)
+            return mo_error(MO_E_CONFIG, "model.%s is %lld; must be at least %lld", all[i].key,
+                            (long long)all[i].value, (long long)all[i].least);
+    if (c->router < MO_ROUTER_TOPK || c->router > MO_ROUTER_NOISY_TOPK)
+        return mo_error(MO_E_CONFIG, "model.router %d is none of the routers", c->router);
+    if (c->hidden_act < MO_ACT_SWIGLU || c->hidden_act > MO_ACT_RELU)
+        return mo_error(MO_E_CONFIG, "model.hidden_act %d is none of the activations", c->hidden_act);
+    return MO_OK;
+}
+
 mo_status mo_model_config_check(const mo_model_config *c, const mo_balance_config *b)
 {
+    MO_TRY(check_ranges(c));
     MO_TRY(check_attention(c));
     if (b) MO_TRY(check_balance(c, b));
     if (c->num_local_experts == 0) return MO_OK;
@@ -66,6 +93,11 @@ mo_status mo_model_config_check(const mo_model_config *c, const mo_balance_confi
                         "model.num_experts_per_tok %lld > model.num_local_experts %lld; a token can visit "
                         "each expert once at most",
                         K, E);
+    if (c->router == MO_ROUTER_NOISY_TOPK && !c->norm_topk_prob)
+        return mo_error(
+            MO_E_CONFIG,
+            "model.norm_topk_prob false does not go with model.router noisy_topk, whose weights are a "
+            "softmax over the selected experts");
     bool normalised = c->router == MO_ROUTER_NOISY_TOPK || c->norm_topk_prob;
     if (K == 1 && E > 1 && normalised)
         return mo_error(

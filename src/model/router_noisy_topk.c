@@ -24,4 +24,4 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     return r;
 }
 
-const mo__router mo__router_noisy_topk = {"noisy_topk", declare, build};
+const mo__router mo__router_noisy_topk = {declare, build};

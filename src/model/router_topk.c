@@ -21,4 +21,4 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     return r;
 }
 
-const mo__router mo__router_topk = {"topk", declare, build};
+const mo__router mo__router_topk = {declare, build};

@@ -33,7 +33,12 @@ static mo_status read_state(hid_t file, mo_checkpoint_state *state)
     MO_TRY(mo__h5_get_int(group, "tokens", &state->tokens));
     MO_TRY(mo__h5_get_real(group, "best_loss", &state->best_loss));
     MO_TRY(mo__h5_get_int(group, "best_step", &state->best_step));
-    return mo__h5_get_real(group, "seconds", &state->seconds);
+    MO_TRY(mo__h5_get_real(group, "seconds", &state->seconds));
+    char *hash = NULL;
+    MO_TRY(mo__h5_get_text(group, "data_hash", &hash));
+    snprintf(state->data_hash, sizeof state->data_hash, "%s", hash);
+    mo_free(hash);
+    return MO_OK;
 }
 
 static mo_status open_content(mo_checkpoint *c)
@@ -47,7 +52,7 @@ static mo_status open_content(mo_checkpoint *c)
 mo_status mo_checkpoint_open(const char *path, mo_checkpoint **out)
 {
     *out = NULL;
-    MO_TRY(mo__stamp_check(path, &mo__stamp_checkpoint));
+    MO_TRY(mo__stamp_check(path, &mo__stamp_checkpoint, NULL));
     mo_checkpoint *c = mo_calloc(1, sizeof *c);
     if (!c) return MO_E_MEMORY;
     c->file = H5I_INVALID_HID;

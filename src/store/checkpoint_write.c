@@ -109,6 +109,7 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
     MO_TRY(mo__h5_put_real(group, "best_loss", state->best_loss));
     MO_TRY(mo__h5_put_int(group, "best_step", state->best_step));
     MO_TRY(mo__h5_put_real(group, "seconds", state->seconds));
+    MO_TRY(mo__h5_put_text(group, "data_hash", state->data_hash));
     hsize_t none = 0;
     space = H5Screate_simple(1, &none, NULL);
     list = H5Pcreate(H5P_DATASET_CREATE);

@@ -10,6 +10,8 @@
 
 #include "base/file.h"
 
+#define HASH_KEY "xxh3_128="
+
 const mo__stamp_kind mo__stamp_checkpoint = {"MOIRA CHECKPOINT ", "a checkpoint", 1};
 const mo__stamp_kind mo__stamp_tokens = {"MOIRA TOKENS ", "a token file", 1};
 
@@ -19,7 +21,7 @@ static mo_status render(const char *path, const mo__stamp_kind *kind, int versio
     char hex[33];
     MO_TRY(mo_hash_file(path, MO__STAMP_SIZE, hex));
     memset(block, 0, MO__STAMP_SIZE);
-    snprintf(block, MO__STAMP_SIZE, "%s%d\nxxh3_128=%s\nbytes=%llu\n", kind->magic, version, hex,
+    snprintf(block, MO__STAMP_SIZE, "%s%d\n" HASH_KEY "%s\nbytes=%llu\n", kind->magic, version, hex,
              (unsigned long long)bytes);
     return MO_OK;
 }
@@ -99,7 +101,7 @@ static mo_status check_size(const char *path, const char *block, size_t got, uin
     return MO_OK;
 }
 
-mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind)
+mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind, char hash[33])
 {
     char block[MO__STAMP_SIZE + 1], right[MO__STAMP_SIZE];
     size_t got = 0;
@@ -112,5 +114,6 @@ mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind)
     MO_TRY(render(path, kind, version, bytes, right));
     if (memcmp(block, right, sizeof right))
         return mo_error(MO_E_CORRUPT, "%s: is damaged: its bytes are not those it was stamped for", path);
+    if (hash) snprintf(hash, 33, "%s", strstr(right, HASH_KEY) + sizeof HASH_KEY - 1);
     return MO_OK;
 }

@@ -20,7 +20,7 @@ extern const mo__stamp_kind mo__stamp_checkpoint, mo__stamp_tokens;
 /* Stamps a file that HDF5 has closed. */
 mo_status mo__stamp_write(const char *path, const mo__stamp_kind *kind);
 /* MO_E_NOT_FOUND, MO_E_IO; MO_E_FORMAT: not a file of this kind; MO_E_VERSION: newer than this program;
- * MO_E_CORRUPT: cut short or damaged. Reads the whole file once. */
-mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind);
+ * MO_E_CORRUPT: cut short or damaged. Reads the whole file once. hash, if not NULL, receives the file's. */
+mo_status mo__stamp_check(const char *path, const mo__stamp_kind *kind, char hash[33]);
 
 #endif

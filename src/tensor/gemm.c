@@ -121,8 +121,7 @@ static void sort_experts(int64_t E, const int32_t *offsets_E1, int32_t *order)
     }
 }
 
-/* Tiling of expert e's product: over its rows (NT, NN) or over its weight (TN). Tile sizes aim at
- * TILES_WANTED over all experts together. */
+/* Tiling of one expert's product: over its rows (NT, NN) or over its weight (TN). */
 static tiling group_tiling(mo_group_form form, int64_t O, int64_t I, int64_t rows)
 {
     switch (form) {

@@ -63,15 +63,17 @@ static void random_batch(const bench *b, mo_batch *batch, int64_t step)
     }
 }
 
-static void one_step(bench *b, const mo_batch *batch, int64_t step, double *seconds, double *optimizer)
+static void one_step(bench *b, mo_batch *batch, int64_t step, double *seconds, double *optimizer)
 {
     const mo_run_config *c = b->config;
-    int64_t N = batch->batch_size * batch->sequence_length;
+    int64_t N = batch->batch_size * batch->sequence_length, micro = c->train.gradient_accumulation_steps;
     double begin = mo_clock();
-    mo__feed(b->graph, batch);
-    mo_model_graph_scale(b->graph, N, N);
-    mo_run run = {.seed = c->run.seed, .step = step, .training = true};
-    mo_graph_train(b->graph->graph, &run);
+    for (int64_t k = 0; k < micro; k++) {
+        mo__feed(b->graph, batch);
+        mo_model_graph_scale(b->graph, micro * N, micro * N);
+        mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
+        mo_graph_train(b->graph->graph, &run);
+    }
     double middle = mo_clock();
     mo_slabs slabs = mo_model_slabs(b->model);
     mo_adamw_step(&slabs, &c->optimizer, c->optimizer.learning_rate, mo_grad_norm(&slabs), step);
@@ -149,7 +151,8 @@ static void summarise(bench *b, int64_t steps, mo_bench_result *out)
     qsort(b->optimizer_seconds, n, sizeof(double), rising);
     qsort(b->peaks, (size_t)b->n_peaks, sizeof(double), rising);
     const mo_run_config *c = b->config;
-    double tokens = (double)(c->train.batch_size * c->train.sequence_length);
+    double tokens =
+        (double)(c->train.batch_size * c->train.sequence_length * c->train.gradient_accumulation_steps);
     out->step_seconds = b->step_seconds[n / 2];
     out->step_seconds_low = b->step_seconds[0];
     out->step_seconds_high = b->step_seconds[n - 1];
@@ -172,11 +175,7 @@ static mo_status measure(bench *b, int64_t steps, mo_bench_result *out)
     MO_TRY(mo_model_create(&c->model, &b->model));
     MO_TRY(mo_model_allocate(b->model, MO_ALLOCATE_TRAINING));
     mo_model_init(b->model, c->run.seed);
-    mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
-                                      .batch_size = c->train.batch_size,
-                                      .sequence_length = c->train.sequence_length,
-                                      .balance = c->balance,
-                                      .recompute = (mo_recompute)c->train.recompute};
+    mo_model_graph_options options = mo_run_graph_options(c, MO_GRAPH_TRAIN);
     MO_TRY(mo_model_graph_create(b->model, &options, &b->graph));
     MO_TRY(mo_graph_bind(b->graph->graph, NULL));
     mo_model_graph_attach(b->graph);

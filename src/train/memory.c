@@ -6,7 +6,24 @@
 #include "train/train_internal.h"
 
 enum { MIB = 1 << 20 };
-static const uint64_t RUNTIME_BASE = 30 * MIB, RUNTIME_PER_THREAD = 3 * MIB, CHECKPOINT_BUFFER = 4 * MIB;
+static const uint64_t RUNTIME_BASE = 30 * MIB, RUNTIME_PER_THREAD = 3 * MIB;
+
+/* HDF5's own, and what packing takes for each thread (checkpoint.h). */
+static uint64_t save_bytes(int64_t threads, int64_t compression)
+{
+    enum { MOST_PACKING = 16 };
+    uint64_t packing = (uint64_t)(threads < MOST_PACKING ? threads : MOST_PACKING);
+    return 4 * MIB + packing * (compression > 0 ? 5 : 2) * MIB;
+}
+
+mo_model_graph_options mo_run_graph_options(const mo_run_config *config, mo_graph_kind kind)
+{
+    return (mo_model_graph_options){.kind = kind,
+                                    .batch_size = config->train.batch_size,
+                                    .sequence_length = config->train.sequence_length,
+                                    .balance = config->balance,
+                                    .recompute = (mo_recompute)config->train.recompute};
+}
 
 static mo_status arena_of(const mo_model *m, const mo_model_graph_options *options, mo_graph_memory *out)
 {
@@ -29,13 +46,8 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
 {
     mo_model *m = NULL;
     MO_TRY(mo_model_create(&c->model, &m));
-    mo_model_graph_options train = {.kind = MO_GRAPH_TRAIN,
-                                    .batch_size = c->train.batch_size,
-                                    .sequence_length = c->train.sequence_length,
-                                    .balance = c->balance,
-                                    .recompute = (mo_recompute)c->train.recompute};
-    mo_model_graph_options eval = train;
-    eval.kind = MO_GRAPH_LOSS;
+    mo_model_graph_options train = mo_run_graph_options(c, MO_GRAPH_TRAIN);
+    mo_model_graph_options eval = mo_run_graph_options(c, MO_GRAPH_LOSS);
     mo_graph_memory a, b;
     mo_status status = arena_of(m, &train, &a);
     if (status == MO_OK) status = arena_of(m, &eval, &b);
@@ -43,15 +55,16 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
         uint64_t slab = (uint64_t)m->elements * sizeof(mo_real);
         int64_t threads = c->run.threads > 0 ? c->run.threads : mo_cores();
         int64_t batch_tokens = c->train.batch_size * c->train.sequence_length;
-        *out = (mo_run_memory){.parameters = slab,
-                               .gradients = slab,
-                               .optimizer = 2 * slab,
-                               .activations = a.arena > b.arena ? a.arena : b.arena,
-                               .kept = a.kept,
-                               .scratch = a.scratch,
-                               .data = data_bytes + (uint64_t)batch_tokens * 16 * 4,
-                               .checkpoint = CHECKPOINT_BUFFER + decode_bytes(c, m),
-                               .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
+        *out =
+            (mo_run_memory){.parameters = slab,
+                            .gradients = slab,
+                            .optimizer = 2 * slab,
+                            .activations = a.arena > b.arena ? a.arena : b.arena,
+                            .kept = a.kept,
+                            .scratch = a.scratch,
+                            .data = data_bytes + (uint64_t)batch_tokens * 16 * 4,
+                            .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
+                            .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
         out->total = out->parameters + out->gradients + out->optimizer + out->activations + out->data +
                      out->checkpoint + out->runtime;
     }

@@ -48,7 +48,10 @@ mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out)
         out->file = fopen(out->path, "ae");
         if (!out->file) status = mo_error(MO_E_IO, "%s: %s", out->path, strerror(errno));
     }
-    if (status != MO_OK) mo_free(out->path);
+    if (status != MO_OK) {
+        mo_free(out->path);
+        *out = (mo__metrics){0};
+    }
     return status;
 }
 

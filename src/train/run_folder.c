@@ -63,12 +63,13 @@ static mo_status list_steps(const char *dir, step_list *out)
     return MO_OK;
 }
 
-mo_status mo__prune(const char *dir, int64_t keep)
+mo_status mo__prune(const char *dir, int64_t keep, int64_t step)
 {
     step_list list;
+    int kept = 0;
     MO_TRY(list_steps(dir, &list));
     for (int i = 0; i < list.count; i++) {
-        if (i < keep) continue;
+        if (list.steps[i] > step || kept++ < keep) continue;
         char *path = mo__step_path(dir, list.steps[i]);
         if (path && unlink(path) != 0)
             mo_log(MO_LOG_WARNING, "%s: cannot be removed: %s", path, strerror(errno));
@@ -76,6 +77,19 @@ mo_status mo__prune(const char *dir, int64_t keep)
     }
     mo_free(list.steps);
     return MO_OK;
+}
+
+void mo__remove_leftovers(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) return;
+    for (struct dirent *entry = readdir(d); entry; entry = readdir(d)) {
+        if (entry->d_name[0] != '.' || !strstr(entry->d_name, ".tmp.")) continue;
+        char *path = mo_path_join(dir, entry->d_name);
+        if (path && unlink(path) == 0) mo_log(MO_LOG_INFO, "%s: left by a killed save; removed", path);
+        mo_free(path);
+    }
+    closedir(d);
 }
 
 mo_status mo__link_replace(const char *existing, const char *target)
@@ -91,27 +105,53 @@ mo_status mo__link_replace(const char *existing, const char *target)
     return mo_replace_commit(&r);
 }
 
+/* Newest step checkpoint that is whole. A damaged one is passed over; any other trouble is returned. */
+static mo_status open_step(const char *dir, const step_list *list, mo_checkpoint **out, char **path)
+{
+    for (int i = 0; i < list->count; i++) {
+        char *candidate = mo__step_path(dir, list->steps[i]);
+        if (!candidate) return MO_E_MEMORY;
+        mo_status status = mo_checkpoint_open(candidate, out);
+        if (status == MO_OK) {
+            *path = candidate;
+            return MO_OK;
+        }
+        mo_free(candidate);
+        if (status != MO_E_CORRUPT && status != MO_E_FORMAT) return status;
+        mo_log(MO_LOG_WARNING, "%s; going back to the one before", mo_last_error());
+    }
+    return mo_error(MO_E_NOT_FOUND, "%s: holds no whole checkpoint", dir);
+}
+
+/* best.h5 takes its place if it is newer, or there is no other. */
+static mo_status prefer_best(const char *dir, mo_status found, mo_checkpoint **out, char **path)
+{
+    char *best = mo_path_join(dir, "best.h5");
+    mo_checkpoint *c = NULL;
+    if (!best) return MO_E_MEMORY;
+    bool usable = mo_path_exists(best) && mo_checkpoint_open(best, &c) == MO_OK;
+    if (usable &&
+        (found != MO_OK || mo_checkpoint_get_state(c)->step > mo_checkpoint_get_state(*out)->step)) {
+        if (found == MO_OK) {
+            mo_checkpoint_close(*out);
+            mo_free(*path);
+        }
+        *out = c;
+        *path = best;
+        return MO_OK;
+    }
+    if (usable) mo_checkpoint_close(c);
+    mo_free(best);
+    return found == MO_OK ? MO_OK : mo_error(found, "%s: holds no whole checkpoint", dir);
+}
+
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path)
 {
     step_list list;
     MO_TRY(list_steps(dir, &list));
-    mo_status status = mo_error(MO_E_NOT_FOUND, "%s: holds no checkpoint (step-*.h5) to resume from", dir);
-    for (int i = 0; i < list.count; i++) {
-        char *candidate = mo__step_path(dir, list.steps[i]);
-        if (!candidate) {
-            status = MO_E_MEMORY;
-            break;
-        }
-        status = mo_checkpoint_open(candidate, out);
-        if (status == MO_OK) {
-            *path = candidate;
-            break;
-        }
-        mo_log(MO_LOG_WARNING, "%s; going back to the one before", mo_last_error());
-        mo_free(candidate);
-    }
+    mo_status status = open_step(dir, &list, out, path);
     mo_free(list.steps);
-    return status;
+    return status == MO_OK || status == MO_E_NOT_FOUND ? prefer_best(dir, status, out, path) : status;
 }
 
 mo_status mo_run_latest(const char *dir, char **path)
@@ -120,6 +160,26 @@ mo_status mo_run_latest(const char *dir, char **path)
     MO_TRY(mo__open_latest(dir, &c, path));
     mo_checkpoint_close(c);
     return MO_OK;
+}
+
+mo_status mo__check_writable(const char *dir)
+{
+    char *path = mo_strdup(dir);
+    while (path && !mo_path_exists(path)) {
+        char *parent = mo_path_dir(path);
+        bool top = parent && strcmp(parent, path) == 0;
+        mo_free(path);
+        path = parent;
+        if (top) break;
+    }
+    if (!path) return MO_E_MEMORY;
+    mo_status status = MO_OK;
+    if (!mo_path_is_dir(path))
+        status = mo_error(MO_E_IO, "%s: cannot be made, because %s is not a folder", dir, path);
+    else if (access(path, W_OK | X_OK) != 0)
+        status = mo_error(MO_E_IO, "%s: cannot be written: %s: %s", dir, path, strerror(errno));
+    mo_free(path);
+    return status;
 }
 
 bool mo__run_exists(const char *dir)

@@ -10,10 +10,11 @@ static const size_t SAMPLES_LIMIT = (size_t)1 << 30;
 /* Bytes before the first mark of a step past `step`. */
 static size_t good_bytes(const char *text, size_t size, int64_t step)
 {
-    for (const char *at = text; (at = strstr(at, MARK)); at += sizeof MARK - 1) {
+    const size_t mark = sizeof MARK - 1;
+    for (const char *at = text; (at = memmem(at, (size_t)(text + size - at), MARK, mark)); at += mark) {
         long long marked = 0;
         bool line_start = at == text || at[-1] == '\n';
-        if (line_start && sscanf(at + sizeof MARK - 1, "%lld ---", &marked) == 1 && marked > step)
+        if (line_start && sscanf(at + mark, "%lld ---", &marked) == 1 && marked > step)
             return (size_t)(at - text);
     }
     return size;

@@ -38,10 +38,16 @@ mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array 
 /* ---- run_folder.c ---- */
 
 char *mo__step_path(const char *dir, int64_t step); /* owned */
-mo_status mo__prune(const char *dir, int64_t keep); /* removes all but the newest step files */
+/* Removes step files up to `step` but the `keep` newest of them. */
+mo_status mo__prune(const char *dir, int64_t keep, int64_t step);
+/* Temporary files that a kill in the middle of a save has left. */
+void mo__remove_leftovers(const char *dir);
 mo_status mo__link_replace(const char *existing, const char *target); /* target becomes a second name of it */
-/* Newest step checkpoint that opens whole; damaged ones are passed over with a warning. */
+/* The newest whole checkpoint, step file or best.h5; damaged step files are passed over with a warning.
+ * MO_E_NOT_FOUND if there is none. */
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path);
+/* Whether the folder, or the nearest one above it that exists, can be written. */
+mo_status mo__check_writable(const char *dir);
 bool mo__run_exists(const char *dir);
 
 /* ---- samples.c ---- */

@@ -1,7 +1,8 @@
 /* trainer.c -- the loop: microbatches, clip, AdamW, and what is due after a step.
  *
- * Order after a step: evaluation, metrics line, checkpoint, best checkpoint, sample. A checkpoint so knows of
- * every evaluation up to its step, and a resumed run repeats nothing that a metrics line already says. */
+ * Order after a step: evaluation, metrics line, sample, best checkpoint, step checkpoint. A checkpoint so
+ * comes after all that its step has to say, and what a kill leaves of a later step is cut off and made again.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,19 +35,20 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     r->train_loss = ce / (double)predicted;
     r->grad_norm = mo_grad_norm(&slabs);
     r->learning_rate = mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, c->train.steps);
-    const double coefficient[] = {c->balance.switch_loss, c->balance.mixtral, c->balance.importance,
-                                  c->balance.load, c->balance.z_loss};
     r->balance_loss = 0;
     for (int b = 0; b < MO_BALANCE_LOSSES; b++) {
-        r->balance[b] = coefficient[b] > 0 ? balance[b] / (double)(micro * N) : (double)NAN;
-        if (coefficient[b] > 0) r->balance_loss += coefficient[b] * r->balance[b];
+        double coefficient = mo_balance_coefficient(&c->balance, b);
+        r->balance[b] = coefficient > 0 ? balance[b] / (double)(micro * N) : (double)NAN;
+        if (coefficient > 0) r->balance_loss += coefficient * r->balance[b];
     }
-    if (!isfinite(r->train_loss) || !isfinite(r->grad_norm) || !isfinite(r->balance_loss))
+    if (!isfinite(r->train_loss) || !isfinite(r->grad_norm) || !isfinite(r->balance_loss)) {
+        MO_TRY(mo__trainer_save(t));
         return mo_error(
             MO_E_NONFINITE,
-            "step %lld: loss %g, balancing loss %g, gradient norm %g; the weights are still those of step "
-            "%lld. Try a lower optimizer.learning_rate or a longer schedule.warmup_steps",
+            "step %lld: loss %g, balancing loss %g, gradient norm %g; the weights of step %lld are saved. "
+            "Try a lower optimizer.learning_rate or a longer schedule.warmup_steps in a new run",
             (long long)step + 1, r->train_loss, r->balance_loss, r->grad_norm, (long long)step);
+    }
     mo_adamw_step(&slabs, &c->optimizer, r->learning_rate, r->grad_norm, step);
     t->state.step = step + 1;
     t->state.tokens += predicted;
@@ -67,6 +69,11 @@ static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
     r->validation_loss = result.loss;
     r->bits_per_byte = result.bits_per_byte;
     mo_eval_result_free(&result);
+    if (!isfinite(r->validation_loss))
+        return mo_error(MO_E_NONFINITE,
+                        "step %lld: the validation loss is %g; no checkpoint was made of it. Try a lower "
+                        "optimizer.learning_rate or a longer schedule.warmup_steps in a new run",
+                        (long long)t->state.step, r->validation_loss);
     *improved = !(t->state.best_loss <= r->validation_loss);
     if (!*improved) return MO_OK;
     t->state.best_loss = r->validation_loss;
@@ -156,10 +163,10 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
         t->span_seconds = 0;
         t->span_tokens = 0;
     }
-    if (due(step, c->checkpoint.every, steps)) MO_TRY(mo__trainer_save(t));
-    if (improved) MO_TRY(mo__trainer_save_best(t));
     bool sample_due = c->sample.every > 0 ? due(step, c->sample.every, steps) : r->evaluated;
-    return c->sample.tokens > 0 && sample_due ? sample(t) : MO_OK;
+    if (c->sample.tokens > 0 && sample_due) MO_TRY(sample(t));
+    if (improved) MO_TRY(mo__trainer_save_best(t));
+    return due(step, c->checkpoint.every, steps) ? mo__trainer_save(t) : MO_OK;
 }
 
 static mo_status run(mo__trainer *t, mo_step_report *last)
@@ -194,8 +201,6 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
         const mo_train_events *e = &options->events;
         if (e->start) e->start(&t.config, t.model, &t.memory, t.state.step, e->user);
         status = run(&t, last);
-        /* All reports of a finished run are the same whether it was resumed or not. */
-        last->validation_loss = last->evaluated ? last->validation_loss : t.state.best_loss;
     }
     mo__trainer_close(&t);
     return status;

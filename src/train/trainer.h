@@ -17,9 +17,10 @@ typedef struct mo__trainer {
     mo__routing_sum routing;
     mo__metrics metrics;
     mo_run_memory memory;
+    mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */
     mo_checkpoint_state state;
-    int64_t last_saved;  /* step of the newest step checkpoint, -1 if none */
-    double span_seconds; /* since the last metrics line */
+    int64_t last_saved, last_best; /* steps of the newest step file and of best.h5, -1 if none */
+    double span_seconds;           /* since the last metrics line */
     int64_t span_tokens;
     double flops_per_token;
 } mo__trainer;
@@ -30,6 +31,7 @@ void mo__trainer_close(mo__trainer *t);
 /* trainer_save.c */
 mo_status mo__trainer_save(mo__trainer *t);      /* step-<step>.h5, then prunes */
 mo_status mo__trainer_save_best(mo__trainer *t); /* best.h5 */
-mo_status mo__trainer_load(mo__trainer *t);      /* newest whole checkpoint of the folder */
+mo_status mo__trainer_find(mo__trainer *t);      /* opens the newest checkpoint and checks that it fits */
+mo_status mo__trainer_load(mo__trainer *t);      /* reads it into the model */
 
 #endif

@@ -1,4 +1,6 @@
 /* trainer_save.c -- a run's checkpoints: the last few steps and the best. */
+#include <string.h>
+
 #include "train/trainer.h"
 
 static mo_status save_to(mo__trainer *t, const char *path)
@@ -23,66 +25,96 @@ static void tell(mo__trainer *t, const char *path, double begin, bool best)
     if (e->saved) e->saved(path, mo_clock() - begin, best, e->user);
 }
 
+/* Another name of a file with the same content, or a file of its own where there is none, or no hard links.
+ */
+static mo_status link_or_save(mo__trainer *t, const char *existing, bool same, const char *path)
+{
+    if (same && mo__link_replace(existing, path) == MO_OK) return MO_OK;
+    return save_to(t, path);
+}
+
 mo_status mo__trainer_save(mo__trainer *t)
 {
     if (t->last_saved == t->state.step) return MO_OK;
     double begin = mo_clock();
-    char *path = mo__step_path(t->dir, t->state.step);
-    if (!path) return MO_E_MEMORY;
-    mo_status status = save_to(t, path);
+    char *path = mo__step_path(t->dir, t->state.step), *best = mo_path_join(t->dir, "best.h5");
+    mo_status status =
+        path && best ? link_or_save(t, best, t->last_best == t->state.step, path) : MO_E_MEMORY;
     if (status == MO_OK) {
         t->last_saved = t->state.step;
         tell(t, path, begin, false);
-        status = mo__prune(t->dir, t->config.checkpoint.keep);
+        status = mo__prune(t->dir, t->config.checkpoint.keep, t->state.step);
     }
     mo_free(path);
+    mo_free(best);
     return status;
 }
 
+/* Comes before the step file of the same step: a kill between them is made good by the replay, which the
+ * other order would not allow. */
 mo_status mo__trainer_save_best(mo__trainer *t)
 {
     double begin = mo_clock();
-    char *best = mo_path_join(t->dir, "best.h5"), *saved = mo__step_path(t->dir, t->state.step);
-    mo_status status = best && saved ? MO_OK : MO_E_MEMORY;
+    char *best = mo_path_join(t->dir, "best.h5");
+    mo_status status = best ? save_to(t, best) : MO_E_MEMORY;
     if (status == MO_OK) {
-        bool linked = t->last_saved == t->state.step && mo__link_replace(saved, best) == MO_OK;
-        if (!linked)
-            status = save_to(t, best); /* no step checkpoint here, or a file system without hard links */
+        t->last_best = t->state.step;
+        tell(t, best, begin, true);
     }
-    if (status == MO_OK) tell(t, best, begin, true);
     mo_free(best);
-    mo_free(saved);
     return status;
 }
 
-static mo_status read_state(mo__trainer *t, mo_checkpoint *c)
+static mo_status check(mo__trainer *t, const mo_checkpoint *c)
 {
     const mo_train_options *o = t->options;
     const mo_tokenizer *saved = mo_checkpoint_tokenizer(c);
+    const mo_checkpoint_state *state = mo_checkpoint_get_state(c);
     if (o->check_resume) MO_TRY(o->check_resume(mo_checkpoint_config(c), o->config, o->user));
     if (saved && !mo_tokenizer_equal(saved, t->file->tokenizer))
         return mo_error(MO_E_MISMATCH,
                         "%s was made with another tokenizer (%s) than the run's checkpoint (%s)",
                         t->file->path, mo_tokenizer_kind(t->file->tokenizer), mo_tokenizer_kind(saved));
-    mo_checkpoint_array *arrays = NULL;
-    int count = 0;
-    MO_TRY(mo__model_arrays(t->model, true, &arrays, &count));
-    mo_status status = mo_checkpoint_read(c, arrays, count);
-    mo_free(arrays);
-    MO_TRY(status);
-    t->state = *mo_checkpoint_get_state(c);
-    t->last_saved = t->state.step;
+    if (*state->data_hash && strcmp(state->data_hash, t->file->hash) != 0)
+        return mo_error(
+            MO_E_MISMATCH,
+            "%s is not the file that the run began with (its hash is %s, was %s); resuming needs the "
+            "same data",
+            t->file->path, t->file->hash, state->data_hash);
+    if (state->step > t->config.train.steps)
+        return mo_error(MO_E_MISMATCH,
+                        "train.steps %lld: the run has done %lld steps already; steps can only be added",
+                        (long long)t->config.train.steps, (long long)state->step);
     return MO_OK;
+}
+
+mo_status mo__trainer_find(mo__trainer *t)
+{
+    char *path = NULL;
+    mo_status status = mo__open_latest(t->dir, &t->resumed, &path);
+    if (status == MO_E_NOT_FOUND) {
+        mo_log(MO_LOG_WARNING, "%s: stopped before its first checkpoint; it starts from the beginning",
+               t->dir);
+        mo_error_clear();
+        return MO_OK;
+    }
+    MO_TRY(status);
+    status = check(t, t->resumed);
+    if (status != MO_OK) mo_error_context(status, "%s", path);
+    mo_free(path);
+    return status;
 }
 
 mo_status mo__trainer_load(mo__trainer *t)
 {
-    mo_checkpoint *c = NULL;
-    char *path = NULL;
-    MO_TRY(mo__open_latest(t->dir, &c, &path));
-    mo_status status = read_state(t, c);
-    if (status != MO_OK) mo_error_context(status, "%s", path);
-    mo_checkpoint_close(c);
-    mo_free(path);
-    return status;
+    mo_checkpoint_array *arrays = NULL;
+    int count = 0;
+    MO_TRY(mo__model_arrays(t->model, true, &arrays, &count));
+    mo_status status = mo_checkpoint_read(t->resumed, arrays, count);
+    mo_free(arrays);
+    MO_TRY(status);
+    t->state = *mo_checkpoint_get_state(t->resumed);
+    mo_checkpoint_close(t->resumed);
+    t->resumed = NULL;
+    return MO_OK;
 }

@@ -1,9 +1,7 @@
 /* trainer_setup.c -- opening a run: data, folder, memory check, model, graphs, loader, in the order in which
  * mistakes are cheapest to find. Nothing is written before everything that can be wrong has been looked at.
  */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "train/trainer.h"
 
@@ -36,7 +34,7 @@ static mo_status check_folder(mo__trainer *t)
     if (!there && t->options->resume)
         return mo_error(MO_E_NOT_FOUND, "%s: there is no run to resume; leave --resume out to start one",
                         t->dir);
-    return MO_OK;
+    return mo__check_writable(t->dir);
 }
 
 static double gib(uint64_t bytes)
@@ -53,20 +51,10 @@ static double total_with(const mo__trainer *t, const mo_run_config *changed)
     return status == MO_OK ? gib(m.total) : gib(t->memory.total);
 }
 
-static uint64_t data_bytes(const mo_tokenfile *file)
+/* available: what there was before the data was read, which the total counts too. */
+static mo_status check_memory(mo__trainer *t, uint64_t available)
 {
-    uint64_t sum = 0;
-    for (int s = 0; s < 2; s++) {
-        const mo_tokens *tokens = &file->split[s];
-        sum += (uint64_t)tokens->count * (uint64_t)tokens->width + (uint64_t)tokens->documents * 10;
-    }
-    return sum;
-}
-
-static mo_status check_memory(mo__trainer *t)
-{
-    MO_TRY(mo_run_memory_estimate(&t->config, data_bytes(t->file), &t->memory));
-    uint64_t available = mo_memory_available();
+    MO_TRY(mo_run_memory_estimate(&t->config, mo_tokenfile_bytes(t->file), &t->memory));
     if (available == 0 || t->memory.total <= available) return MO_OK;
     mo_run_config full = t->config, half = t->config, shorter = t->config;
     full.train.recompute = MO_RECOMPUTE_FULL;
@@ -75,8 +63,8 @@ static mo_status check_memory(mo__trainer *t)
     return mo_error(
         MO_E_MEMORY,
         "the run needs %.2f GiB and %.2f GiB are available (parameters, gradients and moments %.2f, "
-        "activations %.2f). train.recompute=full would need %.2f GiB, train.batch_size=%lld with twice the "
-        "accumulation %.2f GiB, train.sequence_length=%lld %.2f GiB; or make the model smaller",
+        "activations %.2f). train.recompute=full would need %.2f GiB, train.batch_size=%lld %.2f GiB, "
+        "train.sequence_length=%lld %.2f GiB; or make the model smaller",
         gib(t->memory.total), gib(available),
         gib(t->memory.parameters + t->memory.gradients + t->memory.optimizer), gib(t->memory.activations),
         total_with(t, &full), (long long)half.train.batch_size, total_with(t, &half),
@@ -86,11 +74,7 @@ static mo_status check_memory(mo__trainer *t)
 static mo_status open_graphs(mo__trainer *t)
 {
     const mo_run_config *c = &t->config;
-    mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
-                                      .batch_size = c->train.batch_size,
-                                      .sequence_length = c->train.sequence_length,
-                                      .balance = c->balance,
-                                      .recompute = (mo_recompute)c->train.recompute};
+    mo_model_graph_options options = mo_run_graph_options(c, MO_GRAPH_TRAIN);
     MO_TRY(mo_model_graph_create(t->model, &options, &t->train));
     t->arena_bytes = mo_graph_memory_use(t->train->graph).arena;
     if (mo_eval_windows(&t->file->split[MO_SPLIT_VALIDATION], c->train.sequence_length) > 0) {
@@ -125,12 +109,11 @@ static mo_status open_loader(mo__trainer *t)
     return mo_loader_open(&options, &t->loader);
 }
 
-/* The folder comes into being, and says at once if it cannot be written. */
+/* The folder comes into being. */
 static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
-    if (access(t->dir, W_OK) != 0)
-        return mo_error(MO_E_IO, "%s: cannot be written: %s", t->dir, strerror(errno));
+    mo__remove_leftovers(t->dir);
     char *path = mo_path_join(t->dir, "config.yaml");
     if (!path) return MO_E_MEMORY;
     mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
@@ -142,23 +125,26 @@ static mo_status open_folder(mo__trainer *t)
 
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
 {
-    *t = (mo__trainer){.options = options, .config = *options->config, .last_saved = -1};
+    *t = (mo__trainer){.options = options, .config = *options->config, .last_saved = -1, .last_best = -1};
+    uint64_t available = mo_memory_available();
     t->state.best_loss = (double)__builtin_nanf("");
     mo_threads_set((int)t->config.run.threads);
     MO_TRY(mo_blas_init());
     MO_TRY(check_folder(t));
     MO_TRY(settle_data(t));
     MO_TRY(mo_model_config_check(&t->config.model, &t->config.balance));
+    if (options->resume) MO_TRY(mo__trainer_find(t));
     MO_TRY(options->dump(&t->config, &t->resolved));
-    MO_TRY(check_memory(t));
+    MO_TRY(check_memory(t, available));
     MO_TRY(mo_model_create(&t->config.model, &t->model));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
-    if (options->resume)
+    if (t->resumed)
         MO_TRY(mo__trainer_load(t));
     else
         mo_model_init(t->model, t->config.run.seed);
+    memcpy(t->state.data_hash, t->file->hash, sizeof t->state.data_hash);
     MO_TRY(open_graphs(t));
     MO_TRY(open_loader(t));
     return open_folder(t);
@@ -166,6 +152,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
 
 void mo__trainer_close(mo__trainer *t)
 {
+    mo_checkpoint_close(t->resumed);
     mo_loader_close(t->loader);
     mo_model_graph_free(t->train);
     mo_model_graph_free(t->eval);

@@ -72,6 +72,18 @@ static char *in_folder(const char *name)
     return mo_path_join(folder, name);
 }
 
+static void make_data(const char *path, uint64_t seed)
+{
+    mo_synth_options synth = {.output = path,
+                              .domains = 3,
+                              .tokens = 40000,
+                              .validation_fraction = 0.1,
+                              .seed = seed,
+                              .compression = 1};
+    mo_corpus_summary summary;
+    MO_CHECK_OK(mo_synth(&synth, &summary));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -303,6 +315,19 @@ static void nap(double seconds)
     nanosleep(&t, NULL);
 }
 
+static double best_loss(const char *dir)
+{
+    char *path = mo_path_join(dir, "best.h5");
+    mo_checkpoint *c = NULL;
+    MO_CHECK_OK(mo_checkpoint_open(path, &c));
+    const mo_checkpoint_state *state = mo_checkpoint_get_state(c);
+    assert_int_equal(state->step, state->best_step);
+    double loss = state->best_loss;
+    mo_checkpoint_close(c);
+    mo_free(path);
+    return loss;
+}
+
 /* A child trains and is killed after a while; whatever it left, a resume must end as if nothing had been. */
 static void test_killed(void **state)
 {
@@ -319,13 +344,12 @@ static void test_killed(void **state)
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);
         killed += WIFSIGNALED(status);
-        char *latest = NULL;
-        bool resume = mo_path_is_dir(dir) && mo_run_latest(dir, &latest) == MO_OK;
-        mo_free(latest);
-        if (!resume && mo_path_is_dir(dir))
-            temp_remove(mo_strdup(dir)); /* killed before its first checkpoint: starts anew */
+        char *config = mo_path_join(dir, "config.yaml"); /* the first thing that a run writes */
+        bool resume = mo_path_exists(config);
+        mo_free(config);
         MO_CHECK_OK(train((const char *[]){where}, 1, resume, (mo_train_events){0}, NULL));
         assert_same_run(reference, dir);
+        assert_true(best_loss(dir) == best_loss(reference));
         mo_free(where);
         mo_free(dir);
     }
@@ -358,6 +382,9 @@ static void test_refused(void **state)
 {
     (void)state;
     char *where = mo_strprintf("run.dir=%s", reference);
+    MO_CHECK_STATUS(train((const char *[]){where, "train.steps=11"}, 2, true, (mo_train_events){0}, NULL),
+                    MO_E_MISMATCH);
+    MO_CHECK_MESSAGE("has done 12 steps already");
     MO_CHECK_STATUS(
         train((const char *[]){where, "model.hidden_size=64"}, 2, true, (mo_train_events){0}, NULL),
         MO_E_MISMATCH);
@@ -366,6 +393,20 @@ static void test_refused(void **state)
     where = mo_strprintf("run.dir=%s/nowhere", folder);
     MO_CHECK_STATUS(train((const char *[]){where}, 1, true, (mo_train_events){0}, NULL), MO_E_NOT_FOUND);
     mo_free(where);
+}
+
+/* Other text behind the same name. */
+static void test_other_data(void **state)
+{
+    (void)state;
+    char *where = mo_strprintf("run.dir=%s", reference), *data = in_folder("data.h5");
+    make_data(data, 6);
+    MO_CHECK_STATUS(train((const char *[]){where}, 1, true, (mo_train_events){0}, NULL), MO_E_MISMATCH);
+    MO_CHECK_MESSAGE("is not the file that the run began with");
+    make_data(data, 5);
+    MO_CHECK_OK(train((const char *[]){where}, 1, true, (mo_train_events){0}, NULL));
+    mo_free(where);
+    mo_free(data);
 }
 
 /* The run goes on past its first end, and one batch can be learnt by heart. */
@@ -391,9 +432,10 @@ int main(int argc, char **argv)
         folder = argv[2];
         return train((const char *[]){argv[3]}, 1, false, (mo_train_events){0}, NULL) == MO_OK ? 0 : 1;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads),       cmocka_unit_test(test_recompute),
-                                       cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_killed),
-                                       cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_extended)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),       cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_extended),      cmocka_unit_test(test_other_data)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
