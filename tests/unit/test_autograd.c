@@ -179,7 +179,7 @@ static void test_keep(void **state)
 
 /* ---- running ---- */
 
-/* A second pass adds the same again to parameters. */
+/* A second pass adds the same again to parameters, up to the rounding of sums of 512 terms. */
 static void test_twice(void **state)
 {
     (void)state;
@@ -192,7 +192,7 @@ static void test_twice(void **state)
     memcpy(once, c.grad, sizeof once);
     mo_graph_forward(c.g, &training);
     mo_graph_backward(c.g, &training);
-    double largest = 0, epsilon = sizeof(mo_real) == sizeof(double) ? 0x1p-50 : 0x1p-20;
+    double largest = 0, epsilon = sizeof(mo_real) == sizeof(double) ? 0x1p-44 : 0x1p-15;
     for (int i = 0; i < INNER * WIDTH; i++) largest = fmax(largest, fabs((double)once[i]));
     for (int i = 0; i < INNER * WIDTH; i++)
         MO_CHECK_NEAR((double)c.grad[i], 2 * (double)once[i], epsilon * largest);
