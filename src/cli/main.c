@@ -48,7 +48,12 @@ static mo_status run(const mo__command *command, int argc, char **argv)
 static void wait_briefly(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+    char path[4096];
+    ssize_t length =
+        readlink("/proc/self/exe", path, sizeof path - 1); /* by its path: the name in ps stays */
+    if (length <= 0 || length == sizeof path - 1) return;
+    path[length] = '\0';
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv(path, argv);
 }
 
 int main(int argc, char **argv)

@@ -105,7 +105,8 @@ mo_status mo__link_replace(const char *existing, const char *target)
     return mo_replace_commit(&r);
 }
 
-/* Newest step checkpoint that is whole. A damaged one is passed over; any other trouble is returned. */
+/* Newest step checkpoint that is whole. A damaged one is passed over; any other trouble is returned.
+ * MO_E_CORRUPT if all are damaged, MO_E_NOT_FOUND if there are none. */
 static mo_status open_step(const char *dir, const step_list *list, mo_checkpoint **out, char **path)
 {
     for (int i = 0; i < list->count; i++) {
@@ -120,7 +121,7 @@ static mo_status open_step(const char *dir, const step_list *list, mo_checkpoint
         if (status != MO_E_CORRUPT && status != MO_E_FORMAT) return status;
         mo_log(MO_LOG_WARNING, "%s; going back to the one before", mo_last_error());
     }
-    return mo_error(MO_E_NOT_FOUND, "%s: holds no whole checkpoint", dir);
+    return mo_error(list->count ? MO_E_CORRUPT : MO_E_NOT_FOUND, "%s: holds no whole checkpoint", dir);
 }
 
 /* best.h5 takes its place if it is newer, or there is no other. */
@@ -129,7 +130,8 @@ static mo_status prefer_best(const char *dir, mo_status found, mo_checkpoint **o
     char *best = mo_path_join(dir, "best.h5");
     mo_checkpoint *c = NULL;
     if (!best) return MO_E_MEMORY;
-    bool usable = mo_path_exists(best) && mo_checkpoint_open(best, &c) == MO_OK;
+    bool there = mo_path_exists(best), usable = there && mo_checkpoint_open(best, &c) == MO_OK;
+    if (there && !usable) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     if (usable &&
         (found != MO_OK || mo_checkpoint_get_state(c)->step > mo_checkpoint_get_state(*out)->step)) {
         if (found == MO_OK) {
@@ -142,7 +144,9 @@ static mo_status prefer_best(const char *dir, mo_status found, mo_checkpoint **o
     }
     if (usable) mo_checkpoint_close(c);
     mo_free(best);
-    return found == MO_OK ? MO_OK : mo_error(found, "%s: holds no whole checkpoint", dir);
+    if (found == MO_OK) return MO_OK;
+    if (there && found == MO_E_NOT_FOUND) found = MO_E_CORRUPT;
+    return mo_error(found, "%s: holds no whole checkpoint", dir);
 }
 
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path)
@@ -151,7 +155,8 @@ mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path)
     MO_TRY(list_steps(dir, &list));
     mo_status status = open_step(dir, &list, out, path);
     mo_free(list.steps);
-    return status == MO_OK || status == MO_E_NOT_FOUND ? prefer_best(dir, status, out, path) : status;
+    bool settled = status != MO_OK && status != MO_E_NOT_FOUND && status != MO_E_CORRUPT;
+    return settled ? status : prefer_best(dir, status, out, path);
 }
 
 mo_status mo_run_latest(const char *dir, char **path)
@@ -175,7 +180,7 @@ mo_status mo__check_writable(const char *dir)
     if (!path) return MO_E_MEMORY;
     mo_status status = MO_OK;
     if (!mo_path_is_dir(path))
-        status = mo_error(MO_E_IO, "%s: cannot be made, because %s is not a folder", dir, path);
+        status = mo_error(MO_E_IO, "%s: is a file, a folder is needed here", path);
     else if (access(path, W_OK | X_OK) != 0)
         status = mo_error(MO_E_IO, "%s: cannot be written: %s: %s", dir, path, strerror(errno));
     mo_free(path);

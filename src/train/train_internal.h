@@ -44,7 +44,7 @@ mo_status mo__prune(const char *dir, int64_t keep, int64_t step);
 void mo__remove_leftovers(const char *dir);
 mo_status mo__link_replace(const char *existing, const char *target); /* target becomes a second name of it */
 /* The newest whole checkpoint, step file or best.h5; damaged step files are passed over with a warning.
- * MO_E_NOT_FOUND if there is none. */
+ * MO_E_NOT_FOUND if there is none at all, MO_E_CORRUPT if none is whole. */
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path);
 /* Whether the folder, or the nearest one above it that exists, can be written. */
 mo_status mo__check_writable(const char *dir);

@@ -54,7 +54,7 @@ head -c 3000 "$dir/saved/step-00000020.h5" >"$dir/run/step-00000020.h5"
 moira 0 train "$dir/small.yaml" sample.tokens=0 train.steps=22 --resume
 err_has "moira train: warning: $dir/run/step-00000020.h5: is cut short"
 out_matches '^training     steps 11 to 22,'
-for file in "$dir"/run/step-*.h5; do
+for file in "$dir"/run/step-*.h5 "$dir/run/best.h5"; do
     printf U | dd of="$file" bs=1 seek=700 conv=notrunc 2>/dev/null
 done
 moira 2 train "$dir/small.yaml" train.steps=30 --resume

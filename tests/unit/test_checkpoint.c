@@ -420,6 +420,7 @@ static void write_trick(const char *path, trick kind)
     const char *const ints[] = {"step", "tokens", "best_step"}, *const reals[] = {"best_loss", "seconds"};
     for (int i = 0; i < 3; i++) MO_CHECK_OK(mo__h5_put_int(group, ints[i], 0));
     for (int i = 0; i < 2; i++) MO_CHECK_OK(mo__h5_put_real(group, reals[i], 0));
+    MO_CHECK_OK(mo__h5_put_text(group, "data_hash", ""));
     mo__h5_release(&group);
     MO_CHECK_OK(mo__h5_path_create(file, "model", &group));
     if (kind == FOREIGN_FILTER || kind == HUGE_CLAIM) H5Pset_chunk(list, 1, &chunk);
