@@ -54,6 +54,12 @@ static double total_with(const mo__trainer *t, const mo_run_config *changed)
 /* available: what there was before the data was read, which the total counts too. */
 static mo_status check_memory(mo__trainer *t, uint64_t available)
 {
+    uint64_t slabs = 4 * (uint64_t)t->model->elements * sizeof(mo_real);
+    if (available > 0 && slabs > available) /* no need to plan what cannot be */
+        return mo_error(MO_E_MEMORY,
+                        "the run needs %.2f GiB for parameters, gradients and moments alone and %.2f GiB are "
+                        "available; make the model smaller",
+                        gib(slabs), gib(available));
     MO_TRY(mo_run_memory_estimate(&t->config, mo_tokenfile_bytes(t->file), &t->memory));
     if (available == 0 || t->memory.total <= available) return MO_OK;
     mo_run_config full = t->config, half = t->config, shorter = t->config;
@@ -135,8 +141,8 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo_model_config_check(&t->config.model, &t->config.balance));
     if (options->resume) MO_TRY(mo__trainer_find(t));
     MO_TRY(options->dump(&t->config, &t->resolved));
-    MO_TRY(check_memory(t, available));
     MO_TRY(mo_model_create(&t->config.model, &t->model));
+    MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));

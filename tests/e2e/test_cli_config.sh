@@ -70,7 +70,9 @@ set_wrong "$dir/text.txt: is a file, a folder is needed here" "run.dir=$dir/text
 set_wrong "$dir/text.txt: is a file, a folder is needed here" "run.dir=$dir/text.txt/run"
 refused "$dir/run: there is no run to resume" train "$dir/small.yaml" --resume
 # Said at once, before a byte of it is taken.
-refused 'the run needs ' train "$dir/small.yaml" model.hidden_size=65536 model.intermediate_size=65536
+refused 'GiB for parameters, gradients and moments alone' train "$dir/small.yaml" model.hidden_size=65536 \
+    model.num_hidden_layers=1000
+refused 'the run needs ' train "$dir/small.yaml" train.batch_size=1000000
 err_has ' are available '
 err_has 'train.recompute=full would need '
 refused 'this needs ' bench "$dir/small.yaml" train.batch_size=1000000
