@@ -74,6 +74,9 @@ static mo_status run(const void *given, const mo__words *words)
         return mo_error(MO_E_USAGE,
                         "--routing is shown alone, without --memory, --parameters, --verify or --dot");
     MO_TRY(find_kind(path, &what));
+    if (what != CONFIG && words->count > 1)
+        return mo_error(MO_E_USAGE, "'%.60s' is one argument too many; only a config takes settings",
+                        words->at[1]);
     switch (what) {
     case CHECKPOINT:
         return c->routing ? mo__inspect_routing(path, c) : mo__inspect_checkpoint(path, c);
@@ -82,13 +85,13 @@ static mo_status run(const void *given, const mo__words *words)
     case CONFIG:
         break;
     }
-    return mo__inspect_config(path, c);
+    return mo__inspect_config(words, c);
 }
 
 const mo__command mo__cmd_inspect = {
     .name = "inspect",
     .summary = "what is in a config, a checkpoint or a token file",
-    .synopsis = "CONFIG | CHECKPOINT | FILE.h5 [options]",
+    .synopsis = "CONFIG [section.key=value...] | CHECKPOINT | FILE.h5 [options]",
     .text =
         "Looks at what it is given and says what is in it. Of a config: the model's parameters, in all and "
         "as\n"
@@ -100,13 +103,13 @@ const mo__command mo__cmd_inspect = {
         "each expert's load, how each domain's tokens spread over the experts, and the mutual information "
         "of\n"
         "expert and domain: 0 bits if the expert says nothing about the domain.\n",
-    .example = "  moira inspect configs/demo.yaml --memory\n"
+    .example = "  moira inspect configs/demo.yaml --memory train.batch_size=64\n"
                "  moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5\n",
     .options = options,
     .options_size = sizeof(mo__inspect_choices),
     .word = "a config, checkpoint or token file",
     .least = 1,
-    .most = 1,
+    .most = -1,
     .stops = true,
     .run = run,
 };

@@ -2,6 +2,7 @@
 #ifndef MOIRA_CLI_INSPECT_H
 #define MOIRA_CLI_INSPECT_H
 
+#include "args.h"
 #include "inputs.h"
 
 typedef struct mo__inspect_choices {
@@ -9,7 +10,8 @@ typedef struct mo__inspect_choices {
     bool memory, verify, parameters, routing, json;
 } mo__inspect_choices;
 
-mo_status mo__inspect_config(const char *path, const mo__inspect_choices *c);
+mo_status mo__inspect_config(const mo__words *words,
+                             const mo__inspect_choices *c); /* the config, then settings */
 mo_status mo__inspect_checkpoint(const char *path, const mo__inspect_choices *c);
 mo_status mo__inspect_tokens(const char *path, const mo__inspect_choices *c);
 

@@ -73,12 +73,13 @@ static mo_status inspect(const char *path, mo_run_config *config, const mo__insp
     return status;
 }
 
-mo_status mo__inspect_config(const char *path, const mo__inspect_choices *c)
+mo_status mo__inspect_config(const mo__words *words, const mo__inspect_choices *c)
 {
+    const char *path = words->at[0];
     mo_run_config config;
     MO_TRY(mo__refuse_option(c->verify, "--verify", "a checkpoint or a token file", path, "a config"));
     MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint", path, "a config"));
-    MO_TRY(mo_config_load(path, NULL, 0, &config));
+    MO_TRY(mo_config_load(path, words->at + 1, words->count - 1, &config));
     mo_status status = inspect(path, &config, c);
     mo_config_free(&config);
     return status;

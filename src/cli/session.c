@@ -20,8 +20,11 @@ static bool working;
 static void on_signal(int number)
 {
     (void)number;
+    static const char notice[] = "\nstopping when what is at hand is saved; a second signal leaves at once\n";
     if (mo__stop) _exit(INTERRUPTED);
     mo__stop = 1;
+    ssize_t told = write(STDERR_FILENO, notice, sizeof notice - 1);
+    (void)told;
 }
 
 static void on_log(mo_log_level level, const char *message, void *user)

@@ -1,4 +1,6 @@
 /* model_config.c -- what 0 stands for, and the rules that tie two settings together. */
+#include <string.h>
+
 #include "moira/model.h"
 
 const char *const mo_router_names[] = {
@@ -41,12 +43,15 @@ static mo_status check_attention(const mo_model_config *c)
 
 static mo_status check_balance(const mo_model_config *c, const mo_balance_config *b)
 {
+    char wrong[160] = "";
     for (int i = 0; i < MO_BALANCE_LOSSES && c->num_local_experts == 0; i++)
         if (mo_balance_coefficient(b, i) > 0)
-            return mo_error(
-                MO_E_CONFIG,
-                "balance.%s is %g, but model.num_local_experts 0 is a dense model with no router to balance",
-                mo_balance_names[i], mo_balance_coefficient(b, i));
+            snprintf(wrong + strlen(wrong), sizeof wrong - strlen(wrong), " balance.%s=0",
+                     mo_balance_names[i]);
+    if (*wrong)
+        return mo_error(MO_E_CONFIG,
+                        "model.num_local_experts 0 is a dense model with no router to balance; it needs%s",
+                        wrong);
     if (b->load > 0 && c->router != MO_ROUTER_NOISY_TOPK)
         return mo_error(
             MO_E_CONFIG,

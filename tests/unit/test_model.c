@@ -92,10 +92,10 @@ static void test_balance_refused(void **state)
 {
     (void)state;
     mo_model_config c;
-    static const char dense[] = "but model.num_local_experts 0 is a dense model";
-    static const char *const keys[] = {"balance.switch is 0.5,", "balance.mixtral is 0.5,",
-                                       "balance.importance is 0.5,", "balance.load is 0.5,",
-                                       "balance.z_loss is 0.5,"};
+    static const char dense[] = "model.num_local_experts 0 is a dense model";
+    static const char *const keys[] = {"it needs balance.switch=0", "it needs balance.mixtral=0",
+                                       "it needs balance.importance=0", "it needs balance.load=0",
+                                       "it needs balance.z_loss=0"};
     for (int i = 0; i < 5; i++) {
         mo_balance_config b = no_balance;
         *(&b.switch_loss + i) = 0.5;
