@@ -165,12 +165,13 @@ void mo__disk_free(mo__disk *disk)
     mo_free(disk);
 }
 
-/* The list keeps a reference to the driver. */
+/* The driver stays registered for good: HDF5 1.10 reads the driver's table after giving up the file's
+ * reference to it, so the last reference must not be a file's. */
 mo_status mo__disk_use(mo__disk *disk, hid_t access)
 {
-    MO__H5_ID(driver);
+    static hid_t driver = H5I_INVALID_HID;
     driver_info info = {disk};
-    driver = H5FDregister(&DRIVER);
+    if (driver < 0 || H5Iis_valid(driver) <= 0) driver = H5FDregister(&DRIVER);
     if (driver < 0 || H5Pset_driver(access, driver, &info) < 0)
         return mo__h5_error(MO_E_MEMORY, "HDF5: cannot set up writing");
     return MO_OK;
