@@ -62,7 +62,7 @@ cxx = $(or $(CXX.$(1)),$(CXX.default))
 # ---- packages ----
 
 PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
-    zlib1g-dev pkg-config libcmocka-dev gnuplot-nox hdf5-tools $(if $(SRC_CC),g++)
+    zlib1g-dev pkg-config libcmocka-dev hdf5-tools $(if $(SRC_CC),g++)
 CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev g++
 
 # Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
