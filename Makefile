@@ -5,7 +5,7 @@
 # Every src/<module>/*.c but src/cli goes into the library; every tests/{unit,ops,e2e}/test_*.c is a program.
 # Any of these files is a target too: make build/asan/tests/unit/test_base
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^.define MO_VERSION_STRING "\(.*\)"$$/\1/p' include/moira/base.h)
 MAKEFLAGS += -rR
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
@@ -118,7 +118,7 @@ build/$(1)/tests/%: build/$(1)/obj/tests/%.o build/$(1)/libharness.a build/$(1)/
 build/$(1)/obj/tests/%: DEFINES = $$(TEST_CPPFLAGS)
 
 # Only this file knows the commit, so that a commit rebuilds only it.
-build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_VERSION='"$$(VERSION)"' -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
+build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
 build/$(1)/obj/src/cli/cmd_version.o: build/commit
 
 # Rewritten when the command that compiles changes, and when a source comes or goes.
@@ -132,7 +132,7 @@ $(foreach f,$(FLAVOURS),$(eval $(call flavour,$(f))))
 
 COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
 build/commit: FORCE
-	$(call stamp,$(VERSION) $(COMMIT))
+	$(call stamp,$(COMMIT))
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 
@@ -211,7 +211,7 @@ check: deps-check lint | check-deps ## format, warnings of clang, cppcheck, modu
 # clang's warnings differ from gcc's; both sizes of mo_real.
 lint: | deps check-deps
 	@printf '%s\n' $(wildcard src/*/*.c tests/*/*.c) | xargs -P2 -I{} sh -ec 'for real in "" -DMO_REAL_DOUBLE; do \
-	    clang -fsyntax-only -D_GNU_SOURCE= -DMO_VERSION="\"\"" -DMO_COMMIT="\"\"" -DMO_FLAVOUR="\"\"" $(CPPFLAGS_ALL) $(PKG_CFLAGS) \
+	    clang -fsyntax-only -D_GNU_SOURCE= -DMO_COMMIT="\"\"" -DMO_FLAVOUR="\"\"" $(CPPFLAGS_ALL) $(PKG_CFLAGS) \
 	        $(TEST_CPPFLAGS) $(C_ONLY) $(WARNINGS) -fopenmp -march=native $$real {}; done'
 
 deps-check: ## includes against the order of the modules; no printing in the library

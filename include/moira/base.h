@@ -20,6 +20,9 @@
 extern "C" {
 #endif
 
+/* Of the program and the library; the only place (the Makefile reads it here). */
+#define MO_VERSION_STRING "0.1.0"
+
 /* ---- status ---- */
 
 /* code, name, what it means. The command line turns RUN-class codes into exit 1, the others into exit 2. */

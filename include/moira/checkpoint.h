@@ -11,7 +11,9 @@
  *       chunked (at most 1 MiB a chunk), shuffle + deflate (level 0: no filter) + fletcher32
  *     /trainer                      group with attributes: step (int64: steps done), tokens (int64),
  *                                   best_loss, best_step, seconds (of training so far),
- *                                   data_hash (of the token file, hex)
+ *                                   data_hash (of the token file, hex),
+ *                                   stale_evaluations (int64; absent: 0),
+ *                                   recent_losses (float64[at most 64], oldest first; absent: none)
  *     /trainer/data                 byte array: state the data loader needs (empty here)
  *     root attributes: format "moira-checkpoint", version 1, config (resolved YAML text), tokenizer_kind,
  *         tokenizer_blob, tokenizer_hash, created_by.
@@ -40,12 +42,17 @@ typedef struct mo_checkpoint_array {
     mo_real *data;
 } mo_checkpoint_array;
 
+enum { MO_RECENT_LOSSES = 64 };
+
 typedef struct mo_checkpoint_state {
     int64_t step, tokens;
     double best_loss; /* NaN if there was no evaluation */
     int64_t best_step;
     double seconds;
-    char data_hash[33]; /* of the token file that the run learns from; "" if unknown */
+    char data_hash[33];        /* of the token file that the run learns from; "" if unknown */
+    int64_t stale_evaluations; /* since the one that gave best_loss */
+    int n_recent_losses;       /* of the last steps, oldest first */
+    double recent_losses[MO_RECENT_LOSSES];
 } mo_checkpoint_state;
 
 typedef struct mo_checkpoint_content {

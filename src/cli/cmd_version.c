@@ -20,7 +20,7 @@ static mo_status run(const void *options, const mo__words *words)
 {
     (void)options;
     (void)words;
-    printf("moira %s (commit %s, %s build)\n", MO_VERSION, MO_COMMIT, MO_FLAVOUR);
+    printf("moira %s (commit %s, %s build)\n", MO_VERSION_STRING, MO_COMMIT, MO_FLAVOUR);
     /* The version is told even where nothing could be computed. */
     printf("BLAS       %s\n", mo_blas_init() == MO_OK ? mo_blas_describe() : mo_last_error());
     print_processor();

@@ -25,6 +25,17 @@ void mo_checkpoint_close(mo_checkpoint *c)
     mo_free(c);
 }
 
+/* What files of this version may lack, because programs wrote them before it was thought of. */
+static mo_status read_later_state(hid_t group, mo_checkpoint_state *state)
+{
+    if (mo__h5_has_attribute(group, "stale_evaluations"))
+        MO_TRY(mo__h5_get_int(group, "stale_evaluations", &state->stale_evaluations));
+    if (mo__h5_has_attribute(group, "recent_losses"))
+        MO_TRY(mo__h5_get_reals_upto(group, "recent_losses", MO_RECENT_LOSSES, state->recent_losses,
+                                     &state->n_recent_losses));
+    return MO_OK;
+}
+
 static mo_status read_state(hid_t file, mo_checkpoint_state *state)
 {
     MO__H5_ID(group);
@@ -38,7 +49,7 @@ static mo_status read_state(hid_t file, mo_checkpoint_state *state)
     MO_TRY(mo__h5_get_text(group, "data_hash", &hash));
     snprintf(state->data_hash, sizeof state->data_hash, "%s", hash);
     mo_free(hash);
-    return MO_OK;
+    return read_later_state(group, state);
 }
 
 static mo_status open_content(mo_checkpoint *c)

@@ -16,7 +16,7 @@
 
 #include <moira/base.h>
 
-#define MO__CREATED_BY "moira 0.1.0"
+#define MO__CREATED_BY "moira " MO_VERSION_STRING
 
 enum { MO__H5_CHUNK = 1 << 20 }; /* most bytes in a chunk that we write */
 
@@ -60,6 +60,8 @@ mo_status mo__h5_put_bytes(hid_t object, const char *name, const void *bytes, si
 mo_status mo__h5_get_int(hid_t object, const char *name, int64_t *value);
 mo_status mo__h5_get_real(hid_t object, const char *name, double *value);
 mo_status mo__h5_get_reals(hid_t object, const char *name, double *values, int n);
+/* At most `limit` values, *n of them. */
+mo_status mo__h5_get_reals_upto(hid_t object, const char *name, int limit, double *values, int *n);
 mo_status mo__h5_get_text(hid_t object, const char *name, char **text); /* owned */
 /* An owned array of *n owned texts, at most `limit` of them. */
 mo_status mo__h5_get_texts(hid_t object, const char *name, int limit, char ***texts, int *n);

@@ -118,35 +118,43 @@ static mo_status open_attribute(hid_t object, const char *name, H5T_class_t clas
     return status;
 }
 
-/* Exactly n numbers of a class. */
-static mo_status get_numbers(hid_t object, const char *name, H5T_class_t class, hid_t memory, int64_t n,
-                             void *out)
+/* Between `least` and `most` numbers of a class; how many is told. */
+static mo_status get_numbers(hid_t object, const char *name, H5T_class_t class, hid_t memory, int least,
+                             int most, void *out, int *n)
 {
     opened a;
     MO_TRY(open_attribute(object, name, class, &a));
     mo_status status = MO_OK;
-    if (a.count != n)
-        status = mo_error(MO_E_FORMAT, "attribute %s: has %lld values, must have %lld", name,
-                          (long long)a.count, (long long)n);
-    else if (n > 0 && H5Aread(a.attribute, memory, out) < 0)
+    if (a.count < least || a.count > most)
+        status = mo_error(MO_E_FORMAT, "attribute %s: has %lld values, must have %s%d", name,
+                          (long long)a.count, least < most ? "at most " : "", most);
+    else if (a.count > 0 && H5Aread(a.attribute, memory, out) < 0)
         status = mo__h5_error(MO_E_CORRUPT, "attribute %s: cannot read", name);
+    *n = status == MO_OK ? (int)a.count : 0;
     close_attribute(&a);
     return status;
 }
 
 mo_status mo__h5_get_int(hid_t object, const char *name, int64_t *value)
 {
-    return get_numbers(object, name, H5T_INTEGER, H5T_NATIVE_INT64, 1, value);
+    int n;
+    return get_numbers(object, name, H5T_INTEGER, H5T_NATIVE_INT64, 1, 1, value, &n);
 }
 
 mo_status mo__h5_get_real(hid_t object, const char *name, double *value)
 {
-    return get_numbers(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 1, value);
+    int n;
+    return get_numbers(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 1, 1, value, &n);
 }
 
 mo_status mo__h5_get_reals(hid_t object, const char *name, double *values, int n)
 {
-    return get_numbers(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, n, values);
+    return get_numbers(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, n, n, values, &n);
+}
+
+mo_status mo__h5_get_reals_upto(hid_t object, const char *name, int limit, double *values, int *n)
+{
+    return get_numbers(object, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, 0, limit, values, n);
 }
 
 /* The raw bytes of all elements, one NUL behind them. */

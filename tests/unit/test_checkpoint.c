@@ -146,6 +146,9 @@ static void state_config_and_tokenizer_come_back(void **state)
     mo_checkpoint_content content = content_of(NULL, 0, 1);
     content.state.best_loss = (double)NAN;
     content.tokenizer = t;
+    content.state.stale_evaluations = 3;
+    content.state.n_recent_losses = MO_RECENT_LOSSES;
+    for (int i = 0; i < MO_RECENT_LOSSES; i++) content.state.recent_losses[i] = 2.5 - i / 3.0;
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     const mo_checkpoint_state *s = mo_checkpoint_get_state(c);
@@ -153,6 +156,9 @@ static void state_config_and_tokenizer_come_back(void **state)
     assert_int_equal(s->tokens, 1 << 20);
     assert_int_equal(s->best_step, 100);
     assert_true(isnan(s->best_loss) && s->seconds == 61.25);
+    assert_int_equal(s->stale_evaluations, 3);
+    assert_int_equal(s->n_recent_losses, MO_RECENT_LOSSES);
+    assert_memory_equal(s->recent_losses, content.state.recent_losses, sizeof s->recent_losses);
     assert_string_equal(mo_checkpoint_config(c), content.config);
     assert_true(mo_tokenizer_equal(mo_checkpoint_tokenizer(c), t));
     mo_checkpoint_close(c);
@@ -161,8 +167,10 @@ static void state_config_and_tokenizer_come_back(void **state)
     memset(config, 'k', 200000);
     content.config = config;
     content.tokenizer = NULL;
+    content.state.n_recent_losses = 0;
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
+    assert_int_equal(mo_checkpoint_get_state(c)->n_recent_losses, 0);
     assert_string_equal(mo_checkpoint_config(c), config);
     assert_null(mo_checkpoint_tokenizer(c));
     mo_checkpoint_close(c);
