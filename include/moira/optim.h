@@ -12,9 +12,19 @@
 extern "C" {
 #endif
 
+/* Parameters whose names match take other rates; the first group that matches counts. */
+typedef struct mo_optim_group {
+    char *match; /* glob over parameter names */
+    double learning_rate_scale;
+    double weight_decay; /* NaN = the optimizer's */
+} mo_optim_group;
 typedef struct mo_optim_config {
     double learning_rate, weight_decay, beta1, beta2, epsilon;
     double max_grad_norm; /* 0 = no clipping */
+    struct {
+        mo_optim_group *at;
+        int64_t count;
+    } groups;
 } mo_optim_config;
 
 typedef enum mo_schedule_kind {

@@ -59,13 +59,32 @@ static bool may_resume(const mo__key *key, const mo_run_config *saved, const mo_
     return key->flags & MO__FROM_DATA && (is_zero(key, saved) || is_zero(key, wanted));
 }
 
-static mo_status add_difference(const mo__key *key, const mo_run_config *saved, const mo_run_config *wanted,
+static mo_status add_difference(const mo__key *key, const char *name, const void *saved, const void *wanted,
                                 mo__buffer *text)
 {
-    mo__buffer_add(text, "%s%s was ", text->size ? ", " : "", key->name);
+    mo__buffer_add(text, "%s%s was ", text->size ? ", " : "", name);
     MO_TRY(mo__value_add(key, saved, text));
     mo__buffer_add(text, " and is now ");
     return mo__value_add(key, wanted, text);
+}
+
+/* Element by element: a list as a whole is too long to compare by eye. */
+static mo_status add_list_difference(const mo__key *key, const mo_run_config *saved,
+                                     const mo_run_config *wanted, mo__buffer *text)
+{
+    mo__list a = mo__list_get(key, saved), b = mo__list_get(key, wanted);
+    if (a.count != b.count)
+        mo__buffer_add(text, "%s%s had %lld elements and now has %lld", text->size ? ", " : "", key->name,
+                       (long long)a.count, (long long)b.count);
+    for (int64_t i = 0; i < a.count && i < b.count; i++) {
+        const void *x = mo__list_element(key, a, i), *y = mo__list_element(key, b, i);
+        for (int f = 0; f < key->record->n_fields; f++) {
+            const mo__key *field = &key->record->fields[f];
+            if (mo__value_equal(field, x, y)) continue;
+            MO_TRY(add_difference(field, mo__name_element(key->name, i, field).text, x, y, text));
+        }
+    }
+    return MO_OK;
 }
 
 mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config *wanted)
@@ -74,7 +93,9 @@ mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config
     mo_status status = MO_OK;
     for (int i = 0; i < mo__key_count && status == MO_OK; i++)
         if (!may_resume(&mo__keys[i], saved, wanted))
-            status = add_difference(&mo__keys[i], saved, wanted, &text);
+            status = mo__keys[i].type == MO__LIST
+                         ? add_list_difference(&mo__keys[i], saved, wanted, &text)
+                         : add_difference(&mo__keys[i], mo__keys[i].name, saved, wanted, &text);
     if (status == MO_OK && !text.size && !text.failed) return MO_OK;
     mo__buffer_add(&text, "; a resumed run may change only ");
     add_resumable(&text);

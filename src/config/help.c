@@ -12,37 +12,54 @@ static const char *const introduction =
     "Below,\n"
     "each key has its default and what it takes; + marks what a resumed run may change.\n";
 
-/* Name, default and range on one line, the sentence on the next. */
-static void add_key(const mo__key *key, mo__buffer *out)
+static const char *const extends =
+    "extends: other.yaml\n"
+    "      At the top of a config, beside its sections: the config to build upon, by a path relative to the\n"
+    "      file. It is read first; each key that is given here takes the place of its own, a list as a "
+    "whole.\n";
+
+/* Name, default and range on one line, the sentence on the next; then the fields of a list's records. */
+static void add_key(const mo__key *key, int indent, mo__buffer *out)
 {
     const char *quotes = key->type == MO__STRING && key->initial ? "\"" : "";
     char *initial = mo_strprintf("%s%s%s", quotes, key->initial ? key->initial : "required", quotes);
-    mo__buffer_add(out, "  %-28s %-12s ", mo__key_leaf(key), initial ? initial : "");
+    mo__buffer_add(out, "%*s%-*s %-12s ", indent, "", 30 - indent, mo__key_leaf(key), initial ? initial : "");
     out->failed = out->failed || !initial;
     mo_free(initial);
     mo__value_add_expected(key, out);
-    mo__buffer_add(out, "%s%s%s\n      %s\n", *key->unit ? " " : "", key->unit,
-                   key->flags & MO__RESUMABLE ? " +" : "", key->help);
+    mo__buffer_add(out, "%s%s%s\n%*s%s\n", *key->unit ? " " : "", key->unit,
+                   key->flags & MO__RESUMABLE ? " +" : "", indent + 4, "", key->help);
+    for (int f = 0; key->type == MO__LIST && !key->record->bare && f < key->record->n_fields; f++)
+        add_key(&key->record->fields[f], indent + 4, out);
 }
 
 static void add_section(const mo__section *section, mo__buffer *out)
 {
     mo__buffer_add(out, "%s%s: %s\n", out->size ? "\n" : "", section->name, section->help);
     for (int i = 0; i < mo__key_count; i++)
-        if (mo__key_in_section(&mo__keys[i], section->name)) add_key(&mo__keys[i], out);
+        if (mo__key_in_section(&mo__keys[i], section->name)) add_key(&mo__keys[i], 2, out);
 }
 
-/* A section, a key by its full name, or every key of that short name. */
+static bool has_field(const mo__key *key, const char *name)
+{
+    for (int f = 0; key->type == MO__LIST && f < key->record->n_fields; f++)
+        if (strcmp(key->record->fields[f].name, name) == 0) return true;
+    return false;
+}
+
+/* A section, a key by its full name, or every key of that short name or with a field of that name. */
 static void add_topic(const char *topic, mo__buffer *out)
 {
+    if (strcmp(topic, "extends") == 0) mo__buffer_add(out, "%s", extends);
     for (int s = 0; s < mo__section_count; s++)
         if (strcmp(mo__sections[s].name, topic) == 0) add_section(&mo__sections[s], out);
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
-        if (strcmp(key->name, topic) != 0 && strcmp(mo__key_leaf(key), topic) != 0) continue;
+        if (strcmp(key->name, topic) != 0 && strcmp(mo__key_leaf(key), topic) != 0 && !has_field(key, topic))
+            continue;
         mo__buffer_add(out, "%s%.*s:\n", out->size ? "\n" : "", (int)(strchr(key->name, '.') - key->name),
                        key->name);
-        add_key(key, out);
+        add_key(key, 2, out);
     }
 }
 

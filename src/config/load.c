@@ -29,11 +29,8 @@ typedef struct chain {
 static mo_status apply_page(build *b, const mo__page *page, const char *origin)
 {
     for (int i = 0; i < mo__key_count; i++) {
-        const mo__entry *entry = &page->entries[i];
-        if (!entry->text) continue;
-        mo_status status = mo__value_set(&mo__keys[i], entry->text, entry->writing, b->config);
-        if (status != MO_OK)
-            return mo_error_context(status, "%s:%d: %s", origin, entry->line, mo__keys[i].name);
+        if (!page->entries[i].line) continue;
+        MO_TRY(mo__entry_set(&mo__keys[i], &page->entries[i], origin, b->config));
         b->given[i] = true;
     }
     return MO_OK;
@@ -88,7 +85,7 @@ static mo_status apply_text(build *b, const char *text, size_t size, const chain
 {
     mo__page page;
     MO_TRY(mo__page_read(text, size, link->path, &page));
-    mo_status status = page.extends.text ? apply_base(b, &page.extends, link) : MO_OK;
+    mo_status status = page.extends.line ? apply_base(b, &page.extends, link) : MO_OK;
     if (status == MO_OK) status = apply_page(b, &page, link->path);
     mo__page_free(&page);
     return status;
@@ -115,6 +112,17 @@ static mo_status apply_file(build *b, const char *path, const chain *parent)
 
 /* ---- the command line ---- */
 
+static mo_status set_word(build *b, int key, const char *word)
+{
+    b->given[key] = true;
+    if (mo__keys[key].type != MO__LIST) return mo__value_set(&mo__keys[key], word, MO__WORD, b->config);
+    mo__entry entry;
+    MO_TRY(mo__entry_parse(&mo__keys[key], word, &entry));
+    mo_status status = mo__entry_set(&mo__keys[key], &entry, NULL, b->config);
+    mo__entry_free(&entry);
+    return status;
+}
+
 static mo_status set_override(build *b, const char *word)
 {
     const char *equals = strchr(word, '='), *dot = strchr(word, '.');
@@ -125,13 +133,11 @@ static mo_status set_override(build *b, const char *word)
     mo_status status = MO_E_MEMORY;
     if (section && leaf) {
         int key = mo__key_find(section, leaf);
-        if (key >= 0) {
-            status = mo__value_set(&mo__keys[key], equals + 1, MO__WORD, b->config);
-            b->given[key] = true;
-        } else {
+        if (key >= 0)
+            status = set_word(b, key, equals + 1);
+        else
             status = mo__section_find(section) >= 0 ? mo__key_unknown(section, leaf)
                                                     : mo__section_unknown(section);
-        }
     }
     mo_free(section);
     mo_free(leaf);
@@ -152,15 +158,7 @@ static mo_status apply_overrides(build *b, const char *const *words, int count)
 static mo_status set_defaults(mo_run_config *config)
 {
     *config = (mo_run_config){0};
-    for (int i = 0; i < mo__key_count; i++) {
-        const mo__key *key = &mo__keys[i];
-        if (key->initial) {
-            MO_TRY(mo__value_set(key, key->initial, MO__WORD, config));
-        } else if (key->type == MO__STRING) {
-            char **field = (char **)(void *)((char *)config + key->offset);
-            if (!(*field = mo_strdup(""))) return MO_E_MEMORY;
-        }
-    }
+    for (int i = 0; i < mo__key_count; i++) MO_TRY(mo__value_set_default(&mo__keys[i], config));
     return MO_OK;
 }
 
@@ -239,7 +237,7 @@ mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *o
                           MOST_BYTES);
     if (status == MO_OK) status = mo__page_read(text, size, origin, &page);
     if (status == MO_OK) {
-        if (page.extends.text)
+        if (page.extends.line)
             status = mo_error(MO_E_CONFIG, "%s:%d: extends: only a config in a file can extend another",
                               origin, page.extends.line);
         if (status == MO_OK) status = apply_page(&b, &page, origin);
@@ -250,7 +248,6 @@ mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *o
 
 void mo_config_free(mo_run_config *config)
 {
-    for (int i = 0; i < mo__key_count; i++)
-        if (mo__keys[i].type == MO__STRING) mo_free(*(char **)(void *)((char *)config + mo__keys[i].offset));
+    for (int i = 0; i < mo__key_count; i++) mo__value_free(&mo__keys[i], config);
     *config = (mo_run_config){0};
 }

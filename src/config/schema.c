@@ -3,26 +3,33 @@
 
 #include <string.h>
 
-/* The field's offset, and a compile error if the field is not of that type. */
-#define FIELD(type, field) _Generic(((mo_run_config *)0)->field, type : offsetof(mo_run_config, field))
+#include "value.h"
+
+/* The field's offset in OWNER, and a compile error if the field is not of that type. */
+#define FIELD(type, field) _Generic(((OWNER *)0)->field, type : offsetof(OWNER, field))
 
 /* clang-format off */
 #define INT(field, initial, min, max, flags, unit, help) \
-    {#field, MO__INT, FIELD(int64_t, field), initial, min, max, flags, NULL, unit, help}
+    {#field, MO__INT, FIELD(int64_t, field), initial, min, max, flags, NULL, unit, help, NULL}
 #define UINT64(field, initial, flags, help) \
-    {#field, MO__UINT64, FIELD(uint64_t, field), initial, 0, 0, flags, NULL, "", help}
+    {#field, MO__UINT64, FIELD(uint64_t, field), initial, 0, 0, flags, NULL, "", help, NULL}
 #define REAL_AS(name, field, initial, min, max, flags, help) \
-    {name, MO__REAL, FIELD(double, field), initial, min, max, flags, NULL, "", help}
+    {name, MO__REAL, FIELD(double, field), initial, min, max, flags, NULL, "", help, NULL}
 #define REAL(field, initial, min, max, flags, help) \
     REAL_AS(#field, field, initial, min, max, flags, help)
 #define BOOL(field, initial, flags, help) \
-    {#field, MO__BOOL, FIELD(bool, field), initial, 0, 0, flags, NULL, "", help}
+    {#field, MO__BOOL, FIELD(bool, field), initial, 0, 0, flags, NULL, "", help, NULL}
 #define STRING(field, initial, min, max, flags, help) \
-    {#field, MO__STRING, FIELD(char *, field), initial, min, max, flags, NULL, "", help}
+    {#field, MO__STRING, FIELD(char *, field), initial, min, max, flags, NULL, "", help, NULL}
 #define ENUM_AS(name, field, names, initial, flags, help) \
-    {name, MO__ENUM, FIELD(int, field), initial, 0, 0, flags, names, "", help}
+    {name, MO__ENUM, FIELD(int, field), initial, 0, 0, flags, names, "", help, NULL}
 #define ENUM(field, names, initial, flags, help) \
     ENUM_AS(#field, field, names, initial, flags, help)
+/* A list of at most `max` elements of a type; `record` says what they hold. Empty unless given. */
+#define LIST(field, type, record, max, flags, help) \
+    {#field, MO__LIST, _Generic(((OWNER *)0)->field.at, type *: offsetof(OWNER, field)), "[]", 0, max, flags, \
+     NULL, "", help, &(record)}
+#define RECORD(type, fields) {sizeof(type), fields, sizeof(fields) / sizeof(fields)[0], false}
 #define REQUIRED NULL
 /* clang-format on */
 
@@ -56,6 +63,17 @@ const int mo__section_count = sizeof mo__sections / sizeof mo__sections[0];
 #define MOST_IDS   2147483647
 #define MOST_STEPS 1000000000
 
+#define OWNER mo_optim_group
+static const mo__key group_fields[] = {
+    STRING(match, REQUIRED, 1, 200, 0, "Glob over parameter names; the first group that matches counts."),
+    REAL(learning_rate_scale, "1", 0, 1000, 0,
+         "Factor on the learning rate; 0 keeps the weights as they are."),
+    REAL(weight_decay, "inherited", 0, 100, MO__OPTIONAL, "In place of optimizer.weight_decay."),
+};
+static const mo__record group_record = RECORD(mo_optim_group, group_fields);
+#undef OWNER
+
+#define OWNER mo_run_config
 const mo__key mo__keys[] = {
     STRING(run.name, REQUIRED, 1, 200, MO__FOLDER_NAME, "Name of the run."),
     STRING(run.dir, "", 0, 4096, 0, "Folder of the run; \"\" is checkpoints/NAME."),
@@ -121,6 +139,8 @@ const mo__key mo__keys[] = {
     REAL(optimizer.epsilon, "1e-8", 0, 1, MO__ABOVE_MIN, "Added to the root of the second moment."),
     REAL(optimizer.max_grad_norm, "1", 0, 1e9, 0,
          "Gradients are scaled down to this global norm; 0 is never."),
+    LIST(optimizer.groups, mo_optim_group, group_record, 256, 0,
+         "Parameters with other rates than the rest."),
 
     ENUM(schedule.kind, schedule_names, "cosine", 0,
          "Shape after warm-up; wsd holds the peak and falls at the end (warm-up, stable, decay)."),
@@ -149,7 +169,8 @@ const int mo__key_count = sizeof mo__keys / sizeof mo__keys[0];
 
 const char *mo__key_leaf(const mo__key *key)
 {
-    return strchr(key->name, '.') + 1;
+    const char *dot = strchr(key->name, '.');
+    return dot ? dot + 1 : key->name;
 }
 
 bool mo__key_in_section(const mo__key *key, const char *section)
@@ -208,6 +229,22 @@ mo_status mo__key_unknown(const char *section, const char *leaf)
     const char *nearest = mo_nearest_name(leaf, names, count);
     if (nearest) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", nearest);
     return mo_error(MO_E_CONFIG, "unknown key; moira help config lists all keys");
+}
+
+mo_status mo__field_unknown(const mo__record *record, const char *name)
+{
+    const char *names[64];
+    size_t count = 0;
+    for (int f = 0; f < record->n_fields && count < 64; f++) names[count++] = record->fields[f].name;
+    const char *nearest = mo_nearest_name(name, names, count);
+    if (nearest) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", nearest);
+    mo__buffer all = {0};
+    char *text;
+    mo__record_add_shape(record, &all);
+    MO_TRY(mo__buffer_finish(&all, MO_OK, &text));
+    mo_status status = mo_error(MO_E_CONFIG, "unknown key; expected %s", text);
+    mo_free(text);
+    return status;
 }
 
 const char *mo__topic_nearest(const char *topic)

@@ -1,14 +1,10 @@
 /* value.c -- from text to the field of a key, refusing what the key does not take. */
 #include "value.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "number.h"
-
-static void *field_of(const mo__key *key, mo_run_config *config)
-{
-    return (char *)config + key->offset;
-}
 
 /* "'text' <problem>; expected <what the key takes>" */
 static mo_status refuse(const mo__key *key, const char *text, const char *problem)
@@ -153,9 +149,9 @@ static bool is_null(const char *text)
     return false;
 }
 
-mo_status mo__value_set(const mo__key *key, const char *text, mo__writing writing, mo_run_config *config)
+mo_status mo__value_set(const mo__key *key, const char *text, mo__writing writing, void *owner)
 {
-    void *field = field_of(key, config);
+    void *field = (char *)owner + key->offset;
     if (writing == MO__PLAIN && is_null(text)) return refuse_null(key, text);
     if (writing == MO__QUOTED && key->type != MO__STRING && key->type != MO__ENUM)
         return refuse(key, text, "is quoted, so it is text");
@@ -171,7 +167,31 @@ mo_status mo__value_set(const mo__key *key, const char *text, mo__writing writin
     case MO__STRING:
         return set_string(key, text, field);
     case MO__ENUM:
+        return set_enum(key, text, field);
+    case MO__LIST:
         break;
     }
-    return set_enum(key, text, field);
+    return refuse(key, text, "is one value");
+}
+
+mo_status mo__value_set_default(const mo__key *key, void *owner)
+{
+    void *field = (char *)owner + key->offset;
+    if (key->type == MO__LIST) return MO_OK;
+    if (key->flags & MO__OPTIONAL) {
+        *(double *)field = (double)NAN;
+        return MO_OK;
+    }
+    if (key->initial) return mo__value_set(key, key->initial, MO__WORD, owner);
+    if (key->type != MO__STRING) return MO_OK;
+    char **string = field;
+    *string = mo_strdup("");
+    return *string ? MO_OK : MO_E_MEMORY;
+}
+
+void mo__value_free(const mo__key *key, void *owner)
+{
+    void *field = (char *)owner + key->offset;
+    if (key->type == MO__STRING) mo_free(*(char **)field);
+    if (key->type == MO__LIST) mo__list_free(key, mo__list_get(key, owner));
 }

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const void *field_in(const mo__key *key, const mo_run_config *config)
+static const void *field_in(const mo__key *key, const void *owner)
 {
-    return (const char *)config + key->offset;
+    return (const char *)owner + key->offset;
 }
 
 const char *mo__value_kind(const mo__key *key)
@@ -22,6 +22,8 @@ const char *mo__value_kind(const mo__key *key)
         return "text";
     case MO__BOOL:
         return "true or false";
+    case MO__LIST:
+        return "a list";
     case MO__ENUM:
         break;
     }
@@ -74,6 +76,10 @@ void mo__value_add_expected(const mo__key *key, mo__buffer *out)
         for (int i = 0; key->names[i]; i++)
             mo__buffer_add(out, "%s%s", i ? ", " : key->names[1] ? "one of " : "", key->names[i]);
         break;
+    case MO__LIST:
+        mo__buffer_add(out, "list of ");
+        mo__record_add_shape(key->record, out);
+        break;
     }
 }
 
@@ -114,9 +120,14 @@ static mo_status add_enum(const mo__key *key, int value, mo__buffer *out)
     return MO_OK;
 }
 
-mo_status mo__value_add(const mo__key *key, const mo_run_config *config, mo__buffer *out)
+bool mo__value_given(const mo__key *key, const void *owner)
 {
-    const void *field = field_in(key, config);
+    return !(key->flags & MO__OPTIONAL) || !isnan(*(const double *)field_in(key, owner));
+}
+
+mo_status mo__value_add(const mo__key *key, const void *owner, mo__buffer *out)
+{
+    const void *field = field_in(key, owner);
     double real;
     switch (key->type) {
     case MO__INT:
@@ -127,6 +138,10 @@ mo_status mo__value_add(const mo__key *key, const mo_run_config *config, mo__buf
         return MO_OK;
     case MO__REAL:
         real = *(const double *)field;
+        if (!mo__value_given(key, owner)) {
+            mo__buffer_add(out, "%s", key->initial);
+            return MO_OK;
+        }
         if (!isfinite(real)) return mo_error(MO_E_CONFIG, "%g is not a finite number", real);
         add_real(real, out);
         return MO_OK;
@@ -135,13 +150,15 @@ mo_status mo__value_add(const mo__key *key, const mo_run_config *config, mo__buf
         return MO_OK;
     case MO__STRING:
         return add_string(*(char *const *)field, out);
+    case MO__LIST:
+        return mo__list_add(key, owner, out);
     case MO__ENUM:
         break;
     }
     return add_enum(key, *(const int *)field, out);
 }
 
-bool mo__value_equal(const mo__key *key, const mo_run_config *a, const mo_run_config *b)
+bool mo__value_equal(const mo__key *key, const void *a, const void *b)
 {
     const void *x = field_in(key, a), *y = field_in(key, b);
     switch (key->type) {
@@ -150,11 +167,15 @@ bool mo__value_equal(const mo__key *key, const mo_run_config *a, const mo_run_co
     case MO__UINT64:
         return *(const uint64_t *)x == *(const uint64_t *)y;
     case MO__REAL:
+        if (!mo__value_given(key, a) || !mo__value_given(key, b))
+            return mo__value_given(key, a) == mo__value_given(key, b);
         return *(const double *)x == *(const double *)y;
     case MO__BOOL:
         return *(const bool *)x == *(const bool *)y;
     case MO__STRING:
         return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case MO__LIST:
+        return mo__list_equal(key, a, b);
     case MO__ENUM:
         break;
     }

@@ -1,8 +1,8 @@
-/* yaml_check.c -- what is refused of YAML, from its events, before a tree is built. */
-#include "page.h"
+/* yaml_load.c -- text into a tree; what is refused of YAML is found from its events, before there is a tree.
+ */
+#include "yaml_tree.h"
 
 #include <string.h>
-#include <yaml.h>
 
 enum { MOST_NODES = 4096, MOST_DEPTH = 8 };
 
@@ -12,15 +12,15 @@ typedef struct check {
     int nodes, depth, documents;
 } check;
 
-mo_status mo__yaml_memory(const char *origin)
+static mo_status no_memory(const char *origin)
 {
-    return mo_error(MO_E_MEMORY, "%s: there is no memory to parse it", origin);
+    return mo_error(MO_E_MEMORY, "%s%sthere is no memory to parse it", origin ? origin : "",
+                    origin ? ": " : "");
 }
 
-/* Puts "origin:line" in front of this thread's message. */
 static mo_status at_line(const check *c, int line, mo_status status)
 {
-    return mo_error_context(status, "%s:%d", c->origin, line);
+    return mo__at(c->origin, line, NULL, status);
 }
 
 /* Whether the line's indentation holds a tab. */
@@ -46,7 +46,7 @@ static int line_at_offset(const check *c, size_t offset)
 static mo_status refuse_syntax(const check *c, const yaml_parser_t *parser)
 {
     const char *problem = parser->problem ? parser->problem : "unknown problem";
-    if (parser->error == YAML_MEMORY_ERROR) return mo__yaml_memory(c->origin);
+    if (parser->error == YAML_MEMORY_ERROR) return no_memory(c->origin);
     if (parser->error == YAML_READER_ERROR)
         return at_line(c, line_at_offset(c, parser->problem_offset),
                        mo_error(MO_E_CONFIG, "is not text in UTF-8: %s", problem));
@@ -131,14 +131,34 @@ static mo_status check_stream(check *c, yaml_parser_t *parser)
     return MO_OK;
 }
 
-mo_status mo__yaml_check(const char *text, size_t size, const char *origin)
+static mo_status start(yaml_parser_t *parser, const char *text, size_t size, const char *origin)
+{
+    if (!yaml_parser_initialize(parser)) return no_memory(origin);
+    yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(parser, (const unsigned char *)text, size);
+    return MO_OK;
+}
+
+static mo_status check_text(const char *text, size_t size, const char *origin)
 {
     check c = {.origin = origin, .text = text, .size = size};
     yaml_parser_t parser;
-    if (!yaml_parser_initialize(&parser)) return mo__yaml_memory(origin);
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    MO_TRY(start(&parser, text, size, origin));
     mo_status status = check_stream(&c, &parser);
+    yaml_parser_delete(&parser);
+    return status;
+}
+
+mo_status mo__yaml_load(const char *text, size_t size, const char *origin, mo__tree *out)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    size_t skip = size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+    yaml_parser_t parser;
+    out->origin = origin;
+    MO_TRY(check_text(text + skip, size - skip, origin));
+    MO_TRY(start(&parser, text + skip, size - skip, origin));
+    /* The text was found good, so only memory can be missing. */
+    mo_status status = yaml_parser_load(&parser, &out->document) ? MO_OK : no_memory(origin);
     yaml_parser_delete(&parser);
     return status;
 }
