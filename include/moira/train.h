@@ -35,7 +35,9 @@ typedef struct mo_run_config {
     mo_model_config model;
     mo_balance_config balance;
     struct {
-        int64_t steps, batch_size, sequence_length, gradient_accumulation_steps;
+        int64_t steps, tokens; /* budgets, 0 = none: see mo_run_steps */
+        double seconds;
+        int64_t batch_size, sequence_length, gradient_accumulation_steps;
         int recompute; /* mo_recompute */
     } train;
     int optimizer_name; /* optimizer.name: 0 = adamw, the only one */
@@ -57,6 +59,17 @@ typedef struct mo_run_config {
         int64_t every; /* steps between progress lines */
     } log;
 } mo_run_config;
+
+/* ---- how long a run is ---- */
+
+/* Positions that one step reads, document ends included; INT64_MAX if they are more. */
+int64_t mo_run_step_tokens(const mo_run_config *config);
+/* Steps that train.steps and train.tokens allow, the smaller where both are given: train.tokens are
+ * ceil(tokens / tokens of a step) steps. 0 if only train.seconds ends the run. */
+int64_t mo_run_steps(const mo_run_config *config);
+
+/* Why a run ends where it is. */
+typedef enum mo_run_end { MO_RUN_GOES_ON, MO_RUN_STEPS, MO_RUN_TOKENS, MO_RUN_SECONDS } mo_run_end;
 
 /* ---- memory, known before a run ---- */
 
@@ -92,7 +105,8 @@ typedef struct mo_layer_report {
 /* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
  * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on. */
 typedef struct mo_step_report {
-    int64_t step, steps;               /* done, of */
+    int64_t step, steps;               /* done, of: with train.seconds, of what the time will do for */
+    mo_run_end end;                    /* why this report is the last, or MO_RUN_GOES_ON */
     int64_t tokens;                    /* predicted so far */
     double train_loss;                 /* this step's cross-entropy, nats per predicted token */
     double balance_loss;               /* sum of coefficient * loss */
@@ -109,8 +123,8 @@ typedef struct mo_step_report {
 
 typedef struct mo_train_events {
     void (*start)(const mo_run_config *config, const mo_model *model, const mo_run_memory *memory,
-                  int64_t first_step, void *user);
-    void (*step)(const mo_step_report *report, void *user); /* with every metrics line */
+                  int64_t first_step, bool over, void *user); /* over: nothing is left to do */
+    void (*step)(const mo_step_report *report, void *user);   /* with every metrics line */
     void (*tick)(int64_t step, double train_loss, double tokens_per_second,
                  void *user); /* every step: live line */
     void (*sample)(int64_t step, const char *text, size_t size, void *user);
@@ -131,8 +145,9 @@ typedef struct mo_train_options {
     mo_train_events events;
 } mo_train_options;
 
-/* Runs to train.steps. Statuses beyond those of files and configs: MO_E_EXISTS (a run is there already),
- * MO_E_MEMORY (would not fit: said before allocating), MO_E_NONFINITE, MO_E_INTERRUPTED. */
+/* Runs until a budget is spent; *last is the last report, with steps 0 if there was nothing left to do.
+ * Statuses beyond those of files and configs: MO_E_EXISTS (a run is there already), MO_E_MEMORY (would not
+ * fit: said before allocating), MO_E_NONFINITE, MO_E_INTERRUPTED. */
 mo_status mo_train(const mo_train_options *options, mo_step_report *last);
 /* The folder of a run: run.dir or checkpoints/<run.name>. Owned. */
 char *mo_run_dir(const mo_run_config *config);

@@ -19,18 +19,32 @@ mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, cons
     return status;
 }
 
+/* "training     2,000 steps of 32 sequences: 8,192,000 tokens" */
+static void print_training(const mo_run_config *c)
+{
+    int64_t steps = mo_run_steps(c), step_tokens = mo_run_step_tokens(c), tokens;
+    long long sequences = c->train.batch_size * c->train.gradient_accumulation_steps;
+    if (__builtin_mul_overflow(steps, step_tokens, &tokens)) tokens = INT64_MAX;
+    printf("training     ");
+    if (c->train.seconds > 0)
+        printf("%s%s", mo__duration(c->train.seconds).text, steps > 0 ? ", or at most " : ", ");
+    if (steps > 0)
+        printf("%s steps of %lld sequences: %s tokens\n", mo__count(steps).text, sequences,
+               mo__count(tokens).text);
+    else
+        printf("in steps of %lld sequences: %s tokens\n", sequences, mo__count(step_tokens).text);
+}
+
 static mo_status print_text(const char *path, const mo_run_config *config, const mo_model *m,
                             const mo_run_memory *memory, const mo__inspect_choices *c)
 {
     int64_t length = config->train.sequence_length;
     double flops = mo_model_counts(m, length).flops_per_token;
-    long long sequences = config->train.batch_size * config->train.gradient_accumulation_steps;
     printf("config       %s, run %s\n", path, config->run.name);
     mo__describe_model(m);
     printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d\n",
            mo__short(flops).text, (long long)length);
-    printf("training     %s steps of %lld sequences: %s tokens\n", mo__count(config->train.steps).text,
-           sequences, mo__count(config->train.steps * sequences * length).text);
+    print_training(config);
     putchar('\n');
     MO_TRY(mo__describe_parameters(m, !c->parameters));
     if (!c->memory) return MO_OK;

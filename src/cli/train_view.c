@@ -25,11 +25,14 @@ static void print_memory(const mo_run_memory *m)
 static void print_plan(const mo_run_config *c, int64_t first_step)
 {
     long long micro = c->train.gradient_accumulation_steps;
-    int64_t tokens = c->train.batch_size * c->train.sequence_length * micro;
-    if (first_step >= c->train.steps) return;
-    printf("training     steps %s to %s, each of %lld x %lld", mo__count(first_step + 1).text,
-           mo__count(c->train.steps).text, (long long)c->train.batch_size,
-           (long long)c->train.sequence_length);
+    int64_t tokens = mo_run_step_tokens(c), steps = mo_run_steps(c);
+    if (steps > 0)
+        printf("training     steps %s to %s", mo__count(first_step + 1).text, mo__count(steps).text);
+    else
+        printf("training     from step %s on", mo__count(first_step + 1).text);
+    if (c->train.seconds > 0)
+        printf("%s for %s of training in all", steps > 0 ? ", or" : "", mo__duration(c->train.seconds).text);
+    printf(", each of %lld x %lld", (long long)c->train.batch_size, (long long)c->train.sequence_length);
     if (micro > 1) printf(" x %lld", micro);
     printf(" = %s tokens\n\n", mo__count(tokens).text);
 }
@@ -44,13 +47,13 @@ static void print_headings(const mo__train_view *v)
 }
 
 static void on_start(const mo_run_config *c, const mo_model *model, const mo_run_memory *memory,
-                     int64_t first_step, void *user)
+                     int64_t first_step, bool over, void *user)
 {
     mo__train_view *v = user;
     mo__session_begin_work();
     *v = (mo__train_view){.first_step = first_step,
                           .step = first_step,
-                          .steps = c->train.steps,
+                          .steps = mo_run_steps(c),
                           .routed = c->model.num_local_experts > 0,
                           .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
                           .max_vio = (double)NAN,
@@ -63,8 +66,10 @@ static void on_start(const mo_run_config *c, const mo_model *model, const mo_run
     mo__describe_model(model);
     print_memory(memory);
     printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
-    print_plan(c, first_step);
-    if (first_step < c->train.steps) print_headings(v);
+    if (!over) {
+        print_plan(c, first_step);
+        print_headings(v);
+    }
     fflush(stdout);
 }
 
@@ -74,7 +79,8 @@ static mo__shown_number time_left(const mo__train_view *v, int64_t step)
 {
     int64_t done = step - v->first_step;
     double spent = mo_clock() - v->begin;
-    return mo__duration(done > 0 ? spent / (double)done * (double)(v->steps - step) : (double)NAN);
+    bool known = done > 0 && v->steps >= step;
+    return mo__duration(known ? spent / (double)done * (double)(v->steps - step) : (double)NAN);
 }
 
 static void on_tick(int64_t step, double loss, double tokens_per_second, void *user)
@@ -84,7 +90,7 @@ static void on_tick(int64_t step, double loss, double tokens_per_second, void *u
     char balance[40] = "";
     if (!isnan(v->max_vio)) snprintf(balance, sizeof balance, "  max vio %.2f", v->max_vio);
     mo__live_line("%8s of %s  %s left  loss %.4f  %s tokens/s  %.1f GFLOP/s%s", mo__count(step).text,
-                  mo__count(v->steps).text, time_left(v, step).text, loss,
+                  v->steps > 0 ? mo__count(v->steps).text : "?", time_left(v, step).text, loss,
                   mo__count((int64_t)tokens_per_second).text, tokens_per_second * v->flops_per_token / 1e9,
                   balance);
 }
@@ -114,8 +120,9 @@ static void on_step(const mo_step_report *r, void *user)
 {
     mo__train_view *v = user;
     v->step = r->step;
+    v->steps = r->steps;
     v->max_vio = worst_balance(r);
-    if (r->evaluated || r->step == r->steps || !mo__live()) print_step(v, r);
+    if (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live()) print_step(v, r);
     if (r->evaluated)
         mo__line("%8s validation loss %.4f, perplexity %.3f, %.4f bits per byte", "", r->validation_loss,
                  exp(r->validation_loss), r->bits_per_byte);
@@ -166,6 +173,19 @@ static void print_best(const char *path)
     mo_checkpoint_close(c);
 }
 
+/* "the run had all its 20 steps; more are made with train.steps=N --resume" */
+static void print_over(const mo_run_config *c, mo_run_end end)
+{
+    static const char *const keys[] = {
+        [MO_RUN_STEPS] = "steps", [MO_RUN_TOKENS] = "tokens", [MO_RUN_SECONDS] = "seconds"};
+    mo__shown_number had = end == MO_RUN_SECONDS ? mo__duration(c->train.seconds)
+                           : end == MO_RUN_STEPS ? mo__count(c->train.steps)
+                                                 : mo__count(c->train.tokens);
+    const char *unit = end == MO_RUN_SECONDS ? "of training" : keys[end];
+    printf("done         the run had all its %s %s; more are made with train.%s=N --resume\n", had.text, unit,
+           keys[end]);
+}
+
 mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *last)
 {
     mo__live_clear();
@@ -173,8 +193,7 @@ mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *
         printf("\ndone         %s steps, %s tokens, %s of training\n", mo__count(last->step).text,
                mo__count(last->tokens).text, mo__duration(last->seconds).text);
     else
-        printf("done         the run had all its %s steps; more are made with train.steps=N --resume\n",
-               mo__count(config->train.steps).text);
+        print_over(config, last->end);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
     if (best && mo_path_exists(best)) print_best(best);

@@ -180,6 +180,10 @@ static mo_status check_given(const build *b)
 /* Rules between keys of different sections; mo_model_config_check has those of the model. */
 static mo_status check_together(mo_run_config *c)
 {
+    if (mo_run_steps(c) == 0 && c->train.seconds <= 0)
+        return mo_error(MO_E_CONFIG,
+                        "train.steps, train.tokens and train.seconds are all 0, which would never "
+                        "end; give one of them");
     if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
     if (c->train.sequence_length > c->model.max_position_embeddings)
         return mo_error(

@@ -123,7 +123,13 @@ const mo__key mo__keys[] = {
     ENUM(balance.scope, scope_names, "microbatch", 0,
          "Over what the experts' shares are counted; batch needs gradient_accumulation_steps 1."),
 
-    INT(train.steps, REQUIRED, 1, MOST_STEPS, MO__RESUMABLE, "steps", "Optimizer steps of the whole run."),
+    INT(train.steps, "0", 0, MOST_STEPS, MO__RESUMABLE, "steps",
+        "Optimizer steps in all; 0 is no limit. The first of steps, tokens, seconds that is reached ends "
+        "it."),
+    INT(train.tokens, "0", 0, 1e15, MO__RESUMABLE, "tokens",
+        "Positions read in all, document ends included, rounded up to whole steps; 0 is no limit."),
+    REAL(train.seconds, "0", 0, 1e9, MO__RESUMABLE,
+         "Seconds of training in all, checked after each step; 0 is no limit. Not the same to the bit."),
     INT(train.batch_size, REQUIRED, 1, 1 << 20, 0, "sequences", "Sequences of one microbatch."),
     INT(train.sequence_length, REQUIRED, 2, MOST_IDS, 0, "tokens", "Tokens of one sequence."),
     INT(train.gradient_accumulation_steps, "1", 1, 1 << 20, 0, "microbatches", "Microbatches of one step."),

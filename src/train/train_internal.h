@@ -4,6 +4,15 @@
 
 #include "moira/train.h"
 
+/* ---- budget.c ---- */
+
+/* All steps of the run as far as it can be told after state.step of them; above state.step while it goes on.
+ */
+int64_t mo__run_projected(const mo_run_config *config, const mo_checkpoint_state *state);
+mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *state);
+/* MO_E_MISMATCH if more steps are done than the config has. */
+mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state *state);
+
 /* ---- feed.c ---- */
 
 /* Copies a batch into a graph's inputs; positions count from each document's start. */

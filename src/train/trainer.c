@@ -34,7 +34,8 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     mo_slabs slabs = mo_model_slabs(t->model);
     r->train_loss = ce / (double)predicted;
     r->grad_norm = mo_grad_norm(&slabs);
-    r->learning_rate = mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, c->train.steps);
+    r->learning_rate =
+        mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, mo__run_projected(c, &t->state));
     r->balance_loss = 0;
     for (int b = 0; b < MO_BALANCE_LOSSES; b++) {
         double coefficient = mo_balance_coefficient(&c->balance, b);
@@ -131,15 +132,17 @@ static mo_status sample(mo__trainer *t)
     return status;
 }
 
-static bool due(int64_t step, int64_t every, int64_t steps)
+/* At the end everything is. */
+static bool due(const mo_step_report *r, int64_t every)
 {
-    return step == steps || (every > 0 && step % every == 0);
+    return r->end != MO_RUN_GOES_ON || (every > 0 && r->step % every == 0);
 }
 
 static void finish_report(mo__trainer *t, mo_step_report *r)
 {
     r->step = t->state.step;
-    r->steps = t->config.train.steps;
+    r->end = mo__run_end(&t->config, &t->state);
+    r->steps = r->end == MO_RUN_GOES_ON ? mo__run_projected(&t->config, &t->state) : r->step;
     r->tokens = t->state.tokens;
     r->seconds = t->state.seconds;
     r->tokens_per_second = t->span_seconds > 0 ? (double)t->span_tokens / t->span_seconds : 0;
@@ -152,27 +155,31 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
 {
     const mo_run_config *c = &t->config;
     const mo_train_events *e = &t->options->events;
-    int64_t step = t->state.step, steps = c->train.steps;
+    int64_t step = t->state.step;
     bool improved = false;
     finish_report(t, r);
     if (e->tick) e->tick(step, r->train_loss, r->tokens_per_second, e->user);
-    if (t->eval && due(step, c->eval.every, steps)) MO_TRY(evaluate(t, r, &improved));
-    if (r->evaluated || step == 1 || due(step, c->log.every, steps)) {
+    if (t->eval && due(r, c->eval.every)) MO_TRY(evaluate(t, r, &improved));
+    if (r->evaluated || step == 1 || due(r, c->log.every)) {
         MO_TRY(mo__metrics_write(&t->metrics, r));
         if (e->step) e->step(r, e->user);
         t->span_seconds = 0;
         t->span_tokens = 0;
     }
-    bool sample_due = c->sample.every > 0 ? due(step, c->sample.every, steps) : r->evaluated;
+    bool sample_due = c->sample.every > 0 ? due(r, c->sample.every) : r->evaluated;
     if (c->sample.tokens > 0 && sample_due) MO_TRY(sample(t));
     if (improved) MO_TRY(mo__trainer_save_best(t));
-    return due(step, c->checkpoint.every, steps) ? mo__trainer_save(t) : MO_OK;
+    return due(r, c->checkpoint.every) ? mo__trainer_save(t) : MO_OK;
 }
 
 static mo_status run(mo__trainer *t, mo_step_report *last)
 {
     const mo_train_options *o = t->options;
-    while (t->state.step < t->config.train.steps) {
+    last->step = t->state.step;
+    last->tokens = t->state.tokens;
+    last->seconds = t->state.seconds;
+    last->end = mo__run_end(&t->config, &t->state);
+    while (last->end == MO_RUN_GOES_ON) {
         if (o->stop && *o->stop) {
             MO_TRY(mo__trainer_save(t));
             return mo_error(MO_E_INTERRUPTED, "interrupted after step %lld; the run goes on with --resume",
@@ -199,7 +206,9 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
     mo_status status = mo__trainer_open(&t, options);
     if (status == MO_OK) {
         const mo_train_events *e = &options->events;
-        if (e->start) e->start(&t.config, t.model, &t.memory, t.state.step, e->user);
+        if (e->start)
+            e->start(&t.config, t.model, &t.memory, t.state.step,
+                     mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
         status = run(&t, last);
     }
     mo__trainer_close(&t);

@@ -81,11 +81,7 @@ static mo_status check(mo__trainer *t, const mo_checkpoint *c)
             "%s is not the file that the run began with (its hash is %s, was %s); resuming needs the "
             "same data",
             t->file->path, t->file->hash, state->data_hash);
-    if (state->step > t->config.train.steps)
-        return mo_error(MO_E_MISMATCH,
-                        "train.steps %lld: the run has done %lld steps already; steps can only be added",
-                        (long long)t->config.train.steps, (long long)state->step);
-    return MO_OK;
+    return mo__run_extends(&t->config, state);
 }
 
 mo_status mo__trainer_find(mo__trainer *t)

@@ -19,9 +19,9 @@ wrong "$file:6: train.stesp: unknown key; did you mean steps?" 's/steps: 20/stes
 wrong "$file:6: trian: unknown section; did you mean train?" 's/^train:/trian:/'
 wrong "$file:6: train.steps: duplicate key; it is on line 6 already" 's/steps: 20/steps: 20, steps: 30/'
 wrong "$file:7: train: duplicate section; it starts on line 3 already" 's/^model:/train: {steps: 3}\nmodel:/'
-wrong "$file:6: train.steps: 'many' is not a whole number; expected 1 to 1000000000" 's/steps: 20/steps: many/'
+wrong "$file:6: train.steps: 'many' is not a whole number; expected 0 to 1000000000" 's/steps: 20/steps: many/'
 wrong "$file:6: train.steps: '2.5' is not a whole number" 's/steps: 20/steps: 2.5/'
-wrong "$file:6: train.steps: '-1' is out of range; expected 1 to 1000000000" 's/steps: 20/steps: -1/'
+wrong "$file:6: train.steps: '-1' is out of range; expected 0 to 1000000000" 's/steps: 20/steps: -1/'
 wrong "$file:7: optimizer.learning_rate: 'fast' is not a finite number" 's/3.0e-3/fast/'
 wrong "$file:3: model.hidden_size: a list stands where one value should" 's/hidden_size: 32/hidden_size: [32]/'
 wrong "$file:1: not valid YAML at column" 's/{name: small/{name: small: x/'
@@ -43,8 +43,8 @@ set_wrong() { refused "$1" train "$dir/small.yaml" "$2"; }
 set_wrong 'command line: train.stesp=3: unknown key; did you mean steps?' train.stesp=3
 set_wrong 'command line: trian.steps=3: unknown section; did you mean train?' trian.steps=3
 set_wrong 'a setting is written section.key=value' steps=3
-set_wrong "'abc' is not a whole number; expected 1 to 1000000000" train.steps=abc
-set_wrong "'0' is out of range; expected 1 to 1000000000" train.steps=0
+set_wrong "'abc' is not a whole number; expected 0 to 1000000000" train.steps=abc
+set_wrong 'train.steps, train.tokens and train.seconds are all 0' train.steps=0
 set_wrong 'expected one of topk, noisy_topk; did you mean topk?' model.router=topkk
 set_wrong "'maybe' is not a truth value; expected true or false" model.tie_word_embeddings=maybe
 set_wrong 'model.head_dim is 1' model.num_attention_heads=32

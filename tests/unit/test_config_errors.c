@@ -144,22 +144,22 @@ static void wrong_whole_numbers_are_refused(void **state)
                                             "1e",   "1e+", "true", "1,000", "1 000", "0.1e0", "."};
     for (size_t i = 0; i < sizeof not_whole / sizeof *not_whole; i++) {
         char *problem = mo_strprintf("'%s' is not a whole number; expected 1 to 1000000000", not_whole[i]);
-        check_value_refused("train", "steps", not_whole[i], problem);
+        check_value_refused("eval", "every", not_whole[i], problem);
         mo_free(problem);
     }
     static const char *const outside[] = {
         "0", "-3", "1000000001", "1e10", "18446744073709551617", "1e99999999999", "-0", "0e5"};
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
         char *problem = mo_strprintf("'%s' is out of range; expected 1 to 1000000000", outside[i]);
-        check_value_refused("train", "steps", outside[i], problem);
+        check_value_refused("eval", "every", outside[i], problem);
         mo_free(problem);
     }
     check_value_refused(
-        "train", "steps", "010",
+        "eval", "every", "010",
         "'010' has a leading zero, which some YAML readers take for octal; expected 1 to 1000000000");
-    check_value_refused("train", "steps", "\"5\"", "'5' is quoted, so it is text; expected 1 to 1000000000");
-    check_value_refused("train", "steps", "", "no value is given; give a whole number");
-    check_value_refused("train", "steps", "null", "null is not a value; give a whole number");
+    check_value_refused("eval", "every", "\"5\"", "'5' is quoted, so it is text; expected 1 to 1000000000");
+    check_value_refused("train", "batch_size", "", "no value is given; give a whole number");
+    check_value_refused("train", "batch_size", "null", "null is not a value; give a whole number");
     check_value_refused("run", "threads", "~",
                         "~ is not a value; give a whole number, or leave the key out for its default 0");
     check_value_refused("run", "seed", "18446744073709551616",
@@ -233,7 +233,7 @@ static void all_missing_keys_are_named_at_once(void **state)
     check_refused(
         "run: {seed: 1}\n",
         "x.yaml: these keys have no default and must be given: run.name, data.path, model.hidden_size, "
-        "model.intermediate_size, model.num_hidden_layers, model.num_attention_heads, train.steps, "
+        "model.intermediate_size, model.num_hidden_layers, model.num_attention_heads, "
         "train.batch_size, train.sequence_length, optimizer.learning_rate");
     check_refused("run: {name: a}\ndata: {path: b}\nmodel: {hidden_size: 8, num_hidden_layers: 1,\n"
                   " num_attention_heads: 2, intermediate_size: 4}\ntrain: {steps: 3, batch_size: 1}\n"
@@ -263,6 +263,9 @@ static void check_override_refused(const char *const *overrides, int count, cons
 
 static void rules_between_keys_name_both(void **state)
 {
+    CHECK_OVERRIDE(": train.steps, train.tokens and train.seconds are all 0, which would never end; give one "
+                   "of them",
+                   "train.steps=0");
     CHECK_OVERRIDE(
         ": train.sequence_length 16 is longer than model.max_position_embeddings 8; shorten the sequences "
         "or raise max_position_embeddings",
@@ -291,11 +294,11 @@ static void wrong_overrides_are_refused(void **state)
                    "train.steps=5", "model.hidden_sise=9");
     CHECK_OVERRIDE("command line: modle.hidden_size=9: unknown section; did you mean model?",
                    "modle.hidden_size=9");
-    CHECK_OVERRIDE("command line: train.steps=many: 'many' is not a whole number; expected 1 to 1000000000",
+    CHECK_OVERRIDE("command line: train.steps=many: 'many' is not a whole number; expected 0 to 1000000000",
                    "train.steps=many");
-    CHECK_OVERRIDE("command line: train.steps=: '' is not a whole number; expected 1 to 1000000000",
+    CHECK_OVERRIDE("command line: train.steps=: '' is not a whole number; expected 0 to 1000000000",
                    "train.steps=");
-    CHECK_OVERRIDE("command line: train.steps= 5: ' 5' is not a whole number; expected 1 to 1000000000",
+    CHECK_OVERRIDE("command line: train.steps= 5: ' 5' is not a whole number; expected 0 to 1000000000",
                    "train.steps= 5");
     CHECK_OVERRIDE(
         "command line: sample.prompt=?(: '?(' is not valid UTF-8; expected text of 0 to 65536 bytes",
