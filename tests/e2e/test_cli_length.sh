@@ -1,0 +1,42 @@
+# How long a run goes on, from the command line: budgets in steps, tokens and seconds.
+. tests/e2e/lib.sh
+small_text
+small_config
+moira 0 prepare "$dir/text.txt" -o "$dir/text.h5"
+
+# length NAME STATUS SETTING...
+length() {
+    name=$1 wanted_status=$2
+    shift 2
+    moira "$wanted_status" train "$dir/small.yaml" "run.dir=$dir/$name" sample.tokens=0 "$@"
+}
+
+moira 0 inspect "$dir/small.yaml"
+out_matches '^training     20 steps of 4 sequences: 2,560 tokens$'
+moira 0 inspect "$dir/small.yaml" train.tokens=1000
+out_matches '^training     8 steps of 4 sequences: 1,024 tokens$'
+moira 0 inspect "$dir/small.yaml" train.tokens=1000 train.seconds=90
+out_matches '^training     1:30, or at most 8 steps of 4 sequences: 1,024 tokens$'
+moira 0 inspect "$dir/small.yaml" train.steps=0 train.seconds=90
+out_matches '^training     1:30, in steps of 4 sequences: 128 tokens$'
+
+length tokens 0 train.tokens=1000
+out_matches '^training     steps 1 to 8, each of 4 x 32 = 128 tokens$'
+out_matches '^done         8 steps, [0-9,]+ tokens, '
+length tokens 0 train.tokens=1000 --resume
+out_has 'done         the run had all its 1,000 tokens; more are made with train.tokens=N --resume'
+length tokens 2 train.tokens=800 --resume
+err_has 'train.tokens 800 are 7 steps of 128 tokens: the run has done 8 steps already'
+length tokens 0 train.tokens=1200 --resume
+out_matches '^training     steps 9 to 10,'
+
+length seconds 0 train.steps=0 train.seconds=0.2 eval.every=100000 checkpoint.every=100000 log.every=100000
+out_matches '^training     from step 1 on for 0\.20 s of training in all, each of 4 x 32 = 128 tokens$'
+out_matches '^ +validation loss '
+out_matches '^done         [0-9,]+ steps, [0-9,]+ tokens, 0\.[2-9][0-9]* s of training$'
+length seconds 0 train.steps=0 train.seconds=0.2 --resume
+out_has 'done         the run had all its 0.20 s of training; more are made with train.seconds=N --resume'
+length both 0 train.seconds=1000
+out_matches '^training     steps 1 to 20, or for 16:40 of training in all, each of'
+out_matches '^done         20 steps,'
+finish
