@@ -43,7 +43,8 @@ static void block_free(block *b)
 enum { MATRIX = 63, NORM = 13, EXPERT = 20, SLAB = 144, STEPS = 10 };
 static const mo_segment three[] = {{0, MATRIX, true, 1}, {64, NORM, false, 1}, {80, EXPERT, true, 1}};
 static const char *const names[] = {"matrix", "norm", "expert"};
-static const mo_optim_config adamw = {0, 0.1, 0.9, 0.95, 1e-3, 1};
+static const mo_optim_config adamw = {
+    .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-3, .max_grad_norm = 1};
 
 static golden_array read_array(const golden *file, const char *name, const char *what)
 {
