@@ -62,15 +62,15 @@ cxx = $(or $(CXX.$(1)),$(CXX.default))
 # ---- packages ----
 
 PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
-    zlib1g-dev pkg-config libcmocka-dev hdf5-tools $(if $(SRC_CC),g++)
+    zlib1g-dev libsentencepiece-dev pkg-config libcmocka-dev hdf5-tools g++
 CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev g++
 
 # Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
-PKG_CONFIG := hdf5 yaml-0.1 jansson zlib
+PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sentencepiece
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKG_CONFIG)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKG_CONFIG)))$(PKG_LIBS)
 # OpenBLAS is opened at run time (src/tensor), so that the openmp variant is chosen whatever the system prefers.
-LIBS = $(PKG_LIBS) -lm -ldl $(if $(SRC_CC),-lstdc++)
+LIBS = $(PKG_LIBS) -lm -ldl -lstdc++
 
 # ---- rules, once per flavour ----
 

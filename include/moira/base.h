@@ -160,6 +160,8 @@ void mo_hash_bytes(const void *bytes, size_t size, char hex[33]);
 
 /* The longest useful edit distance for "did you mean": best match of `word` among `names`, or NULL. */
 const char *mo_nearest_name(const char *word, const char *const *names, size_t count);
+/* Bytes of text[size] that are no part of valid UTF-8: what a SentencePiece tokenizer replaces. */
+int64_t mo_utf8_invalid(const char *text, size_t size);
 /* Shell-style match with * and ? (fnmatch without special slashes). */
 bool mo_glob_match(const char *pattern, const char *text);
 

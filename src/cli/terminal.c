@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "config/buffer.h"
+#include "base/utf8.h"
 #include "session.h"
 #include "units.h"
 

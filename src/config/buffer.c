@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static bool reserve(mo__buffer *buffer, size_t more)
 {
     size_t needed = buffer->size + more + 1;
@@ -60,22 +62,4 @@ mo__shown mo__show(const char *text)
         text += taken;
     }
     return shown;
-}
-
-/* The Unicode Standard, table 3-7: well-formed UTF-8 has no overlong forms, surrogates or points over 10FFFF.
- */
-int mo__utf8_next(const char *text, uint32_t *point)
-{
-    const unsigned char *bytes = (const unsigned char *)text;
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    int length = bytes[0] < 0x80 ? 1 : bytes[0] < 0xC2 ? 0 : bytes[0] < 0xE0 ? 2 : bytes[0] < 0xF0 ? 3 : 4;
-    if (length == 0 || bytes[0] > 0xF4) return 0;
-    uint32_t value = length == 1 ? bytes[0] : bytes[0] & (0x7Fu >> length);
-    for (int i = 1; i < length; i++) {
-        if ((bytes[i] & 0xC0) != 0x80) return 0;
-        value = value << 6 | (bytes[i] & 0x3Fu);
-    }
-    if (value < least[length] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return 0;
-    *point = value;
-    return length;
 }

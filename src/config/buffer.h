@@ -23,7 +23,4 @@ typedef struct mo__shown {
 } mo__shown;
 mo__shown mo__show(const char *text);
 
-/* Length of the UTF-8 sequence at `text` (NUL-terminated) and its code point; 0 if it is not valid UTF-8. */
-int mo__utf8_next(const char *text, uint32_t *point);
-
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "number.h"
 
 /* "'text' <problem>; expected <what the key takes>" */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const void *field_in(const mo__key *key, const void *owner)
 {
     return (const char *)owner + key->offset;

@@ -21,20 +21,32 @@ static void stop(mo_tokenizer *t)
     (void)t;
 }
 
-static mo_status encode(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids, int64_t *count)
+static mo_status encode(const mo_tokenizer *t, const mo_text_piece *piece, int32_t **ids, int64_t *count)
 {
-    *ids = mo_malloc(size * sizeof **ids);
+    *ids = mo_malloc(piece->size * sizeof **ids);
     if (!*ids) return MO_E_MEMORY;
-    for (size_t i = 0; i < size; i++)
-        (*ids)[i] = (int32_t)((unsigned char)text[i] * INT64_C(397) % t->vocab_size);
-    *count = (int64_t)size;
+    for (size_t i = 0; i < piece->size; i++)
+        (*ids)[i] = (int32_t)((unsigned char)piece->text[i] * INT64_C(397) % t->vocab_size);
+    *count = (int64_t)piece->size;
     return MO_OK;
 }
 
-static mo_status decode(const mo_tokenizer *t, const int32_t *ids, int64_t count, char **text, size_t *size)
+static size_t cut(const mo_tokenizer *t, const char *text, size_t size)
 {
-    (void)t, (void)ids, (void)count, (void)text, (void)size;
-    return mo_error(MO_E_UNSUPPORTED, "wide: does not decode");
+    (void)t, (void)text;
+    return size;
+}
+
+static size_t decode(const mo_tokenizer *t, mo__decoding *state, int32_t id, char *out)
+{
+    (void)t, (void)state, (void)id, (void)out;
+    return 0;
+}
+
+static const char *piece(const mo_tokenizer *t, int32_t id)
+{
+    (void)t, (void)id;
+    return "";
 }
 
 static int64_t token_bytes(const mo_tokenizer *t, int32_t id)
@@ -44,11 +56,14 @@ static int64_t token_bytes(const mo_tokenizer *t, int32_t id)
 }
 
 static const mo__tokenizer_kind KIND = {.name = "wide",
+                                        .grain = 4096,
                                         .start = start,
                                         .stop = stop,
                                         .encode = encode,
+                                        .cut = cut,
                                         .decode = decode,
-                                        .token_bytes = token_bytes};
+                                        .token_bytes = token_bytes,
+                                        .piece = piece};
 
 mo_tokenizer *wide_tokenizer(int vocab_size)
 {

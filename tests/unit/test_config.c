@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "config/number.h"
 #include "config/schema.h"
 #include "config/value.h"

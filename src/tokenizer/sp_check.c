@@ -1,0 +1,148 @@
+/* sp_check.c -- what the SentencePiece library takes for granted of a model, checked before it sees one. It
+ * reads past arrays or ends the process otherwise (found by changing bytes of real models). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sp_model.h"
+
+/* The library's tries are built by recursion over a piece's bytes. */
+static const size_t LONGEST_PIECE = 4096;
+/* It keeps at most so many matches that begin at one place. */
+enum { MOST_NESTED_SYMBOLS = 64, MOST_NESTED_RULES = 32 };
+
+static mo_status check_piece(const mo__sp_piece *p, int64_t id)
+{
+    const char *what = NULL;
+    if (p->text.size == 0) what = "is empty";
+    if (memchr(p->text.at, '\0', p->text.size)) what = "has a NUL";
+    if (mo_utf8_invalid(p->text.at, p->text.size) > 0) what = "is not UTF-8";
+    if (!isfinite(p->score)) what = "has a score that is no number";
+    if (what) return mo_error(MO_E_CORRUPT, "pieces: piece %lld %s", (long long)id, what);
+    if (p->text.size > LONGEST_PIECE)
+        return mo_error(MO_E_UNSUPPORTED, "pieces: piece %lld has %zu bytes, at most %zu are taken",
+                        (long long)id, p->text.size, LONGEST_PIECE);
+    return MO_OK;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const mo__sp_text *x = a, *y = b;
+    size_t least = x->size < y->size ? x->size : y->size;
+    int order = memcmp(x->at, y->at, least);
+    return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+static bool begins_with(mo__sp_text text, mo__sp_text head)
+{
+    return head.size <= text.size && memcmp(text.at, head.at, head.size) == 0;
+}
+
+/* Sorted, a symbol stands behind its prefixes: the chain of those that begin the current one is a stack. */
+static mo_status check_nesting(mo__sp_text *symbols, int64_t count)
+{
+    mo__sp_text chain[MOST_NESTED_SYMBOLS];
+    int depth = 0;
+    qsort(symbols, (size_t)count, sizeof *symbols, by_bytes);
+    for (int64_t i = 0; i < count; i++) {
+        while (depth > 0 && !begins_with(symbols[i], chain[depth - 1])) depth--;
+        if (depth == MOST_NESTED_SYMBOLS)
+            return mo_error(MO_E_UNSUPPORTED, "pieces: more than %d user-defined symbols begin one another",
+                            MOST_NESTED_SYMBOLS);
+        chain[depth++] = symbols[i];
+    }
+    return MO_OK;
+}
+
+static mo_status check_symbols(const mo__sp_model *m)
+{
+    mo__sp_text *symbols = mo_malloc((size_t)m->count * sizeof *symbols);
+    if (!symbols) return MO_E_MEMORY;
+    int64_t count = 0;
+    for (int64_t i = 0; i < m->count; i++)
+        if (m->pieces[i].type == MO__SP_USER_DEFINED) symbols[count++] = m->pieces[i].text;
+    mo_status status = check_nesting(symbols, count);
+    mo_free(symbols);
+    return status;
+}
+
+/* ---- normalization rules: uint32 size, a double-array trie of that size, NUL-terminated results ----
+ *
+ * A unit of the trie (Darts-clone): bits 0-7 the label by which it is reached, bit 8 whether a rule ends
+ * here, bits 9-30 an offset; the children of the unit at i are at (i ^ offset) ^ label, the rule's value at
+ * i ^ offset. */
+
+typedef struct trie {
+    const unsigned char *units;
+    uint32_t count;
+    size_t results; /* bytes of results */
+} trie;
+
+typedef struct step {
+    uint32_t base;
+    int rules; /* that end on the way here */
+} step;
+
+static uint32_t load32(const unsigned char *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static uint32_t unit_at(const trie *t, uint32_t i)
+{
+    return load32(t->units + 4 * (size_t)i);
+}
+
+static uint32_t base_of(uint32_t i, uint32_t unit)
+{
+    return i ^ (unit >> 10 << ((unit & (1u << 9)) >> 6));
+}
+
+/* A trie has fewer units that are reached than units; more means a circle. */
+static bool trie_is_sound(const trie *t, step *stack)
+{
+    uint32_t depth = 0, reached = 1;
+    stack[depth++] = (step){base_of(0, unit_at(t, 0)), 0};
+    while (depth > 0) {
+        step at = stack[--depth];
+        if ((at.base | 0xFF) >= t->count) return false;
+        for (uint32_t label = 0; label < 256; label++) {
+            uint32_t child = at.base ^ label, unit = unit_at(t, child);
+            if ((unit & (1u << 31 | 0xFF)) != label) continue;
+            step next = {base_of(child, unit), at.rules};
+            if ((next.base | 0xFF) >= t->count || ++reached > t->count) return false;
+            if (unit >> 8 & 1) {
+                if ((unit_at(t, next.base) & ~(1u << 31)) >= t->results) return false;
+                if (++next.rules > MOST_NESTED_RULES) return false;
+            }
+            stack[depth++] = next;
+        }
+    }
+    return true;
+}
+
+static mo_status check_rules(mo__sp_text map)
+{
+    static const char WHAT[] = "normalizer_spec: the normalization rules are damaged";
+    if (map.size == 0) return MO_OK;
+    const unsigned char *bytes = (const unsigned char *)map.at;
+    uint32_t size = map.size > 4 ? load32(bytes) : 0;
+    if (size == 0 || size >= map.size - 4) return mo_error(MO_E_CORRUPT, "%s", WHAT);
+    trie t = {bytes + 4, size / 4, map.size - 4 - size};
+    if (t.count < 256) return mo_error(MO_E_CORRUPT, "%s", WHAT);
+    step *stack = mo_malloc((size_t)t.count * sizeof *stack);
+    if (!stack) return MO_E_MEMORY;
+    bool sound = trie_is_sound(&t, stack);
+    mo_free(stack);
+    return sound ? MO_OK : mo_error(MO_E_CORRUPT, "%s", WHAT);
+}
+
+mo_status mo__sp_model_check(const mo__sp_model *m)
+{
+    for (int64_t i = 0; i < m->count; i++) MO_TRY(check_piece(&m->pieces[i], i));
+    if (m->denormalizer.size > 0)
+        return mo_error(MO_E_UNSUPPORTED,
+                        "denormalizer_spec: has rules; only models without are decoded here");
+    MO_TRY(check_symbols(m));
+    return check_rules(m->charsmap);
+}
