@@ -1,8 +1,9 @@
 /* data.h -- from corpora to batches.
  *
- * prepare and synth write token files (tokenfile.h); a loader hands out batches from one. A batch is a pure
- * function of (seed, step, microbatch): epoch e shifts its windows of `sequence_length` tokens by an offset
- * drawn for that epoch and visits them in a keyed permutation, so any step can be asked for directly.
+ * prepare and synth write token files (tokenfile.h); a loader hands out batches from one or several. A batch
+ * is a pure function of (seed, step, microbatch): of which source a sequence is follows from the weights in
+ * closed form; a source's epoch e shifts its windows of `sequence_length` tokens by an offset drawn for that
+ * epoch and visits them in a keyed permutation. So any step can be asked for directly.
  *
  *     mo_loader *l; MO_TRY(mo_loader_open(&options, &l));
  *     const mo_batch *b; MO_TRY(mo_loader_get(l, step, microbatch, &b));   (b stays valid until the next get)
@@ -75,16 +76,24 @@ typedef struct mo_batch {
     int32_t *starts;                     /* index within the window of the first token that this one may
                                             attend to: the start of its document or of the window */
     int32_t *domains;                    /* label of each token's document, -1 without labels or padding */
+    int32_t *source;                     /* [B] index of the row's source, 0 without a mixture, -1: padding */
+    int64_t *at;                         /* [B] index of the row's first token in its split, -1: padding */
     int64_t predicted;                   /* targets that are not -1 */
     int64_t predicted_step;              /* the same, over all microbatches of the step */
     int64_t predicted_bytes;             /* bytes that the predicted tokens stand for */
     int64_t valid;                       /* tokens that are not padding: tokens[i] >= 0 */
 } mo_batch;
 
-typedef struct mo_loader_options {
+typedef struct mo_loader_source {
     const mo_tokens *tokens; /* borrowed while the loader lives */
-    const mo_tokenizer *tokenizer;
-    int64_t batch_size; /* sequences per microbatch */
+    double weight;           /* of its sequences, above 0; with one source it does not matter */
+} mo_loader_source;
+
+typedef struct mo_loader_options {
+    const mo_loader_source *sources;
+    int n_sources;
+    const mo_tokenizer *tokenizer; /* of all of them */
+    int64_t batch_size;            /* sequences per microbatch */
     int64_t sequence_length;
     int64_t accumulation; /* microbatches per step */
     uint64_t seed;
@@ -92,11 +101,17 @@ typedef struct mo_loader_options {
 } mo_loader_options;
 
 typedef struct mo_loader mo_loader;
-/* MO_E_RANGE if the split is shorter than one window (sequence_length + 1 tokens); says both lengths. */
+/* MO_E_RANGE if a split is shorter than one window (sequence_length + 1 tokens); says both lengths. */
 mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out);
 mo_status mo_loader_get(mo_loader *loader, int64_t step, int64_t microbatch, const mo_batch **out);
+/* How many sequences of the first `steps` steps are of the source: its share by weight of all of them, less
+ * than one sequence off for up to three sources and less than 1.7 for any number. */
+int64_t mo_loader_drawn(const mo_loader *loader, int source, int64_t steps);
 double mo_loader_waited(const mo_loader *loader); /* seconds spent waiting for the prefetch thread */
 void mo_loader_close(mo_loader *loader);
+
+/* Sequences of one epoch of a training split that is long enough for one. */
+int64_t mo_train_windows(const mo_tokens *tokens, int64_t sequence_length);
 
 /* Evaluation order: windows of L tokens that do not overlap, in order; every token of a window but its first
  * is predicted (unless a document begins there); a last window that is short is left out. Window w is tokens

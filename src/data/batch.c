@@ -9,22 +9,25 @@ mo_status mo_batch_create(int64_t batch_size, int64_t sequence_length, mo_batch 
     if (batch_size < 1 || sequence_length < 1)
         return mo_error(MO_E_RANGE, "batch: %lld sequences of %lld tokens, both must be positive",
                         (long long)batch_size, (long long)sequence_length);
+    const size_t of_token = 4 * sizeof(int32_t), of_row = sizeof(int32_t) + sizeof(int64_t);
     size_t n, bytes;
     if (__builtin_mul_overflow((size_t)batch_size, (size_t)sequence_length, &n) ||
-        __builtin_mul_overflow(n, 4 * sizeof(int32_t), &bytes) || bytes > PTRDIFF_MAX)
+        __builtin_mul_overflow(n, of_token + of_row, &bytes) || bytes > PTRDIFF_MAX)
         return mo_error(MO_E_RANGE, "batch: %lld sequences of %lld tokens are more than can be addressed",
                         (long long)batch_size, (long long)sequence_length);
     mo_batch *b = mo_calloc(1, sizeof *b);
-    int32_t *arrays = b ? mo_malloc(bytes) : NULL;
+    int32_t *arrays = b ? mo_malloc(n * of_token + (size_t)batch_size * of_row) : NULL;
     if (!arrays) {
         mo_free(b);
         return MO_E_MEMORY;
     }
     *b = (mo_batch){.batch_size = batch_size, .sequence_length = sequence_length};
-    b->tokens = arrays; /* the four arrays are one allocation */
+    b->tokens = arrays; /* all arrays are one allocation */
     b->targets = arrays + n;
     b->starts = arrays + 2 * n;
     b->domains = arrays + 3 * n;
+    b->at = (int64_t *)(void *)(arrays + 4 * n);
+    b->source = arrays + 4 * n + 2 * batch_size;
     *out = b;
     return MO_OK;
 }
@@ -86,6 +89,8 @@ void mo__batch_fill_row(const mo_tokens *tokens, const mo_tokenizer *tokenizer, 
         batch->domains[base + i] = tokens->domains ? tokens->domains[document] : -1;
         predicted += has_target;
     }
+    batch->source[row] = 0;
+    batch->at[row] = at;
     batch->valid += T;
     batch->predicted += predicted;
     batch->predicted_bytes +=
@@ -95,6 +100,8 @@ void mo__batch_fill_row(const mo_tokens *tokens, const mo_tokenizer *tokenizer, 
 void mo__batch_pad_row(mo_batch *batch, int64_t row)
 {
     int64_t T = batch->sequence_length, base = row * T;
+    batch->source[row] = -1;
+    batch->at[row] = -1;
     for (int64_t i = base; i < base + T; i++) {
         batch->tokens[i] = batch->targets[i] = batch->domains[i] = -1;
         batch->starts[i] = (int32_t)(i - base);

@@ -1,10 +1,4 @@
-/* loader.c -- training batches as a pure function of (seed, step, microbatch).
- *
- *   sequence  c = (step * accumulation + microbatch) * batch_size + row
- *   epoch     e = c / n,  window w = permutation_{seed,e}(c mod n)  of n windows
- *   tokens    [o_e + w L, o_e + w L + L], the last one only as a target; o_e in [0, L) is the epoch's offset
- *   n         floor((count - L) / L), so that every offset leaves room; a split of L+1 to 2L-1 tokens has one
- *             window, whose offset is 0 where the drawn one leaves no room
+/* loader.c -- training batches as a pure function of (seed, step, microbatch); order.c says which tokens.
  *
  * With prefetch a thread keeps a ring of the batches after the last one that was asked for. The batch
  * numbered q = step * accumulation + microbatch lives in slot q mod RING; the thread never writes the slot
@@ -15,8 +9,9 @@
 #include <string.h>
 
 #include "batch.h"
+#include "order.h"
 
-enum { RING = 4, OFFSET_LAYER = 255 /* mo_rng_permute has the low layers of MO_RNG_DATA */ };
+enum { RING = 4 };
 
 typedef struct {
     mo_batch *batch;
@@ -25,8 +20,8 @@ typedef struct {
 } slot;
 
 struct mo_loader {
-    mo_loader_options options;
-    int64_t windows;
+    mo_loader_options options; /* its sources are gone */
+    mo__order order;
     slot ring[RING]; /* the first alone without prefetch */
     int64_t held;    /* number of the batch that the caller holds, -1 for none */
 
@@ -41,28 +36,16 @@ struct mo_loader {
     double waited;
 };
 
-/* ---- which tokens ---- */
-
-static int64_t window_start(const mo_loader *l, int64_t c)
-{
-    const mo_loader_options *o = &l->options;
-    uint64_t epoch = (uint64_t)(c / l->windows), n = (uint64_t)l->windows;
-    double u = mo_rng_uniform(o->seed, MO_RNG_DATA, epoch, OFFSET_LAYER, 0);
-    int64_t offset = (int64_t)(u * (double)o->sequence_length);
-    if (offset + l->windows * o->sequence_length + 1 > o->tokens->count) offset = 0;
-    int64_t window = (int64_t)mo_rng_permute(o->seed, epoch, n, (uint64_t)(c % l->windows));
-    return offset + window * o->sequence_length;
-}
+/* ---- what is in a batch ---- */
 
 /* Targets of a whole step, before any of it is made: every token behind a window's first, less the starts of
  * documents. */
 static int64_t count_step(const mo_loader *l, int64_t step)
 {
-    const mo_loader_options *o = &l->options;
-    int64_t sequences = o->accumulation * o->batch_size, predicted = sequences * o->sequence_length;
-    for (int64_t i = 0; i < sequences; i++) {
-        int64_t at = window_start(l, step * sequences + i);
-        predicted -= mo__documents_between(o->tokens, at, at + o->sequence_length);
+    int64_t sequences = l->order.per_step, L = l->order.sequence_length, predicted = sequences * L, at;
+    for (int64_t row = 0; row < sequences; row++) {
+        int source = mo__order_find(&l->order, step * sequences + row, &at);
+        predicted -= mo__documents_between(l->order.sources[source].tokens, at, at + L);
     }
     return predicted;
 }
@@ -75,9 +58,12 @@ static mo_status make(const mo_loader *l, int64_t number, mo_batch *batch)
         return mo_error(MO_E_RANGE, "loader: step %lld of %lld sequences is further than can be counted",
                         (long long)step, (long long)(o->accumulation * o->batch_size));
     mo__batch_clear(batch);
-    for (int64_t row = 0; row < o->batch_size; row++)
-        mo__batch_fill_row(o->tokens, o->tokenizer, window_start(l, number * o->batch_size + row), true,
-                           batch, row);
+    for (int64_t row = 0; row < o->batch_size; row++) {
+        int64_t at;
+        int source = mo__order_find(&l->order, number * o->batch_size + row, &at);
+        mo__batch_fill_row(l->order.sources[source].tokens, o->tokenizer, at, true, batch, row);
+        batch->source[row] = source;
+    }
     batch->predicted_step = o->accumulation == 1 ? batch->predicted : count_step(l, step);
     return MO_OK;
 }
@@ -182,11 +168,7 @@ static mo_status check_options(const mo_loader_options *o)
         __builtin_mul_overflow(tokens, o->sequence_length, &tokens) || o->sequence_length > INT32_MAX)
         return mo_error(MO_E_RANGE, "loader: %lld microbatches of %lld sequences of %lld tokens are too many",
                         (long long)o->accumulation, (long long)o->batch_size, (long long)o->sequence_length);
-    if (o->tokens->count < o->sequence_length + 1)
-        return mo_error(
-            MO_E_RANGE, "loader: the split has %lld tokens, sequence_length %lld needs at least %lld",
-            (long long)o->tokens->count, (long long)o->sequence_length, (long long)o->sequence_length + 1);
-    return MO_OK;
+    return o->n_sources >= 1 ? MO_OK : mo_error(MO_E_RANGE, "loader: there is no source");
 }
 
 mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out)
@@ -196,12 +178,11 @@ mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out)
     mo_loader *l = mo_calloc(1, sizeof *l);
     if (!l) return MO_E_MEMORY;
     l->options = *options;
+    l->options.sources = NULL;
     l->held = -1;
-    int64_t L = options->sequence_length, n = (options->tokens->count - L) / L;
-    l->windows = n > 0 ? n : 1;
-    mo_status status = MO_OK;
+    mo_status status = mo__order_create(options, &l->order);
     for (int i = 0; status == MO_OK && i < (options->prefetch ? RING : 1); i++)
-        status = mo_batch_create(options->batch_size, L, &l->ring[i].batch);
+        status = mo_batch_create(options->batch_size, options->sequence_length, &l->ring[i].batch);
     if (status == MO_OK && options->prefetch) status = start_thread(l);
     if (status != MO_OK)
         mo_loader_close(l);
@@ -232,6 +213,11 @@ mo_status mo_loader_get(mo_loader *loader, int64_t step, int64_t microbatch, con
     return MO_OK;
 }
 
+int64_t mo_loader_drawn(const mo_loader *loader, int source, int64_t steps)
+{
+    return mo__apportion_count(&loader->order.shares, source, steps * loader->order.per_step);
+}
+
 double mo_loader_waited(const mo_loader *loader)
 {
     return loader->waited;
@@ -242,5 +228,6 @@ void mo_loader_close(mo_loader *loader)
     if (!loader) return;
     if (loader->threaded) stop_thread(loader);
     for (int i = 0; i < RING; i++) mo_batch_free(loader->ring[i].batch);
+    mo__order_free(&loader->order);
     mo_free(loader);
 }

@@ -105,7 +105,9 @@ static mo_status open_graphs(mo__trainer *t)
 static mo_status open_loader(mo__trainer *t)
 {
     const mo_run_config *c = &t->config;
-    mo_loader_options options = {.tokens = &t->file->split[MO_SPLIT_TRAIN],
+    mo_loader_source source = {&t->file->split[MO_SPLIT_TRAIN], 1};
+    mo_loader_options options = {.sources = &source,
+                                 .n_sources = 1,
                                  .tokenizer = t->file->tokenizer,
                                  .batch_size = c->train.batch_size,
                                  .sequence_length = c->train.sequence_length,

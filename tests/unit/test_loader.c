@@ -4,45 +4,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "harness/corpus.h"
 #include "harness/harness.h"
-#include "harness/wide_tokenizer.h"
-
-/* A split whose token i is i, in documents of 1 to 60 tokens. */
-typedef struct {
-    mo_tokens tokens;
-    mo_tokenizer *tokenizer;
-} corpus;
-
-static corpus make_corpus(int64_t count, bool labels)
-{
-    corpus c = {.tokens = {.count = count, .width = 4}};
-    mo_tokens *t = &c.tokens;
-    uint32_t *ids = mo_malloc((size_t)count * sizeof *ids);
-    t->data = ids;
-    t->offsets = mo_malloc(((size_t)count + 1) * sizeof *t->offsets);
-    t->domains = labels ? mo_malloc((size_t)count * sizeof *t->domains) : NULL;
-    for (int64_t i = 0; i < count; i++) ids[i] = (uint32_t)i;
-    t->offsets[0] = 0;
-    for (int64_t at = 0; at < count;) {
-        at += 1 + (int64_t)(mo_rng_uniform(3, MO_RNG_TEST, 0, 0, (uint64_t)t->documents) * 60);
-        if (labels) t->domains[t->documents] = (uint16_t)(t->documents * 7 % 5);
-        t->offsets[++t->documents] = (uint64_t)(at < count ? at : count);
-    }
-    c.tokenizer = wide_tokenizer(1 << 20);
-    return c;
-}
-
-static void free_corpus(corpus *c)
-{
-    mo_free(c->tokens.data);
-    mo_free(c->tokens.offsets);
-    mo_free(c->tokens.domains);
-    mo_tokenizer_free(c->tokenizer);
-}
 
 static mo_loader *open_loader(const corpus *c, int64_t B, int64_t L, int64_t accumulation, bool prefetch)
 {
-    mo_loader_options o = {.tokens = &c->tokens,
+    mo_loader_source source = {&c->tokens, 1};
+    mo_loader_options o = {.sources = &source,
+                           .n_sources = 1,
                            .tokenizer = c->tokenizer,
                            .batch_size = B,
                            .sequence_length = L,
@@ -127,7 +96,7 @@ static void batches_are_what_they_are_defined_to_be(void **state)
 {
     (void)state;
     for (int labels = 0; labels < 2; labels++) {
-        corpus c = make_corpus(5000, labels);
+        corpus c = corpus_make(5000, 0, labels);
         mo_loader *l = open_loader(&c, 3, 64, 2, false);
         for (int64_t step = 0; step < 40; step++) {
             const mo_batch *b;
@@ -142,7 +111,7 @@ static void batches_are_what_they_are_defined_to_be(void **state)
             assert_int_equal(sum, whole);
         }
         mo_loader_close(l);
-        free_corpus(&c);
+        corpus_free(&c);
     }
 }
 
@@ -151,7 +120,7 @@ static void every_window_once_per_epoch(void **state)
 {
     (void)state;
     enum { L = 64, WINDOWS = (5003 - L) / L, B = 7, EPOCHS = 5 };
-    corpus c = make_corpus(5003, false);
+    corpus c = corpus_make(5003, 0, false);
     mo_loader *l = open_loader(&c, B, L, 1, false);
     int offsets[EPOCHS], orders[EPOCHS];
     int64_t sequence = 0;
@@ -171,7 +140,7 @@ static void every_window_once_per_epoch(void **state)
         same_offset += offsets[e] == offsets[0], same_order += orders[e] == orders[0];
     assert_true(same_offset < EPOCHS - 1 && same_order < EPOCHS - 1);
     mo_loader_close(l);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 /* From one window and its target up to where a second window fits for any offset. */
@@ -180,7 +149,7 @@ static void short_splits_have_one_window(void **state)
     (void)state;
     enum { L = 16 };
     for (int64_t count = L + 1; count < 3 * L; count++) {
-        corpus c = make_corpus(count, false);
+        corpus c = corpus_make(count, 0, false);
         mo_loader *l = open_loader(&c, 1, L, 1, false);
         int moved = 0;
         for (int64_t step = 0; step < 400; step++) {
@@ -192,15 +161,17 @@ static void short_splits_have_one_window(void **state)
         }
         assert_int_equal(moved > 0, count > L + 1);
         mo_loader_close(l);
-        free_corpus(&c);
+        corpus_free(&c);
     }
 }
 
 static void another_seed_is_another_order(void **state)
 {
     (void)state;
-    corpus c = make_corpus(5000, false);
-    mo_loader_options o = {.tokens = &c.tokens,
+    corpus c = corpus_make(5000, 0, false);
+    mo_loader_source source = {&c.tokens, 1};
+    mo_loader_options o = {.sources = &source,
+                           .n_sources = 1,
                            .tokenizer = c.tokenizer,
                            .batch_size = 8,
                            .sequence_length = 32,
@@ -216,7 +187,7 @@ static void another_seed_is_another_order(void **state)
         mo_loader_close(l);
     }
     assert_int_not_equal(first[0], first[1]);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 /* ---- in whatever order they are asked for ---- */
@@ -224,7 +195,7 @@ static void another_seed_is_another_order(void **state)
 static void prefetched_or_not_the_same(void **state)
 {
     (void)state;
-    corpus c = make_corpus(20000, true);
+    corpus c = corpus_make(20000, 0, true);
     mo_loader *ahead = open_loader(&c, 4, 100, 3, true), *plain = open_loader(&c, 4, 100, 3, false);
     for (int64_t step = 0; step < 60; step++) {
         for (int64_t m = 0; m < 3; m++) {
@@ -239,14 +210,14 @@ static void prefetched_or_not_the_same(void **state)
     assert_true(mo_loader_waited(plain) == 0);
     mo_loader_close(ahead);
     mo_loader_close(plain);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 static void any_order_gives_the_same(void **state)
 {
     (void)state;
     enum { STEPS = 30, ACCUMULATION = 2 };
-    corpus c = make_corpus(20000, true);
+    corpus c = corpus_make(20000, 0, true);
     mo_loader *plain = open_loader(&c, 2, 50, ACCUMULATION, false),
               *ahead = open_loader(&c, 2, 50, ACCUMULATION, true);
     mo_batch *right[STEPS * ACCUMULATION];
@@ -268,14 +239,14 @@ static void any_order_gives_the_same(void **state)
     for (int i = 0; i < STEPS * ACCUMULATION; i++) mo_batch_free(right[i]);
     mo_loader_close(plain);
     mo_loader_close(ahead);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 /* A run resumed at step 1000 opens a loader and asks for that step first. */
 static void a_resumed_run_gets_the_same(void **state)
 {
     (void)state;
-    corpus c = make_corpus(3000, false);
+    corpus c = corpus_make(3000, 0, false);
     mo_loader *through = open_loader(&c, 2, 32, 1, true);
     const mo_batch *a, *b;
     for (int64_t step = 0; step < 1000; step++) MO_CHECK_OK(mo_loader_get(through, step, 0, &a));
@@ -287,13 +258,13 @@ static void a_resumed_run_gets_the_same(void **state)
     }
     mo_loader_close(through);
     mo_loader_close(resumed);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 static void a_batch_stays_until_the_next_get(void **state)
 {
     (void)state;
-    corpus c = make_corpus(5000, false);
+    corpus c = corpus_make(5000, 0, false);
     mo_loader *l = open_loader(&c, 2, 64, 1, true);
     const int64_t steps[] = {0, 1, 2, 50, 3};
     for (int i = 0; i < 5; i++) {
@@ -305,13 +276,13 @@ static void a_batch_stays_until_the_next_get(void **state)
         mo_batch_free(copy);
     }
     mo_loader_close(l);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 static void closing_never_hangs(void **state)
 {
     (void)state;
-    corpus c = make_corpus(5000, false);
+    corpus c = corpus_make(5000, 0, false);
     for (int i = 0; i < 200; i++) {
         mo_loader *l = open_loader(&c, 2, 64, 1, true);
         const mo_batch *b;
@@ -320,7 +291,7 @@ static void closing_never_hangs(void **state)
         mo_loader_close(l);
     }
     mo_loader_close(NULL);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 /* ---- what is refused ---- */
@@ -328,9 +299,11 @@ static void closing_never_hangs(void **state)
 static void bad_requests_are_refused(void **state)
 {
     (void)state;
-    corpus c = make_corpus(64, false);
+    corpus c = corpus_make(64, 0, false);
     mo_loader *l;
-    mo_loader_options o = {.tokens = &c.tokens,
+    mo_loader_source source = {&c.tokens, 1};
+    mo_loader_options o = {.sources = &source,
+                           .n_sources = 1,
                            .tokenizer = c.tokenizer,
                            .batch_size = 1,
                            .sequence_length = 64,
@@ -361,7 +334,7 @@ static void bad_requests_are_refused(void **state)
         check_batch(&c, b);
         mo_loader_close(l);
     }
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 static mo_status open_get_close(const mo_loader_options *o)
@@ -377,8 +350,10 @@ static mo_status open_get_close(const mo_loader_options *o)
 static void no_leak_when_memory_fails(void **state)
 {
     (void)state;
-    corpus c = make_corpus(500, false);
-    mo_loader_options o = {.tokens = &c.tokens,
+    corpus c = corpus_make(500, 0, false);
+    mo_loader_source source = {&c.tokens, 1};
+    mo_loader_options o = {.sources = &source,
+                           .n_sources = 1,
                            .tokenizer = c.tokenizer,
                            .batch_size = 2,
                            .sequence_length = 8,
@@ -388,7 +363,7 @@ static void no_leak_when_memory_fails(void **state)
     MO_CHECK_EACH_ALLOCATION(failed, open_get_close(&o));
     assert_true(failed >= 9);
     assert_int_equal(mo__alloc_live(), live);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 /* ---- evaluation ---- */
@@ -397,7 +372,7 @@ static void evaluation_goes_through_in_order(void **state)
 {
     (void)state;
     enum { L = 48, B = 4 };
-    corpus c = make_corpus(10 * L + 17, true);
+    corpus c = corpus_make(10 * L + 17, 0, true);
     mo_batch *b;
     MO_CHECK_OK(mo_batch_create(B, L, &b));
     assert_int_equal(mo_eval_windows(&c.tokens, L), 10);
@@ -425,7 +400,7 @@ static void evaluation_goes_through_in_order(void **state)
     mo_batch_free(b);
     MO_CHECK_STATUS(mo_batch_create(0, L, &b), MO_E_RANGE);
     MO_CHECK_STATUS(mo_batch_create(INT64_MAX / 8, 8, &b), MO_E_RANGE);
-    free_corpus(&c);
+    corpus_free(&c);
 }
 
 int main(void)
