@@ -114,7 +114,8 @@ typedef enum mo_rng_purpose {
     MO_RNG_SAMPLE = 4,  /* text sampling:  step = position */
     MO_RNG_SYNTH = 5,   /* synthetic text: layer = domain, step = document, index = draw */
     MO_RNG_DROPOUT = 6, /* dropout masks:  step, layer, index = element */
-    MO_RNG_TEST = 7
+    MO_RNG_TEST = 7,
+    MO_RNG_SPLIT = 8 /* documents that validate: step = run of documents */
 } mo_rng_purpose;
 
 /* 128 random bits for one place; the same arguments always give the same bits on every machine. */

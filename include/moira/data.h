@@ -23,31 +23,76 @@ extern "C" {
 
 typedef void (*mo_progress_fn)(double done, double total, const char *unit, void *user);
 
-typedef struct mo_prepare_options {
-    const char *const *inputs; /* text files */
+typedef enum mo_corpus_format {
+    MO_CORPUS_AUTO, /* JSONL by the extensions .jsonl .ndjson .json-lines .jsonlines (and .gz of these), else
+                       text */
+    MO_CORPUS_TEXT,
+    MO_CORPUS_JSONL
+} mo_corpus_format;
+
+/* Where texts are. A document is a text file, or what is between two separators in one, or the text in a line
+ * of JSONL. Files packed with gzip are known by their content. A byte order mark at a file's begin, a line's
+ * end right behind a separator, blank lines of JSONL and documents without text are left out. */
+typedef struct mo_corpus {
+    const char *const *inputs; /* files; folders, of which all files with an extension are taken, hidden ones
+                                  apart; patterns of glob(7). A file that is named twice is read once */
     int n_inputs;
+    const char *extensions; /* of files in folders, "txt,jsonl"; each also with .gz. NULL: txt, text, md and
+                               those of JSONL */
+    mo_corpus_format format;
+    const char *field;     /* of JSONL: "text" if NULL; "a.b" is key b of the object under key a */
+    const char *separator; /* of documents in text files; NULL: each is one document */
+    bool skip_bad;         /* leave out, and count, lines of JSONL without such a text */
+} mo_corpus;
+
+typedef struct mo_prepare_options {
+    mo_corpus corpus;
     const char *output;
     const mo_tokenizer *tokenizer;
-    double validation_fraction; /* 0.1: of one text the last part (first floor(0.9 n) bytes train); of several
-                                   files, each file is a document and is split the same way by position */
+    double validation_fraction; /* v: of several documents one in each run of 1/v validates, drawn by `seed`;
+                                   of an only one the first floor((1 - v) n) of its n bytes train, the rest
+                                   validates (by characters, where ids are not bytes). 0: all train */
+    uint64_t seed;
     int compression;
     const volatile sig_atomic_t
         *stop;               /* may be NULL; not 0: leave with MO_E_INTERRUPTED, nothing is written */
-    mo_progress_fn progress; /* may be NULL */
+    mo_progress_fn progress; /* may be NULL; in bytes of the files */
     void *user;
 } mo_prepare_options;
 
+/* How long documents are, in tokens. */
+typedef struct mo_lengths {
+    int64_t documents, tokens, least, most;
+    int64_t median;    /* of an even number the lower one; exact below 2,048, above to one in 1,024 */
+    int64_t power[63]; /* documents of 2^k to 2^(k+1) - 1 tokens */
+} mo_lengths;
+mo_status mo_lengths_of(const mo_tokens *split, mo_lengths *out);
+
+typedef struct mo_prepare_summary {
+    int64_t files, files_repeated;   /* read; named again */
+    int64_t tokens[2], documents[2]; /* by mo_split */
+    mo_lengths lengths[2];
+    mo_corpus_facts facts;
+    int64_t byte_order_marks; /* left out */
+    double seconds;
+} mo_prepare_summary;
+
+/* Texts to a token file. Streams: memory does not grow with the input, but for its longest line of JSONL (at
+ * most 1 GiB). The file's bytes depend on the input and the options alone, not on the number of threads.
+ * MO_E_NOT_FOUND, MO_E_IO; MO_E_FORMAT for what is no text or no such JSONL (names file and line), and for a
+ * corpus without text to train on; MO_E_CORRUPT for damaged gzip data; MO_E_USAGE for options that
+ * contradict. */
+mo_status mo_prepare(const mo_prepare_options *options, mo_prepare_summary *summary);
+
+/* What mo_synth made. */
 typedef struct mo_corpus_summary {
     int64_t bytes, tokens[2], documents[2];
     int n_domains;
-    const char *const *domain_names; /* static, synth only */
-    double entropy_nats[2][16];      /* per split and domain, synth only */
+    const char *const *domain_names; /* static */
+    double entropy_nats[2][16];      /* per split and domain */
     int64_t domain_tokens[2][16];
     double seconds;
 } mo_corpus_summary;
-
-/* Streams: memory does not grow with the input. MO_E_NOT_FOUND, MO_E_IO; MO_E_FORMAT for an empty input. */
-mo_status mo_prepare(const mo_prepare_options *options, mo_corpus_summary *summary);
 
 typedef struct mo_synth_options {
     const char *output;

@@ -9,10 +9,12 @@
  *         documents    uint64[D+1]: document d is tokens[documents[d] .. documents[d+1])
  *         domains      uint16[D]: label of each document (only where the corpus has labels)
  *       attributes: entropy_nats float64[#domains] (only synthetic corpora): the least loss, in nats per
- *         predicted token, that any model can reach on this split's documents of that domain.
+ *         predicted token, that any model can reach on this split's documents of that domain;
+ *         text_bytes (where known): bytes of the text that the split's tokens were made of.
  *     root attributes: format "moira-tokens", version 1, vocab_size, tokenizer_kind, tokenizer_blob,
  *         tokenizer_hash, source (text), domain_names (array of strings; only with labels),
- *         created_by ("moira 0.1.0").
+ *         created_by ("moira 0.1.0"); where known, the integers files, empty_documents, bad_lines,
+ *         invalid_utf8 and vocabulary_used (see mo_corpus_facts), and split (text: how documents were split).
  * A program reads its own version and older ones, and refuses newer ones with MO_E_VERSION.
  *
  * Lifetime: mo_tokenfile_open reads the wanted splits whole into memory (uint8/16/32 as stored). */
@@ -26,6 +28,18 @@ extern "C" {
 #endif
 
 typedef enum mo_split { MO_SPLIT_TRAIN, MO_SPLIT_VALIDATION } mo_split;
+
+/* What a corpus was, beyond its tokens; -1 where it is not known (files of older programs). */
+typedef struct mo_corpus_facts {
+    int64_t text_bytes[2];   /* by mo_split */
+    int64_t files;           /* that were read */
+    int64_t empty_documents; /* left out: without text */
+    int64_t bad_lines;       /* left out: lines of JSONL without the text that was asked for */
+    int64_t invalid_utf8; /* places in the texts that are not UTF-8, each of as many bytes as one replacement
+                             character stands for */
+    int64_t vocabulary_used; /* different ids among the tokens */
+} mo_corpus_facts;
+#define MO_CORPUS_FACTS_UNKNOWN ((mo_corpus_facts){{-1, -1}, -1, -1, -1, -1, -1})
 
 typedef struct mo_tokens {
     int64_t count;        /* tokens in the split */
@@ -44,6 +58,9 @@ typedef struct mo_tokenfile {
     int64_t vocab_size;
     int n_domains; /* 0 without labels */
     char **domain_names;
+    char *source;   /* free text: what it was made of; "" if not known */
+    char *split_by; /* free text: how documents were split; "" if not known */
+    mo_corpus_facts facts;
     mo_tokens split[2]; /* by mo_split; count 0 if the file has none */
 } mo_tokenfile;
 
@@ -71,6 +88,7 @@ typedef struct mo_tokenwriter_options {
     const char *path;
     const mo_tokenizer *tokenizer; /* borrowed while writing */
     const char *source;            /* free text: where it came from */
+    const char *split_by;          /* free text: how documents were split; NULL: not told */
     const char *const *domain_names;
     int n_domains;   /* 0 = no labels, at most 16 */
     int compression; /* deflate level 0..9; 0 = stored */
@@ -82,6 +100,8 @@ mo_status mo_tokenwriter_append_bytes(mo_tokenwriter *w, mo_split split, const v
 /* Ends the split's current document (empty ones are dropped); domain is ignored without labels. */
 mo_status mo_tokenwriter_end_document(mo_tokenwriter *w, mo_split split, int domain);
 mo_status mo_tokenwriter_set_entropy(mo_tokenwriter *w, mo_split split, const double *nats_per_domain);
+/* What is -1 is not written. */
+mo_status mo_tokenwriter_set_facts(mo_tokenwriter *w, const mo_corpus_facts *facts);
 /* Stamps and moves the file into place. Both finish and abort free the writer. */
 mo_status mo_tokenwriter_finish(mo_tokenwriter *w);
 void mo_tokenwriter_abort(mo_tokenwriter *w);

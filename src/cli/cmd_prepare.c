@@ -23,22 +23,23 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
-static void print_split(const char *name, const mo_corpus_summary *s, mo_split split)
+static void print_split(const char *name, const mo_prepare_summary *s, mo_split split)
 {
     printf("%-12s %s tokens in %s document%s\n", name, mo__count(s->tokens[split]).text,
            mo__count(s->documents[split]).text, s->documents[split] == 1 ? "" : "s");
 }
 
-static void print_summary(const char *output, const mo_corpus_summary *s)
+static void print_summary(const char *output, const mo_prepare_summary *s)
 {
     double tokens = (double)(s->tokens[0] + s->tokens[1]);
     printf("wrote        %s\n", output);
     print_split("train", s, MO_SPLIT_TRAIN);
     print_split("validation", s, MO_SPLIT_VALIDATION);
-    printf("text         %s, %.3g bytes per token\n", mo__bytes((double)s->bytes).text,
-           tokens > 0 ? (double)s->bytes / tokens : 0);
+    printf("text         %s, %.3g bytes per token\n",
+           mo__bytes((double)(s->facts.text_bytes[0] + s->facts.text_bytes[1])).text,
+           tokens > 0 ? (double)(s->facts.text_bytes[0] + s->facts.text_bytes[1]) / tokens : 0);
     printf("took         %s, %.1f MB/s\n", mo__duration(s->seconds).text,
-           s->seconds > 0 ? (double)s->bytes / s->seconds / 1e6 : 0);
+           s->seconds > 0 ? (double)(s->facts.text_bytes[0] + s->facts.text_bytes[1]) / s->seconds / 1e6 : 0);
 }
 
 static mo_status run(const void *given, const mo__words *words)
@@ -49,9 +50,8 @@ static mo_status run(const void *given, const mo__words *words)
         return mo_error(MO_E_USAGE, "--tokenizer: '%.60s' is not known; it is bytes", c->tokenizer);
     MO_TRY(mo_tokenizer_bytes(&tokenizer));
     mo__progress_of progress = {.what = "preparing"};
-    mo_corpus_summary summary;
-    mo_prepare_options prepare = {.inputs = words->at,
-                                  .n_inputs = words->count,
+    mo_prepare_summary summary;
+    mo_prepare_options prepare = {.corpus = {.inputs = words->at, .n_inputs = words->count},
                                   .output = c->output,
                                   .tokenizer = tokenizer,
                                   .validation_fraction = c->validation,

@@ -1,137 +1,217 @@
-/* prepare.c -- text files to a token file, streamed: every file is one training document, the first
- * floor((1 - validation_fraction) n) of its n bytes, and one validation document, the rest. */
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+/* prepare.c -- texts to a token file: pieces of text in (corpus_pass.h), ids of each split out. */
+#include <string.h>
 
 #include <moira/data.h>
 
-#include "base/file.h"
+#include "corpus_pass.h"
+#include "length_tally.h"
 #include "tokenizer/tokenizer_kind.h"
-
-enum { PIECE = 1 << 20 }; /* bytes read at a time */
 
 typedef struct {
     const mo_prepare_options *options;
-    mo_corpus_summary *summary;
+    mo_prepare_summary *summary;
+    mo__corpus_files files;
+    mo__pass_plan plan;
     mo_tokenwriter *writer;
-    char *piece;
-    int64_t done, total; /* bytes, over all inputs */
+    bool *used;        /* by id: it is among the tokens */
+    int64_t length[2]; /* tokens of each split's document so far */
+    mo__length_tally *lengths[2];
 } job;
 
-static mo_status append_text(job *j, mo_split split, const char *text, size_t size)
+/* ---- tokens ---- */
+
+static mo_status append_ids(job *j, mo_split split, const int32_t *ids, int64_t count)
 {
-    const mo_tokenizer *tokenizer = j->options->tokenizer;
-    int64_t count = (int64_t)size;
-    if (mo__tokenizer_byte_ids(tokenizer)) {
-        MO_TRY(mo_tokenwriter_append_bytes(j->writer, split, text, count));
-    } else {
-        int32_t *ids;
-        MO_TRY(mo_tokenizer_encode(tokenizer, text, size, &ids, &count));
-        mo_status status = mo_tokenwriter_append(j->writer, split, ids, count);
-        mo_free(ids);
-        MO_TRY(status);
-    }
-    j->summary->tokens[split] += count;
+    MO_TRY(mo_tokenwriter_append(j->writer, split, ids, count)); /* checks them */
+    for (int64_t i = 0; i < count; i++) j->used[ids[i]] = true;
+    j->length[split] += count;
     return MO_OK;
 }
 
-/* The next `size` bytes of the file as one document. */
-static mo_status copy_document(job *j, const char *path, int file, mo_split split, int64_t size)
+static mo_status append_bytes(job *j, const mo__piece *p)
 {
-    if (size == 0) return MO_OK;
-    for (int64_t left = size; left;) {
-        if (j->options->stop && *j->options->stop)
-            return mo_error(MO_E_INTERRUPTED, "prepare: interrupted; %s is not written", j->options->output);
-        ssize_t got = read(file, j->piece, (size_t)(left < PIECE ? left : PIECE));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return mo__file_error(path, "read");
-        if (got == 0) return mo_error(MO_E_IO, "%s: became shorter while it was read", path);
-        MO_TRY(append_text(j, split, j->piece, (size_t)got));
-        left -= got;
-        j->done += got;
-        if (j->options->progress)
-            j->options->progress((double)j->done, (double)j->total, "bytes", j->options->user);
+    MO_TRY(mo_tokenwriter_append_bytes(j->writer, p->split, p->text, (int64_t)p->size));
+    for (size_t i = 0; i < p->size; i++) j->used[(unsigned char)p->text[i]] = true;
+    j->length[p->split] += (int64_t)p->size;
+    return MO_OK;
+}
+
+static mo_status end_document(job *j, mo_split split)
+{
+    MO_TRY(mo_tokenwriter_end_document(j->writer, split, 0));
+    if (j->length[split] == 0) {
+        j->summary->facts.empty_documents++; /* its text has no tokens */
+        return MO_OK;
     }
-    j->summary->documents[split]++;
-    return mo_tokenwriter_end_document(j->writer, split, 0);
+    mo__length_tally_add(j->lengths[split], j->length[split]);
+    j->length[split] = 0;
+    return MO_OK;
 }
 
-static mo_status copy_file(job *j, const char *path, int file)
+static mo_status append_encoded(job *j, const mo__piece *p)
 {
-    struct stat info;
-    if (fstat(file, &info) != 0) return mo__file_error(path, "look at");
-    int64_t train = (int64_t)((1 - j->options->validation_fraction) * (double)info.st_size);
-    MO_TRY(copy_document(j, path, file, MO_SPLIT_TRAIN, train));
-    return copy_document(j, path, file, MO_SPLIT_VALIDATION, info.st_size - train);
-}
-
-static mo_status add_input(job *j, const char *path)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return mo__file_error(path, "open");
-    mo_status status = copy_file(j, path, file);
-    close(file);
+    int32_t *ids;
+    int64_t count;
+    if (p->size == 0) return MO_OK;
+    MO_TRY(mo_tokenizer_encode(j->options->tokenizer, p->text, p->size, &ids, &count));
+    mo_status status = append_ids(j, p->split, ids, count);
+    mo_free(ids);
     return status;
 }
 
-/* Before anything is written: every input is there, is a file with text, and is not the output. */
-static mo_status check_inputs(job *j)
+static mo_status write_pieces(job *j, const mo__pieces *pieces)
 {
-    struct stat output, input;
-    bool replaces = stat(j->options->output, &output) == 0;
-    for (int i = 0; i < j->options->n_inputs; i++) {
-        const char *path = j->options->inputs[i];
-        if (stat(path, &input) != 0) return mo__file_error(path, "look at");
-        if (!S_ISREG(input.st_mode)) return mo_error(MO_E_FORMAT, "%s: is not a regular file", path);
-        if (input.st_size == 0) return mo_error(MO_E_FORMAT, "%s: is empty, a text is needed", path);
-        if (replaces && input.st_dev == output.st_dev && input.st_ino == output.st_ino)
-            return mo_error(MO_E_USAGE, "%s: is both an input and the output", path);
-        j->total += input.st_size;
+    bool bytes = mo__tokenizer_byte_ids(j->options->tokenizer);
+    for (int64_t i = 0; i < pieces->count; i++) {
+        const mo__piece *p = &pieces->at[i];
+        MO_TRY(bytes ? append_bytes(j, p) : append_encoded(j, p));
+        j->summary->facts.text_bytes[p->split] += (int64_t)p->size;
+        if (p->closes) MO_TRY(end_document(j, p->split));
     }
     return MO_OK;
 }
 
-/* Owned: "prepared from a.txt, b.txt and 3 more". */
-static char *describe_source(const mo_prepare_options *o)
-{
-    const char *second = o->n_inputs > 1 ? o->inputs[1] : "";
-    if (o->n_inputs <= 2)
-        return mo_strprintf("prepared from %s%s%s", o->inputs[0], o->n_inputs > 1 ? ", " : "", second);
-    return mo_strprintf("prepared from %s, %s and %d more", o->inputs[0], second, o->n_inputs - 2);
-}
-
-static mo_status write_all(job *j)
+static mo_status write_tokens(job *j)
 {
     const mo_prepare_options *o = j->options;
-    char *source = describe_source(o);
-    if (!source) return MO_E_MEMORY;
-    mo_tokenwriter_options writer = {
-        .path = o->output, .tokenizer = o->tokenizer, .source = source, .compression = o->compression};
-    mo_status status = mo_tokenwriter_open(&writer, &j->writer);
+    mo__pass *pass;
+    mo__pieces pieces = {.last = false};
+    mo_corpus_facts *facts = &j->summary->facts;
+    int64_t empty = 0;
+    MO_TRY(mo__pass_open(&j->plan, &pass));
+    mo_status status = MO_OK;
+    while (status == MO_OK && !pieces.last) {
+        status = mo__pass_next(pass, &pieces);
+        if (status == MO_OK) status = write_pieces(j, &pieces);
+        if (status == MO_OK && o->progress)
+            o->progress((double)pieces.stored, (double)j->files.stored, "bytes", o->user);
+    }
+    mo__pass_dropped(pass, &empty, &facts->bad_lines, &j->summary->byte_order_marks);
+    facts->empty_documents += empty;
+    mo__pass_close(pass);
+    return status;
+}
+
+/* ---- the file ---- */
+
+static void sum_up(job *j)
+{
+    mo_prepare_summary *s = j->summary;
+    int64_t ids = mo_tokenizer_vocab_size(j->options->tokenizer);
+    for (int64_t id = 0; id < ids; id++) s->facts.vocabulary_used += j->used[id];
+    for (int i = 0; i < 2; i++) {
+        mo__length_tally_sum(j->lengths[i], &s->lengths[i]);
+        s->tokens[i] = s->lengths[i].tokens;
+        s->documents[i] = s->lengths[i].documents;
+    }
+}
+
+static mo_status refuse_empty(const job *j)
+{
+    const mo__corpus_files *f = &j->files;
+    if (f->count == 1 && f->stored == 0)
+        return mo_error(MO_E_FORMAT, "%s: is empty, a text is needed", f->at[0].path);
+    if (f->count == 1) return mo_error(MO_E_FORMAT, "%s: has no text", f->at[0].path);
+    return mo_error(MO_E_FORMAT, "the corpus is empty: none of its %lld files has text", (long long)f->count);
+}
+
+static mo_status refuse_untrainable(const job *j)
+{
+    return mo_error(MO_E_FORMAT,
+                    "%s: of its %lld bytes of text none is left to train on when a share of %g validates",
+                    j->plan.size.only->path, (long long)j->plan.size.bytes, j->options->validation_fraction);
+}
+
+/* Owned: "prepared from a.txt, b.txt and 3 more". */
+static char *describe_source(const mo_corpus *c)
+{
+    const char *second = c->n_inputs > 1 ? c->inputs[1] : "";
+    if (c->n_inputs <= 2)
+        return mo_strprintf("prepared from %s%s%s", c->inputs[0], c->n_inputs > 1 ? ", " : "", second);
+    return mo_strprintf("prepared from %s, %s and %d more", c->inputs[0], second, c->n_inputs - 2);
+}
+
+static char *describe_split(const job *j)
+{
+    const mo_prepare_options *o = j->options;
+    if (o->validation_fraction <= 0) return mo_strdup("all train");
+    if (j->plan.size.documents < 2)
+        return mo_strprintf("by position, a share of %g validates", o->validation_fraction);
+    return mo_strprintf("by document, a share of %g validates, seed %llu", o->validation_fraction,
+                        (unsigned long long)o->seed);
+}
+
+static mo_status open_writer(job *j)
+{
+    const mo_prepare_options *o = j->options;
+    char *source = describe_source(&o->corpus), *split = describe_split(j);
+    mo_tokenwriter_options writer = {.path = o->output,
+                                     .tokenizer = o->tokenizer,
+                                     .source = source,
+                                     .split_by = split,
+                                     .compression = o->compression};
+    mo_status status = source && split ? mo_tokenwriter_open(&writer, &j->writer) : MO_E_MEMORY;
     mo_free(source);
-    for (int i = 0; status == MO_OK && i < o->n_inputs; i++) status = add_input(j, o->inputs[i]);
+    mo_free(split);
+    return status;
+}
+
+static mo_status write_file(job *j)
+{
+    MO_TRY(open_writer(j));
+    mo_status status = write_tokens(j);
+    if (status == MO_OK) {
+        sum_up(j);
+        if (j->summary->facts.text_bytes[MO_SPLIT_TRAIN] == 0) status = refuse_untrainable(j);
+    }
+    if (status == MO_OK) status = mo_tokenwriter_set_facts(j->writer, &j->summary->facts);
     if (status == MO_OK) return mo_tokenwriter_finish(j->writer);
     mo_tokenwriter_abort(j->writer);
     return status;
 }
 
-mo_status mo_prepare(const mo_prepare_options *options, mo_corpus_summary *summary)
+/* ---- the whole ---- */
+
+static mo_status start(job *j)
 {
-    double start = mo_clock();
-    *summary = (mo_corpus_summary){.bytes = 0};
-    if (options->n_inputs < 1) return mo_error(MO_E_USAGE, "prepare: no input");
+    const mo_prepare_options *o = j->options;
+    MO_TRY(mo__corpus_files_find(&o->corpus, &j->files));
+    MO_TRY(mo__corpus_files_spare(&j->files, o->output));
+    j->summary->files = j->summary->facts.files = j->files.count;
+    j->summary->files_repeated = j->files.repeated;
+    j->plan = (mo__pass_plan){.corpus = &o->corpus,
+                              .files = &j->files,
+                              .tokenizer = o->tokenizer,
+                              .validation = o->validation_fraction,
+                              .seed = o->seed,
+                              .stop = o->stop};
+    MO_TRY(mo__corpus_scout(&j->plan));
+    if (j->plan.size.documents == 0) return refuse_empty(j);
+    j->used = mo_calloc((size_t)mo_tokenizer_vocab_size(o->tokenizer), sizeof *j->used);
+    if (!j->used) return MO_E_MEMORY;
+    for (int i = 0; i < 2; i++) MO_TRY(mo__length_tally_create(&j->lengths[i]));
+    return MO_OK;
+}
+
+static void forget(job *j)
+{
+    mo__corpus_files_free(&j->files);
+    for (int i = 0; i < 2; i++) mo__length_tally_free(j->lengths[i]);
+    mo_free(j->used);
+}
+
+mo_status mo_prepare(const mo_prepare_options *options, mo_prepare_summary *summary)
+{
+    double begin = mo_clock();
+    *summary = (mo_prepare_summary){.files = 0};
     if (!(options->validation_fraction >= 0 && options->validation_fraction < 1))
         return mo_error(MO_E_RANGE, "prepare: validation_fraction is %g, must be at least 0 and below 1",
                         options->validation_fraction);
     job j = {.options = options, .summary = summary};
-    MO_TRY(check_inputs(&j));
-    j.piece = mo_malloc(PIECE);
-    if (!j.piece) return MO_E_MEMORY;
-    mo_status status = write_all(&j);
-    mo_free(j.piece);
-    summary->bytes = j.done;
-    summary->seconds = mo_clock() - start;
-    return status;
+    mo_status status = start(&j);
+    if (status == MO_OK) status = write_file(&j);
+    forget(&j);
+    summary->seconds = mo_clock() - begin;
+    if (status != MO_E_INTERRUPTED) return status;
+    return mo_error(status, "prepare: interrupted; %s is not written", options->output);
 }

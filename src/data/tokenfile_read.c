@@ -5,6 +5,7 @@
 
 #include "store/h5_root.h"
 #include "store/stamp.h"
+#include "tokenfile_facts.h"
 
 enum { MOST_DOMAINS = 1 << 16 };
 
@@ -23,6 +24,8 @@ void mo_tokenfile_close(mo_tokenfile *file)
     free_split(&file->split[1]);
     mo__h5_free_texts(file->domain_names, file->n_domains);
     mo_tokenizer_free(file->tokenizer);
+    mo_free(file->source);
+    mo_free(file->split_by);
     mo_free(file->path);
     mo_free(file);
 }
@@ -121,6 +124,34 @@ static mo_status read_split(hid_t group, mo_tokens *t, int64_t vocab_size, int n
     return mo__h5_get_reals(group, "entropy_nats", t->entropy_nats, n_domains);
 }
 
+/* What an older file does not say stays -1, and texts "". */
+static mo_status read_fact(hid_t object, const char *name, int64_t *value)
+{
+    *value = -1;
+    if (!mo__h5_has_attribute(object, name)) return MO_OK;
+    MO_TRY(mo__h5_get_int(object, name, value));
+    return *value >= 0 ? MO_OK
+                       : mo_error(MO_E_CORRUPT, "attribute %s: is %lld, must not be negative", name,
+                                  (long long)*value);
+}
+
+static mo_status read_text(hid_t object, const char *name, char **text)
+{
+    if (mo__h5_has_attribute(object, name)) return mo__h5_get_text(object, name, text);
+    *text = mo_strdup("");
+    return *text ? MO_OK : MO_E_MEMORY;
+}
+
+static mo_status read_facts(hid_t id, mo_tokenfile *file)
+{
+    file->facts = MO_CORPUS_FACTS_UNKNOWN;
+#define X(name) MO_TRY(read_fact(id, #name, &file->facts.name));
+    MO__CORPUS_FACTS(X)
+#undef X
+    MO_TRY(read_text(id, "source", &file->source));
+    return read_text(id, "split", &file->split_by);
+}
+
 static mo_status read_splits(hid_t id, mo_tokenfile *file)
 {
     static const char *const NAMES[] = {"train", "validation"};
@@ -129,6 +160,7 @@ static mo_status read_splits(hid_t id, mo_tokenfile *file)
         MO__H5_ID(group);
         MO_TRY(mo__h5_group_open(id, NAMES[i], &group));
         mo_status status = read_split(group, &file->split[i], file->vocab_size, file->n_domains);
+        if (status == MO_OK) status = read_fact(group, "text_bytes", &file->facts.text_bytes[i]);
         if (status != MO_OK) return mo_error_context(status, "%s", NAMES[i]);
     }
     return MO_OK;
@@ -144,6 +176,7 @@ static mo_status read_all(hid_t id, mo_tokenfile *file)
                         (long long)file->vocab_size, (long long)mo_tokenizer_vocab_size(file->tokenizer));
     if (mo__h5_has_attribute(id, "domain_names"))
         MO_TRY(mo__h5_get_texts(id, "domain_names", MOST_DOMAINS, &file->domain_names, &file->n_domains));
+    MO_TRY(read_facts(id, file));
     return read_splits(id, file);
 }
 

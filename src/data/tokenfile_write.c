@@ -7,6 +7,7 @@
 #include "store/h5_column.h"
 #include "store/h5_root.h"
 #include "store/stamp.h"
+#include "tokenfile_facts.h"
 #include "tokenizer/tokenizer_kind.h"
 
 enum { TOKEN_CHUNK = 1 << 19, INDEX_CHUNK = 1 << 16, CONVERT = 4096 };
@@ -27,6 +28,7 @@ struct mo_tokenwriter {
     int width;
     int64_t vocab_size;
     split_writer split[2];
+    mo_corpus_facts facts;
 };
 
 static const char *const SPLIT_NAMES[] = {"train", "validation"};
@@ -58,12 +60,12 @@ static mo_status write_attributes(mo_tokenwriter *w, const mo_tokenwriter_option
     MO_TRY(mo__root_write(w->file, "moira-tokens", mo__stamp_tokens.version, o->tokenizer));
     MO_TRY(mo__h5_put_int(w->file, "vocab_size", w->vocab_size));
     MO_TRY(mo__h5_put_text(w->file, "source", o->source ? o->source : ""));
+    if (o->split_by) MO_TRY(mo__h5_put_text(w->file, "split", o->split_by));
     return o->n_domains ? mo__h5_put_texts(w->file, "domain_names", o->domain_names, o->n_domains) : MO_OK;
 }
 
 static mo_status start(mo_tokenwriter *w, const mo_tokenwriter_options *o)
 {
-    MO_TRY(mo_replace_begin(&w->replace, o->path));
     MO_TRY(mo__pack_create(o->compression, false, &w->pack));
     MO_TRY(mo__h5_create(w->replace.path, &w->file));
     return write_attributes(w, o);
@@ -81,16 +83,18 @@ mo_status mo_tokenwriter_open(const mo_tokenwriter_options *options, mo_tokenwri
     mo_tokenwriter *w = mo_calloc(1, sizeof *w);
     if (!w) return MO_E_MEMORY;
     w->options = *options;
+    w->facts = MO_CORPUS_FACTS_UNKNOWN;
     w->file = w->split[0].group = w->split[1].group = H5I_INVALID_HID;
     w->vocab_size = mo_tokenizer_vocab_size(options->tokenizer);
     w->width = w->vocab_size <= 1 << 8 ? 1 : w->vocab_size <= 1 << 16 ? 2 : 4;
-    mo_status status = start(w, options);
-    if (status != MO_OK) {
+    mo_status status = mo_replace_begin(&w->replace, options->path); /* its messages name the path */
+    if (status == MO_OK && (status = start(w, options)) != MO_OK)
+        mo_error_context(status, "%s", options->path);
+    if (status == MO_OK)
+        *out = w;
+    else
         mo_tokenwriter_abort(w);
-        return mo_error_context(status, "%s", options->path);
-    }
-    *out = w;
-    return MO_OK;
+    return status;
 }
 
 /* A split appears in the file with its first token. */
@@ -178,6 +182,25 @@ mo_status mo_tokenwriter_set_entropy(mo_tokenwriter *w, mo_split split, const do
     return MO_OK;
 }
 
+mo_status mo_tokenwriter_set_facts(mo_tokenwriter *w, const mo_corpus_facts *facts)
+{
+    w->facts = *facts;
+    return MO_OK;
+}
+
+static mo_status put_fact(hid_t object, const char *name, int64_t value)
+{
+    return value < 0 ? MO_OK : mo__h5_put_int(object, name, value);
+}
+
+static mo_status write_facts(const mo_tokenwriter *w)
+{
+#define X(name) MO_TRY(put_fact(w->file, #name, w->facts.name));
+    MO__CORPUS_FACTS(X)
+#undef X
+    return MO_OK;
+}
+
 static mo_status finish_split(mo_tokenwriter *w, mo_split split)
 {
     split_writer *s = &w->split[split];
@@ -187,6 +210,7 @@ static mo_status finish_split(mo_tokenwriter *w, mo_split split)
     MO_TRY(mo__column_finish(s->tokens));
     MO_TRY(mo__column_finish(s->documents));
     if (s->domains) MO_TRY(mo__column_finish(s->domains));
+    MO_TRY(put_fact(s->group, "text_bytes", w->facts.text_bytes[split]));
     return s->has_entropy ? mo__h5_put_reals(s->group, "entropy_nats", s->entropy, w->options.n_domains)
                           : MO_OK;
 }
@@ -196,6 +220,7 @@ static mo_status finish_file(mo_tokenwriter *w)
     mo_status status = MO_OK;
     if (w->split[0].count + w->split[1].count == 0) status = mo_error(MO_E_USAGE, "has no tokens");
     for (int i = 0; status == MO_OK && i < 2; i++) status = finish_split(w, (mo_split)i);
+    if (status == MO_OK) status = write_facts(w);
     close_all(w);
     hid_t file = w->file;
     w->file = H5I_INVALID_HID;

@@ -22,7 +22,7 @@ static int remove_folder(void **state)
 static char *write_text(const char *path, size_t size)
 {
     char *text = mo_malloc(size);
-    for (size_t i = 0; i < size; i++) text[i] = (char)(i % 251 ^ i / 251);
+    for (size_t i = 0; i < size; i++) text[i] = (char)(1 + (i % 251 ^ i / 251) % 255);
     MO_CHECK_OK(mo_write_file(path, text, size));
     return text;
 }
@@ -54,10 +54,9 @@ static void one_text_is_split_by_position(void **state)
     const char *input = temp_path(*state, "a.txt"), *output = temp_path(*state, "a.h5");
     char *text = write_text(input, SIZE);
     progress seen = {0};
-    mo_corpus_summary summary;
+    mo_prepare_summary summary;
     mo_tokenfile *file;
-    mo_prepare_options o = {.inputs = &input,
-                            .n_inputs = 1,
+    mo_prepare_options o = {.corpus = {.inputs = &input, .n_inputs = 1},
                             .output = output,
                             .validation_fraction = 0.1,
                             .compression = 1,
@@ -67,12 +66,13 @@ static void one_text_is_split_by_position(void **state)
     MO_CHECK_OK(mo_tokenizer_bytes(&t));
     o.tokenizer = t;
     MO_CHECK_OK(mo_prepare(&o, &summary));
-    assert_int_equal(summary.bytes, SIZE);
+    assert_int_equal(summary.facts.text_bytes[0], TRAIN);
+    assert_int_equal(summary.facts.text_bytes[1], SIZE - TRAIN);
     assert_int_equal(summary.tokens[0], TRAIN);
     assert_int_equal(summary.tokens[1], SIZE - TRAIN);
     assert_int_equal(summary.documents[0], 1);
     assert_int_equal(summary.documents[1], 1);
-    assert_true(seen.calls > 2 && seen.last == SIZE && seen.total == SIZE && summary.seconds > 0);
+    assert_true(seen.calls > 0 && seen.last == SIZE && seen.total == SIZE && summary.seconds > 0);
     MO_CHECK_OK(mo_tokenfile_open(output, &file));
     check_document(&file->split[0], 0, text, TRAIN);
     check_document(&file->split[1], 0, text + TRAIN, SIZE - TRAIN);
@@ -82,41 +82,79 @@ static void one_text_is_split_by_position(void **state)
     mo_free(text);
 }
 
-/* Each file is a document and is split alike; a part without bytes is no document. */
-static void several_texts_are_documents(void **state)
+enum { DOCUMENTS = 57 };
+
+/* Documents 0 .. DOCUMENTS - 1 are texts of their own lengths, one a file; some are empty. */
+static size_t document_size(int d)
 {
-    const size_t sizes[3] = {1000, 1, 55}, trains[3] = {750, 0, 41};
-    char *texts[3];
-    const char *inputs[3];
-    for (int i = 0; i < 3; i++) {
-        char name[] = {(char)('a' + i), '\0'};
-        inputs[i] = temp_path(*state, name);
-        texts[i] = write_text(inputs[i], sizes[i]);
+    return d % 9 == 4 ? 0 : (size_t)(1 + d * d % 71);
+}
+
+static void write_documents(const char *folder, char **paths, char **texts)
+{
+    for (int d = 0; d < DOCUMENTS; d++) {
+        char name[16];
+        snprintf(name, sizeof name, "%02d.txt", d);
+        paths[d] = mo_strdup(temp_path(folder, name));
+        texts[d] = write_text(paths[d], document_size(d));
     }
-    mo_corpus_summary summary;
+}
+
+/* Every document with text is in one split, whole, in order; of each run of `run` one is in the validation
+ * split. */
+static void check_split_by_document(const mo_tokenfile *f, char *const *texts, int run)
+{
+    int64_t next[2] = {0, 0}, in_run = 0, seen = 0;
+    for (int d = 0; d < DOCUMENTS; d++) {
+        size_t size = document_size(d);
+        if (size == 0) continue;
+        int split = MO_SPLIT_TRAIN;
+        const mo_tokens *v = &f->split[MO_SPLIT_VALIDATION];
+        if (next[1] < v->documents && v->offsets[next[1] + 1] - v->offsets[next[1]] == size &&
+            !memcmp((const char *)v->data + v->offsets[next[1]], texts[d], size))
+            split = MO_SPLIT_VALIDATION;
+        in_run += split;
+        if (seen < 2) assert_int_equal(split, seen);
+        if (++seen % run == 0) {
+            assert_int_equal(in_run, 1);
+            in_run = 0;
+        }
+        check_document(&f->split[split], next[split]++, texts[d], size);
+    }
+    for (int i = 0; i < 2; i++) assert_int_equal(next[i], f->split[i].documents);
+}
+
+static void several_texts_are_split_by_document(void **state)
+{
+    char *paths[DOCUMENTS], *texts[DOCUMENTS];
+    write_documents(*state, paths, texts);
+    mo_prepare_summary summary;
     mo_tokenfile *file;
-    mo_prepare_options o = {
-        .inputs = inputs, .n_inputs = 3, .output = temp_path(*state, "o.h5"), .validation_fraction = 0.25};
+    mo_prepare_options o = {.corpus = {.inputs = (const char *const *)paths, .n_inputs = DOCUMENTS},
+                            .output = temp_path(*state, "o.h5"),
+                            .validation_fraction = 0.25,
+                            .seed = 3};
     mo_tokenizer *t;
     MO_CHECK_OK(mo_tokenizer_bytes(&t));
     o.tokenizer = t;
     MO_CHECK_OK(mo_prepare(&o, &summary));
-    assert_int_equal(summary.documents[0], 2);
-    assert_int_equal(summary.documents[1], 3);
+    assert_int_equal(summary.files, DOCUMENTS);
+    assert_int_equal(summary.facts.empty_documents, 6);
+    assert_int_equal(summary.documents[0] + summary.documents[1], DOCUMENTS - 6);
     MO_CHECK_OK(mo_tokenfile_open(o.output, &file));
-    check_document(&file->split[0], 0, texts[0], trains[0]);
-    check_document(&file->split[0], 1, texts[2], trains[2]);
-    for (int i = 0; i < 3; i++)
-        check_document(&file->split[1], i, texts[i] + trains[i], sizes[i] - trains[i]);
+    check_split_by_document(file, texts, 4);
     mo_tokenfile_close(file);
     o.validation_fraction = 0;
     MO_CHECK_OK(mo_prepare(&o, &summary));
     MO_CHECK_OK(mo_tokenfile_open(o.output, &file));
-    assert_int_equal(file->split[0].documents, 3);
+    assert_int_equal(file->split[0].documents, DOCUMENTS - 6);
     assert_int_equal(file->split[1].count, 0);
     mo_tokenfile_close(file);
     mo_tokenizer_free(t);
-    for (int i = 0; i < 3; i++) mo_free(texts[i]);
+    for (int d = 0; d < DOCUMENTS; d++) {
+        mo_free(paths[d]);
+        mo_free(texts[d]);
+    }
 }
 
 static void other_tokenizers_encode(void **state)
@@ -124,9 +162,11 @@ static void other_tokenizers_encode(void **state)
     const char *input = temp_path(*state, "a.txt"), *output = temp_path(*state, "a.h5");
     char *text = write_text(input, 2000);
     mo_tokenizer *t = wide_tokenizer(50000);
-    mo_prepare_options o = {
-        .inputs = &input, .n_inputs = 1, .output = output, .tokenizer = t, .validation_fraction = 0.5};
-    mo_corpus_summary summary;
+    mo_prepare_options o = {.corpus = {.inputs = &input, .n_inputs = 1},
+                            .output = output,
+                            .tokenizer = t,
+                            .validation_fraction = 0.5};
+    mo_prepare_summary summary;
     mo_tokenfile *file;
     MO_CHECK_OK(mo_prepare(&o, &summary));
     MO_CHECK_OK(mo_tokenfile_open(output, &file));
@@ -142,31 +182,30 @@ static void other_tokenizers_encode(void **state)
 static void bad_requests_are_refused(void **state)
 {
     const char *good = temp_path(*state, "good.txt"), *empty = temp_path(*state, "empty.txt");
-    const char *absent = temp_path(*state, "absent.txt"), *folder = *state;
+    const char *absent = temp_path(*state, "absent.txt");
     const char *list[2] = {good, absent};
     mo_free(write_text(good, 100));
     MO_CHECK_OK(mo_write_file(empty, "", 0));
-    mo_corpus_summary summary;
-    mo_prepare_options o = {
-        .inputs = list, .n_inputs = 2, .output = temp_path(*state, "o.h5"), .validation_fraction = 0.1};
+    mo_prepare_summary summary;
+    mo_prepare_options o = {.corpus = {.inputs = list, .n_inputs = 2},
+                            .output = temp_path(*state, "o.h5"),
+                            .validation_fraction = 0.1};
     mo_tokenizer *t;
     MO_CHECK_OK(mo_tokenizer_bytes(&t));
     o.tokenizer = t;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_NOT_FOUND);
     MO_CHECK_MESSAGE("absent.txt");
-    list[1] = empty;
+    list[0] = list[1] = empty;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_FORMAT);
     MO_CHECK_MESSAGE("empty.txt: is empty");
-    list[1] = folder;
-    MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_FORMAT);
     list[1] = good;
     o.output = good;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_USAGE);
     MO_CHECK_MESSAGE("both an input and the output");
     o.output = temp_path(*state, "o.h5");
-    o.n_inputs = 0;
+    o.corpus.n_inputs = 0;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_USAGE);
-    o.n_inputs = 1;
+    o.corpus.n_inputs = 1;
     const double fractions[] = {-0.1, 1, 0.0 / 0.0};
     for (int i = 0; i < 3; i++) {
         o.validation_fraction = fractions[i];
@@ -180,9 +219,8 @@ static void failing_memory_leaves_nothing_behind(void **state)
 {
     const char *input = temp_path(*state, "a.txt");
     mo_free(write_text(input, 100));
-    mo_corpus_summary summary;
-    mo_prepare_options o = {.inputs = &input,
-                            .n_inputs = 1,
+    mo_prepare_summary summary;
+    mo_prepare_options o = {.corpus = {.inputs = &input, .n_inputs = 1},
                             .output = temp_path(*state, "o.h5"),
                             .validation_fraction = 0.1,
                             .compression = 1};
@@ -203,7 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(one_text_is_split_by_position),
-        WITH_FOLDER(several_texts_are_documents),
+        WITH_FOLDER(several_texts_are_split_by_document),
         WITH_FOLDER(other_tokenizers_encode),
         WITH_FOLDER(bad_requests_are_refused),
         WITH_FOLDER(failing_memory_leaves_nothing_behind),

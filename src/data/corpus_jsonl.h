@@ -1,0 +1,20 @@
+/* corpus_jsonl.h -- the text in a line of JSONL (https://jsonlines.org): each line is a JSON value, here an
+ * object. */
+#ifndef MOIRA_DATA_CORPUS_JSONL_H
+#define MOIRA_DATA_CORPUS_JSONL_H
+
+#include "corpus_reader.h"
+
+typedef struct mo__line_text {
+    const char *text; /* UTF-8 */
+    size_t size;
+    void *owner; /* what the text is in; freed by mo__line_text_free, NULL where nothing is to be freed */
+} mo__line_text;
+
+/* The text in field `field` of a line: a key of the object, or a.b for a key of the object under a key.
+ * MO_E_FORMAT names the file and the line. Any thread. */
+mo_status mo__line_text_parse(const mo__record *record, const char *line, const char *field,
+                              mo__line_text *out);
+void mo__line_text_free(mo__line_text *t);
+
+#endif

@@ -1,0 +1,57 @@
+/* corpus_texts.c -- lines are parsed by all threads, and what went wrong is told by the first of them. */
+#include "corpus_texts.h"
+
+static const char *field_of(const mo_corpus *corpus)
+{
+    return corpus->field ? corpus->field : "text";
+}
+
+static void clear(mo__texts *texts)
+{
+    for (int64_t i = 0; i < texts->count; i++)
+        if (texts->at[i].owner) mo__line_text_free(&texts->at[i]);
+    texts->count = 0;
+}
+
+void mo__texts_free(mo__texts *texts)
+{
+    clear(texts);
+    mo_free(texts->at);
+    *texts = (mo__texts){0};
+}
+
+static mo_status make_room(mo__texts *texts, int64_t count)
+{
+    if (count <= texts->room) return MO_OK;
+    mo__line_text *grown = mo_realloc(texts->at, (size_t)count * sizeof *grown);
+    if (!grown) return MO_E_MEMORY;
+    texts->at = grown;
+    texts->room = count;
+    return MO_OK;
+}
+
+static mo_status text_of(const mo_corpus *corpus, const mo__records *batch, int64_t i, mo__line_text *out)
+{
+    const mo__record *r = &batch->at[i];
+    const char *bytes = batch->bytes + r->at;
+    if (r->line) return mo__line_text_parse(r, bytes, field_of(corpus), out);
+    *out = (mo__line_text){.text = bytes, .size = r->size};
+    return MO_OK;
+}
+
+/* A failure leaves its message on the thread that met it: the first one is met again on this thread. */
+mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo__texts *texts)
+{
+    clear(texts);
+    MO_TRY(make_room(texts, batch->count));
+#pragma omp parallel for schedule(dynamic, 16)
+    for (int64_t i = 0; i < batch->count; i++) text_of(corpus, batch, i, &texts->at[i]);
+    texts->count = batch->count;
+    for (int64_t i = 0; i < batch->count; i++) {
+        if (texts->at[i].text) continue;
+        mo_status status = text_of(corpus, batch, i, &texts->at[i]);
+        if (status != MO_OK && !(status == MO_E_FORMAT && corpus->skip_bad)) return status;
+        texts->bad += status != MO_OK;
+    }
+    return MO_OK;
+}

@@ -1,0 +1,20 @@
+/* corpus_texts.h -- the texts of a batch of records: of a text's record its bytes, of a line the field that
+ * is asked for. */
+#ifndef MOIRA_DATA_CORPUS_TEXTS_H
+#define MOIRA_DATA_CORPUS_TEXTS_H
+
+#include "corpus_jsonl.h"
+
+/* Starts as {0}; free with mo__texts_free. */
+typedef struct mo__texts {
+    mo__line_text *at; /* one for each record; text is NULL for a bad line that is skipped */
+    int64_t count, room;
+    int64_t bad; /* skipped since the begin */
+} mo__texts;
+
+/* Replaces what was there. In parallel; the first bad line is an error, or is skipped like all others. The
+ * batch must stay as it is while the texts are used. */
+mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo__texts *texts);
+void mo__texts_free(mo__texts *texts);
+
+#endif
