@@ -146,6 +146,8 @@ typedef struct mo_replace {
 mo_status mo_replace_begin(mo_replace *replace, const char *target);
 mo_status mo_replace_commit(mo_replace *replace); /* on failure the temporary file is removed */
 void mo_replace_abort(mo_replace *replace);       /* removes the temporary file; harmless after commit */
+/* `target` becomes, as whole, a second name of the file at `existing`. MO_E_IO where that cannot be. */
+mo_status mo_link_file(const char *existing, const char *target);
 
 bool mo_path_exists(const char *path);
 bool mo_path_is_dir(const char *path);

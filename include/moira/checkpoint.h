@@ -66,6 +66,43 @@ typedef struct mo_checkpoint_content {
 
 mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content);
 
+/* ---- saving while training goes on ----
+ *
+ * A writer copies what is to be saved into memory of its own, which it takes once, and a thread of low
+ * priority packs and writes the copy. Files are the same, to the byte, as those of mo_checkpoint_save.
+ *
+ *     MO_TRY(mo_checkpoint_writer_create(bytes, true, &w));
+ *     MO_TRY(mo_checkpoint_writer_begin(w, paths, 1, &content));     arrays may change from here on
+ *     ... if (!mo_checkpoint_writer_busy(w)) MO_TRY(mo_checkpoint_writer_finish(w, &saved)); ...
+ *     mo_checkpoint_writer_free(w);
+ *
+ * One thread owns a writer and makes all calls. */
+typedef struct mo_checkpoint_writer mo_checkpoint_writer;
+
+typedef struct mo_checkpoint_saved {
+    int n_paths;               /* 0: there was no save to finish */
+    uint64_t bytes;            /* of the file */
+    double blocked_seconds;    /* that the owner spent in begin and finish */
+    double background_seconds; /* that the thread was at it */
+} mo_checkpoint_saved;
+
+/* bytes: of the arrays of the largest save to come; the copy takes as much from now on. Without `background`
+ * there is no copy and no thread, and begin does it all. MO_E_MEMORY. */
+mo_status mo_checkpoint_writer_create(uint64_t bytes, bool background, mo_checkpoint_writer **out);
+/* Starts a save; the one before must be finished. The file appears at paths[0] first; the others become names
+ * of it, or files of their own where there are no hard links. Of content, the arrays' names and groups and
+ * the tokenizer are borrowed until the save is finished. Statuses of mo_checkpoint_save without background;
+ * MO_E_USAGE, MO_E_RANGE (more than `bytes`), MO_E_UNSUPPORTED (no thread to be had). */
+mo_status mo_checkpoint_writer_begin(mo_checkpoint_writer *w, const char *const *paths, int n_paths,
+                                     const mo_checkpoint_content *content);
+/* Whether finish would wait. */
+bool mo_checkpoint_writer_busy(const mo_checkpoint_writer *w);
+/* Ends the save that was begun, whatever is still to do: the owner takes it over from the thread, with all
+ * its own threads. The status and message are the save's, which has left nothing where it failed. */
+mo_status mo_checkpoint_writer_finish(mo_checkpoint_writer *w, mo_checkpoint_saved *out);
+/* Finishes, and forgets how that went. */
+void mo_checkpoint_writer_free(mo_checkpoint_writer *w);
+
 /* Opening checks the stamp and reads state, config and tokenizer; arrays are read when asked for.
  * MO_E_NOT_FOUND, MO_E_FORMAT (not a checkpoint), MO_E_CORRUPT (truncated or damaged), MO_E_VERSION. */
 typedef struct mo_checkpoint mo_checkpoint;

@@ -94,6 +94,21 @@ void mo_replace_abort(mo_replace *replace)
     forget(replace);
 }
 
+/* A rename between two names of one file does nothing, and would leave the temporary one. */
+mo_status mo_link_file(const char *existing, const char *target)
+{
+    mo_replace r;
+    struct stat a, b;
+    if (stat(existing, &a) == 0 && stat(target, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return MO_OK;
+    MO_TRY(mo_replace_begin(&r, target));
+    unlink(r.path);
+    if (link(existing, r.path) == 0) return mo_replace_commit(&r);
+    mo_status status = mo_error(MO_E_IO, "%s: cannot be linked to %s: %s", target, existing, strerror(errno));
+    mo_replace_abort(&r);
+    return status;
+}
+
 static mo_status write_all(int file, const char *path, const char *bytes, size_t size)
 {
     for (size_t done = 0; done < size;) {

@@ -202,6 +202,7 @@ mo_status mo_tokenfile_open(const char *path, mo_tokenfile **out)
     memcpy(file->hash, hash, sizeof hash);
     hid_t id = H5I_INVALID_HID;
     file->path = mo_strdup(path);
+    MO__H5_LOCK();
     mo_status status = file->path ? mo__h5_open(path, &id) : MO_E_MEMORY;
     if (status == MO_OK) status = read_all(id, file);
     if (id >= 0) H5Fclose(id);

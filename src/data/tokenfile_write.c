@@ -49,6 +49,7 @@ static void close_all(mo_tokenwriter *w)
 void mo_tokenwriter_abort(mo_tokenwriter *w)
 {
     if (!w) return;
+    MO__H5_LOCK();
     close_all(w);
     if (w->file >= 0) mo__h5_close(w->file, MO_E_INTERRUPTED); /* any failure: the message so far stays */
     mo_replace_abort(&w->replace);
@@ -66,6 +67,7 @@ static mo_status write_attributes(mo_tokenwriter *w, const mo_tokenwriter_option
 
 static mo_status start(mo_tokenwriter *w, const mo_tokenwriter_options *o)
 {
+    MO__H5_LOCK();
     MO_TRY(mo__pack_create(o->compression, false, &w->pack));
     MO_TRY(mo__h5_create(w->replace.path, &w->file));
     return write_attributes(w, o);
@@ -119,6 +121,7 @@ static mo_status append(mo_tokenwriter *w, mo_split split, const void *tokens, i
 {
     split_writer *s = &w->split[split];
     if (count == 0) return MO_OK;
+    MO__H5_LOCK();
     mo_status status = s->group < 0 ? start_split(w, split) : MO_OK;
     if (status == MO_OK) status = mo__column_append(s->tokens, tokens, count);
     if (status != MO_OK) return mo_error_context(status, "%s", w->replace.target);
@@ -166,6 +169,7 @@ mo_status mo_tokenwriter_end_document(mo_tokenwriter *w, mo_split split, int dom
     if (w->options.n_domains && (domain < 0 || domain >= w->options.n_domains))
         return mo_error(MO_E_RANGE, "%s: domain %d is none, domains are 0 to %d", w->replace.target, domain,
                         w->options.n_domains - 1);
+    MO__H5_LOCK();
     mo_status status = mo__column_append(s->documents, &s->count, 1);
     if (status == MO_OK && s->domains) status = mo__column_append(s->domains, &label, 1);
     s->document = s->count;
@@ -215,8 +219,9 @@ static mo_status finish_split(mo_tokenwriter *w, mo_split split)
                           : MO_OK;
 }
 
-static mo_status finish_file(mo_tokenwriter *w)
+static mo_status finish_content(mo_tokenwriter *w)
 {
+    MO__H5_LOCK();
     mo_status status = MO_OK;
     if (w->split[0].count + w->split[1].count == 0) status = mo_error(MO_E_USAGE, "has no tokens");
     for (int i = 0; status == MO_OK && i < 2; i++) status = finish_split(w, (mo_split)i);
@@ -224,13 +229,13 @@ static mo_status finish_file(mo_tokenwriter *w)
     close_all(w);
     hid_t file = w->file;
     w->file = H5I_INVALID_HID;
-    MO_TRY(mo__h5_close(file, status));
-    return mo__stamp_write(w->replace.path, &mo__stamp_tokens);
+    return mo__h5_close(file, status);
 }
 
 mo_status mo_tokenwriter_finish(mo_tokenwriter *w)
 {
-    mo_status status = finish_file(w);
+    mo_status status = finish_content(w);
+    if (status == MO_OK) status = mo__stamp_write(w->replace.path, &mo__stamp_tokens);
     if (status != MO_OK) mo_error_context(status, "%s", w->replace.target);
     if (status == MO_OK) status = mo_replace_commit(&w->replace);
     mo_tokenwriter_abort(w);

@@ -18,7 +18,10 @@ struct mo_checkpoint {
 void mo_checkpoint_close(mo_checkpoint *c)
 {
     if (!c) return;
-    if (c->file >= 0) H5Fclose(c->file);
+    if (c->file >= 0) {
+        MO__H5_LOCK();
+        H5Fclose(c->file);
+    }
     mo_tokenizer_free(c->tokenizer);
     mo_free(c->config);
     mo_free(c->path);
@@ -54,6 +57,7 @@ static mo_status read_state(hid_t file, mo_checkpoint_state *state)
 
 static mo_status open_content(mo_checkpoint *c)
 {
+    MO__H5_LOCK();
     MO_TRY(mo__h5_open(c->path, &c->file));
     MO_TRY(mo__root_read(c->file, "moira-checkpoint", mo__stamp_checkpoint.version, &c->tokenizer));
     MO_TRY(mo__h5_get_text(c->file, "config", &c->config));
@@ -114,6 +118,7 @@ static mo_status list_one(const char *name, void *user)
 
 mo_status mo_checkpoint_list(mo_checkpoint *c, const char *group, mo_checkpoint_visit fn, void *user)
 {
+    MO__H5_LOCK();
     MO__H5_ID(id);
     bool found;
     mo_status status = mo__h5_path_open(c->file, group, &found, &id);
@@ -262,6 +267,7 @@ static mo_status read_array(hid_t file, const mo_checkpoint_array *array)
 
 mo_status mo_checkpoint_read(mo_checkpoint *c, const mo_checkpoint_array *arrays, int n_arrays)
 {
+    MO__H5_LOCK();
     complaint found = {.used = 0};
     mo_status status = match_all(c, arrays, n_arrays, &found);
     if (status == MO_OK && found.total > 0) {
@@ -305,6 +311,7 @@ mo_status mo_checkpoint_verify(const char *path)
 {
     mo_checkpoint *c;
     MO_TRY(mo_checkpoint_open(path, &c));
+    MO__H5_LOCK();
     mo_status status = verify_tree(c->file);
     if (status != MO_OK) mo_error_context(status, "%s", path);
     mo_checkpoint_close(c);

@@ -1,7 +1,5 @@
-/* checkpoint_write.c -- saving a checkpoint: arrays are cut into chunks, packed by all threads a round at a
- * time, and written in order. Beyond the pack's slots (h5_pack.h) and HDF5's metadata a save needs no memory.
- */
-#include <moira/checkpoint.h>
+/* checkpoint_write.c -- writing a checkpoint, a round of chunks at a time. */
+#include "checkpoint_save.h"
 
 #include <string.h>
 
@@ -9,64 +7,31 @@
 #include "h5_root.h"
 #include "stamp.h"
 
-enum { QUEUE = 64 }; /* chunks gathered over arrays, so that small arrays keep all threads busy too */
+/* Chunks gathered over arrays, so that small arrays keep all threads busy too. The order of what is created
+ * and written in the file hangs on it, so it does not hang on the number of threads. */
+enum { QUEUE = 64 };
 
-typedef struct {
+struct mo__save {
+    const mo_checkpoint_content *content;
+    mo_replace replace;
     hid_t file;
     mo__pack *pack;
-    int compression;
     const char *group_path; /* of `group`, the last array's */
     hid_t group;
-    mo__pack_chunk queue[QUEUE];
-    int n;
-} saver;
 
-/* Each queued chunk holds a reference to its dataset. */
-static mo_status flush(saver *s)
-{
-    mo_status status = mo__pack_write(s->pack, s->queue, s->n);
-    for (int i = 0; i < s->n; i++) mo__h5_release(&s->queue[i].dataset);
-    s->n = 0;
-    return status;
-}
+    int array;             /* the one being cut into chunks */
+    hid_t dataset;         /* its own, once it is begun */
+    mo__h5_shape shape;    /* its own */
+    int cut;               /* the first dim with more than one element in a chunk; all behind it are whole */
+    hsize_t chunk, chunks; /* next, of */
 
-static void drop(saver *s)
-{
-    for (int i = 0; i < s->n; i++) mo__h5_release(&s->queue[i].dataset);
-    mo__h5_release(&s->group);
-    mo__pack_free(s->pack);
-}
+    mo__pack_chunk queue[QUEUE]; /* each holds a reference to its dataset */
+    int n, written;              /* in the queue; of them written */
+};
 
-/* Every chunk is one run of the array (mo__h5_choose_chunk): `run` elements from `at` on, fewer at the end of
- * the dim that is cut. */
-static mo_status save_chunks(saver *s, const mo_checkpoint_array *array, const mo__h5_shape *shape,
-                             hid_t dataset)
-{
-    int cut = 0; /* the first dim with more than one element in a chunk; all behind it are whole */
-    while (cut < shape->ndim - 1 && shape->chunk[cut] == 1) cut++;
-    hsize_t outer = 1, inner = 1;
-    for (int i = 0; i < cut; i++) outer *= shape->dim[i];
-    for (int i = cut + 1; i < shape->ndim; i++) inner *= shape->dim[i];
-    for (hsize_t o = 0; o < outer; o++) {
-        for (hsize_t row = 0; row < shape->dim[cut]; row += shape->chunk[cut]) {
-            hsize_t left = shape->dim[cut] - row, rows = left < shape->chunk[cut] ? left : shape->chunk[cut];
-            mo__pack_chunk *chunk = &s->queue[s->n];
-            *chunk = (mo__pack_chunk){.dataset = dataset,
-                                      .data = array->data + (o * shape->dim[cut] + row) * inner,
-                                      .valid = rows * inner * sizeof(mo_real),
-                                      .full = shape->chunk[cut] * inner * sizeof(mo_real),
-                                      .width = sizeof(mo_real)};
-            hsize_t rest = o;
-            for (int i = cut - 1; i >= 0; rest /= shape->dim[i], i--) chunk->offset[i] = rest % shape->dim[i];
-            chunk->offset[cut] = row;
-            H5Iinc_ref(dataset);
-            if (++s->n == QUEUE) MO_TRY(flush(s));
-        }
-    }
-    return MO_OK;
-}
+/* ---- arrays as chunks ---- */
 
-static mo_status enter_group(saver *s, const char *path)
+static mo_status enter_group(mo__save *s, const char *path)
 {
     if (s->group_path && !strcmp(s->group_path, path)) return MO_OK;
     mo__h5_release(&s->group);
@@ -74,28 +39,84 @@ static mo_status enter_group(saver *s, const char *path)
     return mo__h5_path_create(s->file, path, &s->group);
 }
 
-static mo_status save_array(saver *s, const mo_checkpoint_array *array)
+static hsize_t parts(hsize_t dim, hsize_t chunk)
 {
-    MO_TRY(enter_group(s, array->group));
-    mo__h5_shape shape = {.ndim = array->ndim};
-    for (int i = 0; i < array->ndim; i++) shape.dim[i] = (hsize_t)array->dim[i];
-    mo__h5_choose_chunk(&shape, sizeof(mo_real));
-    hid_t type = sizeof(mo_real) == 4 ? H5T_IEEE_F32LE : H5T_IEEE_F64LE;
-    MO__H5_ID(dataset);
-    MO_TRY(mo__h5_dataset_create(s->group, array->name, type, &shape, s->compression, false, &dataset));
-    return save_chunks(s, array, &shape, dataset);
+    return (dim + chunk - 1) / chunk;
 }
 
-static mo_status save_arrays(hid_t file, const mo_checkpoint_content *content)
+static mo_status begin_array(mo__save *s, const mo_checkpoint_array *array)
 {
-    saver s = {.file = file, .group = H5I_INVALID_HID, .compression = content->compression};
-    mo_status status = mo__pack_create(content->compression, true, &s.pack);
-    for (int i = 0; status == MO_OK && i < content->n_arrays; i++)
-        status = save_array(&s, &content->arrays[i]);
-    if (status == MO_OK) status = flush(&s);
-    drop(&s);
-    return status;
+    MO_TRY(enter_group(s, array->group));
+    s->shape = (mo__h5_shape){.ndim = array->ndim};
+    for (int i = 0; i < array->ndim; i++) s->shape.dim[i] = (hsize_t)array->dim[i];
+    mo__h5_choose_chunk(&s->shape, sizeof(mo_real));
+    hid_t type = sizeof(mo_real) == 4 ? H5T_IEEE_F32LE : H5T_IEEE_F64LE;
+    MO_TRY(mo__h5_dataset_create(s->group, array->name, type, &s->shape, s->content->compression, false,
+                                 &s->dataset));
+    s->chunk = 0;
+    s->chunks = 1;
+    for (s->cut = 0; s->cut < s->shape.ndim - 1 && s->shape.chunk[s->cut] == 1; s->cut++)
+        s->chunks *= s->shape.dim[s->cut];
+    s->chunks *= parts(s->shape.dim[s->cut], s->shape.chunk[s->cut]);
+    return MO_OK;
 }
+
+/* Every chunk is one run of the array (mo__h5_choose_chunk): rows of the dim that is cut, fewer at its end.
+ */
+static mo__pack_chunk chunk_at(const mo__save *s, hsize_t k)
+{
+    const mo__h5_shape *shape = &s->shape;
+    hsize_t dim = shape->dim[s->cut], most = shape->chunk[s->cut], inner = 1;
+    for (int i = s->cut + 1; i < shape->ndim; i++) inner *= shape->dim[i];
+    hsize_t outer = k / parts(dim, most), row = k % parts(dim, most) * most;
+    hsize_t rows = dim - row < most ? dim - row : most;
+    mo__pack_chunk chunk = {.dataset = s->dataset,
+                            .data = s->content->arrays[s->array].data + (outer * dim + row) * inner,
+                            .valid = rows * inner * sizeof(mo_real),
+                            .full = most * inner * sizeof(mo_real),
+                            .width = sizeof(mo_real)};
+    chunk.offset[s->cut] = row;
+    for (int i = s->cut - 1; i >= 0; outer /= shape->dim[i], i--) chunk.offset[i] = outer % shape->dim[i];
+    return chunk;
+}
+
+static mo_status gather(mo__save *s)
+{
+    while (s->n < QUEUE && s->array < s->content->n_arrays) {
+        if (s->dataset < 0) MO_TRY(begin_array(s, &s->content->arrays[s->array]));
+        s->queue[s->n++] = chunk_at(s, s->chunk++);
+        H5Iinc_ref(s->dataset);
+        if (s->chunk < s->chunks) continue;
+        mo__h5_release(&s->dataset);
+        s->array++;
+    }
+    return MO_OK;
+}
+
+static void empty_queue(mo__save *s)
+{
+    for (int i = 0; i < s->n; i++) mo__h5_release(&s->queue[i].dataset);
+    s->n = s->written = 0;
+}
+
+mo_status mo__save_round(mo__save *s, bool *more)
+{
+    if (s->n == 0) {
+        MO__H5_LOCK();
+        MO_TRY(gather(s));
+    }
+    int left = s->n - s->written, slots = mo__pack_slots(s->pack), now = left < slots ? left : slots;
+    MO_TRY(mo__pack_write(s->pack, s->queue + s->written, now));
+    s->written += now;
+    *more = s->written < s->n || s->array < s->content->n_arrays;
+    if (s->written == s->n) {
+        MO__H5_LOCK();
+        empty_queue(s);
+    }
+    return MO_OK;
+}
+
+/* ---- everything else in the file ---- */
 
 static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
 {
@@ -121,17 +142,11 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
     return MO_OK;
 }
 
-static mo_status save_all(const char *path, const mo_checkpoint_content *content)
+static mo_status save_head(hid_t file, const mo_checkpoint_content *content)
 {
-    hid_t file = H5I_INVALID_HID;
-    MO_TRY(mo__h5_create(path, &file));
-    mo_status status =
-        mo__root_write(file, "moira-checkpoint", mo__stamp_checkpoint.version, content->tokenizer);
-    if (status == MO_OK) status = mo__h5_put_text(file, "config", content->config ? content->config : "");
-    if (status == MO_OK) status = save_state(file, &content->state);
-    if (status == MO_OK) status = save_arrays(file, content);
-    MO_TRY(mo__h5_close(file, status));
-    return mo__stamp_write(path, &mo__stamp_checkpoint);
+    MO_TRY(mo__root_write(file, "moira-checkpoint", mo__stamp_checkpoint.version, content->tokenizer));
+    MO_TRY(mo__h5_put_text(file, "config", content->config ? content->config : ""));
+    return save_state(file, &content->state);
 }
 
 static mo_status check_array(const mo_checkpoint_array *a)
@@ -148,15 +163,75 @@ static mo_status check_array(const mo_checkpoint_array *a)
     return MO_OK;
 }
 
-mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content)
+mo_status mo__save_check(const mo_checkpoint_content *content)
 {
     if (content->compression < 0 || content->compression > 9)
         return mo_error(MO_E_RANGE, "checkpoint: compression is %d, must be 0 to 9", content->compression);
+    if (content->state.n_recent_losses < 0 || content->state.n_recent_losses > MO_RECENT_LOSSES)
+        return mo_error(MO_E_RANGE, "checkpoint: %d recent losses, must be 0 to %d",
+                        content->state.n_recent_losses, MO_RECENT_LOSSES);
     for (int i = 0; i < content->n_arrays; i++) MO_TRY(check_array(&content->arrays[i]));
-    mo_replace replace;
-    MO_TRY(mo_replace_begin(&replace, path));
-    mo_status status = save_all(replace.path, content);
-    if (status == MO_OK) return mo_replace_commit(&replace);
-    mo_replace_abort(&replace);
-    return mo_error_context(status, "%s", path);
+    return MO_OK;
+}
+
+/* ---- from begin to end ---- */
+
+static mo_status begin_file(mo__save *s)
+{
+    MO__H5_LOCK();
+    MO_TRY(mo__h5_create(s->replace.path, &s->file));
+    return save_head(s->file, s->content);
+}
+
+mo_status mo__save_begin(const char *path, const mo_checkpoint_content *content, mo__save **out)
+{
+    *out = NULL;
+    MO_TRY(mo__save_check(content));
+    mo__save *s = mo_calloc(1, sizeof *s);
+    if (!s) return MO_E_MEMORY;
+    s->content = content;
+    s->file = s->group = s->dataset = H5I_INVALID_HID;
+    mo_status status = mo_replace_begin(&s->replace, path);
+    if (status != MO_OK) {
+        mo_free(s);
+        return status;
+    }
+    status = mo__pack_create(content->compression, true, &s->pack);
+    if (status == MO_OK) status = begin_file(s);
+    if (status != MO_OK) return mo__save_end(s, status);
+    *out = s;
+    return MO_OK;
+}
+
+static mo_status end_file(mo__save *s, mo_status status)
+{
+    MO__H5_LOCK();
+    empty_queue(s);
+    mo__h5_release(&s->dataset);
+    mo__h5_release(&s->group);
+    return s->file < 0 ? status : mo__h5_close(s->file, status);
+}
+
+mo_status mo__save_end(mo__save *s, mo_status status)
+{
+    status = end_file(s, status);
+    mo__pack_free(s->pack);
+    if (status == MO_OK) status = mo__stamp_write(s->replace.path, &mo__stamp_checkpoint);
+    if (status != MO_OK) mo_error_context(status, "%s", s->replace.target);
+    if (status == MO_OK)
+        status = mo_replace_commit(&s->replace);
+    else
+        mo_replace_abort(&s->replace);
+    mo_free(s);
+    return status;
+}
+
+mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content)
+{
+    mo__save *save;
+    bool more = true;
+    MO_TRY(mo__save_begin(path, content, &save));
+    mo_status status = MO_OK;
+    while (status == MO_OK && more) status = mo__save_round(save, &more);
+    return mo__save_end(save, status);
 }

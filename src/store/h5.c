@@ -2,6 +2,7 @@
 #include "h5.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,19 @@
 #include "base/file.h"
 #include "h5_disk.h"
 #include "stamp.h"
+
+static pthread_mutex_t one_at_a_time = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+int mo__h5_lock(void)
+{
+    return pthread_mutex_lock(&one_at_a_time);
+}
+
+void mo__h5_unlock(const int *unused)
+{
+    (void)unused;
+    pthread_mutex_unlock(&one_at_a_time);
+}
 
 /* H5Idec_ref closes an object of any kind at its last reference. */
 void mo__h5_release(hid_t *id)

@@ -20,6 +20,18 @@
 
 enum { MO__H5_CHUNK = 1 << 20 }; /* most bytes in a chunk that we write */
 
+/* ---- one thread at a time ----
+ *
+ * Debian's HDF5 is built without locks. So whoever calls it, or a function of this header, holds the one lock
+ * of the process: the public functions of checkpoint.h and tokenfile.h take it where they reach HDF5, and
+ * hold it no longer than that; hashing, packing and syncing go on without it. It may be taken again by its
+ * holder.
+ *
+ *     MO__H5_LOCK();      until the end of the scope */
+int mo__h5_lock(void);
+void mo__h5_unlock(const int *unused);
+#define MO__H5_LOCK() __attribute__((cleanup(mo__h5_unlock), unused)) const int mo__h5_locked = mo__h5_lock()
+
 void mo__h5_release(hid_t *id);
 #define MO__H5_ID(name) __attribute__((cleanup(mo__h5_release))) hid_t name = H5I_INVALID_HID
 

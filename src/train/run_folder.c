@@ -92,19 +92,6 @@ void mo__remove_leftovers(const char *dir)
     closedir(d);
 }
 
-mo_status mo__link_replace(const char *existing, const char *target)
-{
-    mo_replace r;
-    MO_TRY(mo_replace_begin(&r, target));
-    unlink(r.path);
-    if (link(existing, r.path) != 0) {
-        mo_status status = mo_error(MO_E_IO, "%s: cannot be linked: %s", target, strerror(errno));
-        mo_replace_abort(&r);
-        return status;
-    }
-    return mo_replace_commit(&r);
-}
-
 /* Newest step checkpoint that is whole. A damaged one is passed over; any other trouble is returned.
  * MO_E_CORRUPT if all are damaged, MO_E_NOT_FOUND if there are none. */
 static mo_status open_step(const char *dir, const step_list *list, mo_checkpoint **out, char **path)

@@ -51,7 +51,6 @@ char *mo__step_path(const char *dir, int64_t step); /* owned */
 mo_status mo__prune(const char *dir, int64_t keep, int64_t step);
 /* Temporary files that a kill in the middle of a save has left. */
 void mo__remove_leftovers(const char *dir);
-mo_status mo__link_replace(const char *existing, const char *target); /* target becomes a second name of it */
 /* The newest whole checkpoint, step file or best.h5; damaged step files are passed over with a warning.
  * MO_E_NOT_FOUND if there is none at all, MO_E_CORRUPT if none is whole. */
 mo_status mo__open_latest(const char *dir, mo_checkpoint **out, char **path);

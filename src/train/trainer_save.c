@@ -29,7 +29,7 @@ static void tell(mo__trainer *t, const char *path, double begin, bool best)
  */
 static mo_status link_or_save(mo__trainer *t, const char *existing, bool same, const char *path)
 {
-    if (same && mo__link_replace(existing, path) == MO_OK) return MO_OK;
+    if (same && mo_link_file(existing, path) == MO_OK) return MO_OK;
     return save_to(t, path);
 }
 
