@@ -25,7 +25,8 @@ void mo_config_free(mo_run_config *config);
  */
 mo_status mo_config_dump(const mo_run_config *config, char **out);
 /* What --resume may change: run.threads, train.steps, train.tokens, train.seconds, eval.*, checkpoint.*,
- * sample.*, log.*. Any other difference is MO_E_MISMATCH with a message that names every differing key and both values. */
+ * sample.*, log.*. Any other difference is MO_E_MISMATCH with a message that names every differing key and
+ * both values. */
 mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config *wanted);
 /* The help page: every key with type, default, range and one sentence; or one section or key. Owned. */
 mo_status mo_config_help(const char *topic, char **out);

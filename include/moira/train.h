@@ -48,6 +48,7 @@ typedef struct mo_run_config {
     } eval;
     struct {
         int64_t every, keep, compression;
+        bool background;
     } checkpoint;
     struct {
         int64_t every;  /* steps between samples; 0 = at evaluations */
@@ -78,6 +79,7 @@ typedef struct mo_run_memory {
     uint64_t activations;                      /* the arena: the larger of training and evaluation */
     uint64_t kept, scratch; /* of it: alive between forward and backward; largest scratch */
     uint64_t data;          /* token file and batches */
+    uint64_t snapshot;      /* what checkpoints are written from in the background */
     uint64_t checkpoint;    /* buffers while saving */
     uint64_t runtime;       /* program, libraries, thread stacks, BLAS buffers */
     uint64_t total;
@@ -121,6 +123,14 @@ typedef struct mo_step_report {
     int n_layers;
 } mo_step_report;
 
+typedef struct mo_save_report {
+    int64_t step;
+    const char *path, *best; /* the step file, best.h5: NULL if that was not due. One file has both names */
+    uint64_t bytes;          /* of it */
+    double blocked_seconds;  /* that training stood still for it */
+    double background_seconds;
+} mo_save_report;
+
 typedef struct mo_train_events {
     void (*start)(const mo_run_config *config, const mo_model *model, const mo_run_memory *memory,
                   int64_t first_step, bool over, void *user); /* over: nothing is left to do */
@@ -128,7 +138,7 @@ typedef struct mo_train_events {
     void (*tick)(int64_t step, double train_loss, double tokens_per_second,
                  void *user); /* every step: live line */
     void (*sample)(int64_t step, const char *text, size_t size, void *user);
-    void (*saved)(const char *path, double seconds, bool best, void *user);
+    void (*saved)(const mo_save_report *report, void *user); /* once it is whole, maybe some steps later */
     void *user;
 } mo_train_events; /* every callback may be NULL */
 

@@ -38,7 +38,7 @@ static mo_status run(const void *given, const mo__words *words)
                               .stop = &mo__stop,
                               .events = mo__train_view_events(&view)};
     mo_status status = mo_train(&train, &last);
-    if (status == MO_OK) status = mo__train_view_end(&config, &last);
+    if (status == MO_OK) status = mo__train_view_end(&view, &config, &last);
     mo_config_free(&config);
     return status;
 }

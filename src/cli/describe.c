@@ -147,6 +147,7 @@ static const memory_row memory_rows[] = {
     {"kept", "  of it, kept for backward", offsetof(mo_run_memory, kept), true},
     {"scratch", "  of it, scratch of one op", offsetof(mo_run_memory, scratch), true},
     {"data", "data and batches", offsetof(mo_run_memory, data), false},
+    {"snapshot", "checkpoint snapshot", offsetof(mo_run_memory, snapshot), false},
     {"checkpoint", "saving and sampling", offsetof(mo_run_memory, checkpoint), false},
     {"runtime", "program, libraries, threads", offsetof(mo_run_memory, runtime), false},
     {"total", "total", offsetof(mo_run_memory, total), false},

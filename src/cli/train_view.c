@@ -141,13 +141,16 @@ static void on_sample(int64_t step, const char *text, size_t size, void *user)
     mo_free(shown);
 }
 
-static void on_saved(const char *path, double seconds, bool best, void *user)
+static void on_saved(const mo_save_report *r, void *user)
 {
-    (void)user;
-    if (best)
-        mo__line("%8s best so far: %s", "", path);
-    else
-        mo__line("%8s saved %s (%s)", "", path, mo__duration(seconds).text);
+    mo__train_view *v = user;
+    v->blocked += r->blocked_seconds;
+    v->background += r->background_seconds;
+    if (r->best) mo__line("%8s best so far, of step %s: %s", "", mo__count(r->step).text, r->best);
+    if (r->path)
+        mo__line("%8s saved %s (%s; training waited %s)", "", r->path,
+                 mo__duration(r->blocked_seconds + r->background_seconds).text,
+                 mo__duration(r->blocked_seconds).text);
 }
 
 mo_train_events mo__train_view_events(mo__train_view *view)
@@ -186,7 +189,8 @@ static void print_over(const mo_run_config *c, mo_run_end end)
            keys[end]);
 }
 
-mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *last)
+mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
+                             const mo_step_report *last)
 {
     mo__live_clear();
     if (last->steps > 0)
@@ -197,6 +201,9 @@ mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
     if (best && mo_path_exists(best)) print_best(best);
+    if (view->blocked > 0)
+        printf("saving       held training up for %s, took %s in the background\n",
+               mo__duration(view->blocked).text, mo__duration(view->background).text);
     if (dir) printf("metrics      %s/metrics.jsonl\n", dir);
     mo_free(dir);
     mo_free(best);

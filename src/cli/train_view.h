@@ -8,11 +8,13 @@ typedef struct mo__train_view {
     int64_t first_step, step, steps;
     bool routed; /* has experts */
     double flops_per_token, max_vio, begin;
+    double blocked, background; /* seconds of all saves */
 } mo__train_view;
 
 /* Callbacks of mo_train_events, whose user is the view. */
 mo_train_events mo__train_view_events(mo__train_view *view);
 /* The last lines: what was done, and where its results are. */
-mo_status mo__train_view_end(const mo_run_config *config, const mo_step_report *last);
+mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
+                             const mo_step_report *last);
 
 #endif

@@ -161,6 +161,8 @@ const mo__key mo__keys[] = {
     INT(checkpoint.every, "500", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between checkpoints."),
     INT(checkpoint.keep, "3", 1, 1000000, MO__RESUMABLE, "files", "Newest checkpoints that are kept."),
     INT(checkpoint.compression, "1", 0, 9, MO__RESUMABLE, "", "Deflate level; 0 stores without compression."),
+    BOOL(checkpoint.background, "true", MO__RESUMABLE,
+         "Whether training goes on while a checkpoint is written, from a copy that takes memory of its own."),
 
     INT(sample.every, "0", 0, MOST_STEPS, MO__RESUMABLE, "steps",
         "Steps between samples; 0 is at evaluations."),

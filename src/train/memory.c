@@ -63,10 +63,11 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
                             .kept = a.kept,
                             .scratch = a.scratch,
                             .data = data_bytes + (uint64_t)batch_tokens * 16 * 4,
+                            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
                             .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
                             .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
         out->total = out->parameters + out->gradients + out->optimizer + out->activations + out->data +
-                     out->checkpoint + out->runtime;
+                     out->snapshot + out->checkpoint + out->runtime;
     }
     mo_model_free(m);
     return status;

@@ -41,6 +41,7 @@ mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
 /* ---- save.c: the model as arrays of a checkpoint ---- */
 
+enum { MO_SAVED_SLABS = 3 }; /* values and two moments */
 /* Arrays of values, and of moments if the model has them. Owned array of *count. */
 mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
 

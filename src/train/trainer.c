@@ -1,12 +1,13 @@
 /* trainer.c -- the loop: microbatches, clip, AdamW, and what is due after a step.
  *
- * Order after a step: evaluation, metrics line, sample, best checkpoint, step checkpoint. A checkpoint so
+ * Order after a step: evaluation, metrics line, sample, checkpoint. A checkpoint so
  * comes after all that its step has to say, and what a kill leaves of a later step is cut off and made again.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "train/trainer.h"
 
 /* One optimizer step; fills the report's step part. */
@@ -43,7 +44,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
         if (coefficient > 0) r->balance_loss += coefficient * r->balance[b];
     }
     if (!isfinite(r->train_loss) || !isfinite(r->grad_norm) || !isfinite(r->balance_loss)) {
-        MO_TRY(mo__trainer_save(t));
+        MO_TRY(mo__trainer_save_now(t));
         return mo_error(
             MO_E_NONFINITE,
             "step %lld: loss %g, balancing loss %g, gradient norm %g; the weights of step %lld are saved. "
@@ -168,8 +169,8 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
     }
     bool sample_due = c->sample.every > 0 ? due(r, c->sample.every) : r->evaluated;
     if (c->sample.tokens > 0 && sample_due) MO_TRY(sample(t));
-    if (improved) MO_TRY(mo__trainer_save_best(t));
-    return due(r, c->checkpoint.every) ? mo__trainer_save(t) : MO_OK;
+    bool save_due = due(r, c->checkpoint.every);
+    return save_due || improved ? mo__trainer_save(t, save_due, improved) : mo__trainer_poll(t);
 }
 
 static mo_status run(mo__trainer *t, mo_step_report *last)
@@ -181,7 +182,7 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
     last->end = mo__run_end(&t->config, &t->state);
     while (last->end == MO_RUN_GOES_ON) {
         if (o->stop && *o->stop) {
-            MO_TRY(mo__trainer_save(t));
+            MO_TRY(mo__trainer_save_now(t));
             return mo_error(MO_E_INTERRUPTED, "interrupted after step %lld; the run goes on with --resume",
                             (long long)t->state.step);
         }
@@ -199,6 +200,17 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
     return MO_OK;
 }
 
+/* A save that was begun is ended also where the run has failed, whose message stays. */
+static mo_status end_saving(mo__trainer *t, mo_status status)
+{
+    char message[MO__MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%s", mo_last_error());
+    mo_status saved = mo__trainer_settle(t);
+    if (status == MO_OK) return saved;
+    if (saved != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
+    return mo_error(status, "%s", message);
+}
+
 mo_status mo_train(const mo_train_options *options, mo_step_report *last)
 {
     mo__trainer t;
@@ -209,7 +221,7 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
         if (e->start)
             e->start(&t.config, t.model, &t.memory, t.state.step,
                      mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
-        status = run(&t, last);
+        status = end_saving(&t, run(&t, last));
     }
     mo__trainer_close(&t);
     return status;

@@ -4,6 +4,13 @@
 
 #include "train/train_internal.h"
 
+/* A save that was begun and not yet told of. */
+typedef struct mo__saving {
+    bool under_way;
+    int64_t step;
+    char *step_path, *best_path; /* owned; NULL: not due */
+} mo__saving;
+
 typedef struct mo__trainer {
     const mo_train_options *options;
     mo_run_config config; /* a shallow copy with vocab_size settled; strings are the caller's */
@@ -19,6 +26,8 @@ typedef struct mo__trainer {
     mo_run_memory memory;
     mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */
     mo_checkpoint_state state;
+    mo_checkpoint_writer *writer;
+    mo__saving saving;
     int64_t last_saved, last_best; /* steps of the newest step file and of best.h5, -1 if none */
     double span_seconds;           /* since the last metrics line */
     int64_t span_tokens;
@@ -29,9 +38,13 @@ typedef struct mo__trainer {
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
 /* trainer_save.c */
-mo_status mo__trainer_save(mo__trainer *t);      /* step-<step>.h5, then prunes */
-mo_status mo__trainer_save_best(mo__trainer *t); /* best.h5 */
-mo_status mo__trainer_find(mo__trainer *t);      /* opens the newest checkpoint and checks that it fits */
-mo_status mo__trainer_load(mo__trainer *t);      /* reads it into the model */
+mo_status mo__trainer_open_writer(mo__trainer *t);
+/* Begins to save step-<step>.h5, best.h5 or both; waits for the save before. */
+mo_status mo__trainer_save(mo__trainer *t, bool step_file, bool best);
+mo_status mo__trainer_poll(mo__trainer *t);     /* settles a save that is done */
+mo_status mo__trainer_settle(mo__trainer *t);   /* waits for a save that was begun, tells of it, prunes */
+mo_status mo__trainer_save_now(mo__trainer *t); /* the step file, if it is not there yet, and waits */
+mo_status mo__trainer_find(mo__trainer *t);     /* opens the newest checkpoint and checks that it fits */
+mo_status mo__trainer_load(mo__trainer *t);     /* reads it into the model */
 
 #endif

@@ -3,7 +3,53 @@
 
 #include "train/trainer.h"
 
-static mo_status save_to(mo__trainer *t, const char *path)
+mo_status mo__trainer_open_writer(mo__trainer *t)
+{
+    uint64_t bytes = MO_SAVED_SLABS * (uint64_t)t->model->elements * sizeof(mo_real);
+    return mo_checkpoint_writer_create(bytes, t->config.checkpoint.background, &t->writer);
+}
+
+/* ---- the end of a save ---- */
+
+static void forget(mo__trainer *t)
+{
+    mo_free(t->saving.step_path);
+    mo_free(t->saving.best_path);
+    t->saving = (mo__saving){0};
+}
+
+/* Tells of what is whole now; a step file makes the oldest one superfluous. */
+static mo_status tell(mo__trainer *t, const mo_checkpoint_saved *saved)
+{
+    const mo_train_events *e = &t->options->events;
+    mo_save_report report = {.step = t->saving.step,
+                             .path = t->saving.step_path,
+                             .best = t->saving.best_path,
+                             .bytes = saved->bytes,
+                             .blocked_seconds = saved->blocked_seconds,
+                             .background_seconds = saved->background_seconds};
+    if (e->saved) e->saved(&report, e->user);
+    return report.path ? mo__prune(t->dir, t->config.checkpoint.keep, report.step) : MO_OK;
+}
+
+mo_status mo__trainer_settle(mo__trainer *t)
+{
+    mo_checkpoint_saved saved;
+    if (!t->saving.under_way) return MO_OK;
+    mo_status status = mo_checkpoint_writer_finish(t->writer, &saved);
+    if (status == MO_OK) status = tell(t, &saved);
+    forget(t);
+    return status;
+}
+
+mo_status mo__trainer_poll(mo__trainer *t)
+{
+    return mo_checkpoint_writer_busy(t->writer) ? MO_OK : mo__trainer_settle(t);
+}
+
+/* ---- its beginning ---- */
+
+static mo_status begin_content(mo__trainer *t, const char *const *paths, int n_paths)
 {
     mo_checkpoint_array *arrays = NULL;
     int count = 0;
@@ -14,56 +60,47 @@ static mo_status save_to(mo__trainer *t, const char *path)
                                      .config = t->resolved,
                                      .tokenizer = t->file->tokenizer,
                                      .compression = (int)t->config.checkpoint.compression};
-    mo_status status = mo_checkpoint_save(path, &content);
+    mo_status status = mo_checkpoint_writer_begin(t->writer, paths, n_paths, &content);
     mo_free(arrays);
     return status;
 }
 
-static void tell(mo__trainer *t, const char *path, double begin, bool best)
+/* best.h5 comes before the step file of the same step, and every file after those of the steps before it:
+ * what a kill leaves out is then made good by the replay. */
+static mo_status begin(mo__trainer *t)
 {
-    const mo_train_events *e = &t->options->events;
-    if (e->saved) e->saved(path, mo_clock() - begin, best, e->user);
+    const mo__saving *s = &t->saving;
+    const char *paths[2];
+    int n = 0;
+    if (s->best_path) paths[n++] = s->best_path;
+    if (s->step_path) paths[n++] = s->step_path;
+    MO_TRY(begin_content(t, paths, n));
+    t->saving.under_way = true;
+    if (s->best_path) t->last_best = s->step;
+    if (s->step_path) t->last_saved = s->step;
+    return MO_OK;
 }
 
-/* Another name of a file with the same content, or a file of its own where there is none, or no hard links.
- */
-static mo_status link_or_save(mo__trainer *t, const char *existing, bool same, const char *path)
+mo_status mo__trainer_save(mo__trainer *t, bool step_file, bool best)
 {
-    if (same && mo_link_file(existing, path) == MO_OK) return MO_OK;
-    return save_to(t, path);
-}
-
-mo_status mo__trainer_save(mo__trainer *t)
-{
-    if (t->last_saved == t->state.step) return MO_OK;
-    double begin = mo_clock();
-    char *path = mo__step_path(t->dir, t->state.step), *best = mo_path_join(t->dir, "best.h5");
-    mo_status status =
-        path && best ? link_or_save(t, best, t->last_best == t->state.step, path) : MO_E_MEMORY;
-    if (status == MO_OK) {
-        t->last_saved = t->state.step;
-        tell(t, path, begin, false);
-        status = mo__prune(t->dir, t->config.checkpoint.keep, t->state.step);
-    }
-    mo_free(path);
-    mo_free(best);
+    MO_TRY(mo__trainer_settle(t));
+    t->saving.step = t->state.step;
+    if (step_file) t->saving.step_path = mo__step_path(t->dir, t->state.step);
+    if (best) t->saving.best_path = mo_path_join(t->dir, "best.h5");
+    bool named = (!step_file || t->saving.step_path) && (!best || t->saving.best_path);
+    mo_status status = named ? begin(t) : MO_E_MEMORY;
+    if (status == MO_OK) return mo__trainer_poll(t);
+    forget(t);
     return status;
 }
 
-/* Comes before the step file of the same step: a kill between them is made good by the replay, which the
- * other order would not allow. */
-mo_status mo__trainer_save_best(mo__trainer *t)
+mo_status mo__trainer_save_now(mo__trainer *t)
 {
-    double begin = mo_clock();
-    char *best = mo_path_join(t->dir, "best.h5");
-    mo_status status = best ? save_to(t, best) : MO_E_MEMORY;
-    if (status == MO_OK) {
-        t->last_best = t->state.step;
-        tell(t, best, begin, true);
-    }
-    mo_free(best);
-    return status;
+    if (t->last_saved != t->state.step) MO_TRY(mo__trainer_save(t, true, t->last_best == t->state.step));
+    return mo__trainer_settle(t);
 }
+
+/* ---- going on from one ---- */
 
 static mo_status check(mo__trainer *t, const mo_checkpoint *c)
 {

@@ -1,6 +1,7 @@
 /* trainer_setup.c -- opening a run: data, folder, memory check, model, graphs, loader, in the order in which
  * mistakes are cheapest to find. Nothing is written before everything that can be wrong has been looked at.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "train/trainer.h"
@@ -42,13 +43,46 @@ static double gib(uint64_t bytes)
     return (double)bytes / (double)(1 << 30);
 }
 
-/* Total of the run with one thing changed, in GiB; for advice. */
-static double total_with(const mo__trainer *t, const mo_run_config *changed)
+/* A run with one setting changed, for advice. */
+typedef struct advice {
+    mo_run_config config;
+    char setting[64];
+    double total; /* GiB */
+} advice;
+
+static void reckon(const mo__trainer *t, advice *a)
 {
     mo_run_memory m;
-    mo_status status = mo_run_memory_estimate(changed, t->memory.data, &m);
-    if (status != MO_OK) mo_error_clear();
-    return status == MO_OK ? gib(m.total) : gib(t->memory.total);
+    if (mo_run_memory_estimate(&a->config, mo_tokenfile_bytes(t->file), &m) == MO_OK)
+        a->total = gib(m.total);
+    else
+        mo_error_clear();
+}
+
+static int by_total(const void *a, const void *b)
+{
+    double x = ((const advice *)a)->total, y = ((const advice *)b)->total;
+    return x < y ? -1 : x > y;
+}
+
+enum { ADVICE = 4 };
+
+/* Sorted: what helps most comes first. */
+static void make_advice(const mo__trainer *t, advice out[ADVICE])
+{
+    const mo_run_config *c = &t->config;
+    int64_t batch = (c->train.batch_size + 1) / 2, length = (c->train.sequence_length + 1) / 2;
+    for (int i = 0; i < ADVICE; i++) out[i] = (advice){.config = *c, .total = gib(t->memory.total)};
+    out[0].config.train.recompute = MO_RECOMPUTE_FULL;
+    snprintf(out[0].setting, sizeof out[0].setting, "train.recompute=full");
+    out[1].config.train.batch_size = batch;
+    snprintf(out[1].setting, sizeof out[1].setting, "train.batch_size=%lld", (long long)batch);
+    out[2].config.train.sequence_length = length;
+    snprintf(out[2].setting, sizeof out[2].setting, "train.sequence_length=%lld", (long long)length);
+    out[3].config.checkpoint.background = false;
+    snprintf(out[3].setting, sizeof out[3].setting, "checkpoint.background=false");
+    for (int i = 0; i < ADVICE; i++) reckon(t, &out[i]);
+    qsort(out, ADVICE, sizeof *out, by_total);
 }
 
 /* available: what there was before the data was read, which the total counts too. */
@@ -62,19 +96,17 @@ static mo_status check_memory(mo__trainer *t, uint64_t available)
                         gib(slabs), gib(available));
     MO_TRY(mo_run_memory_estimate(&t->config, mo_tokenfile_bytes(t->file), &t->memory));
     if (available == 0 || t->memory.total <= available) return MO_OK;
-    mo_run_config full = t->config, half = t->config, shorter = t->config;
-    full.train.recompute = MO_RECOMPUTE_FULL;
-    half.train.batch_size = (half.train.batch_size + 1) / 2;
-    shorter.train.sequence_length = (shorter.train.sequence_length + 1) / 2;
+    advice a[ADVICE];
+    make_advice(t, a);
     return mo_error(
         MO_E_MEMORY,
         "the run needs %.2f GiB and %.2f GiB are available (parameters, gradients and moments %.2f, "
-        "activations %.2f). train.recompute=full would need %.2f GiB, train.batch_size=%lld %.2f GiB, "
-        "train.sequence_length=%lld %.2f GiB; or make the model smaller",
+        "activations %.2f, checkpoint snapshot %.2f). %s would need %.2f GiB, %s %.2f GiB, %s %.2f GiB; or "
+        "make the model smaller",
         gib(t->memory.total), gib(available),
         gib(t->memory.parameters + t->memory.gradients + t->memory.optimizer), gib(t->memory.activations),
-        total_with(t, &full), (long long)half.train.batch_size, total_with(t, &half),
-        (long long)shorter.train.sequence_length, total_with(t, &shorter));
+        gib(t->memory.snapshot), a[0].setting, a[0].total, a[1].setting, a[1].total, a[2].setting,
+        a[2].total);
 }
 
 static mo_status open_graphs(mo__trainer *t)
@@ -154,6 +186,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
         mo_model_init(t->model, t->config.run.seed);
     memcpy(t->state.data_hash, t->file->hash, sizeof t->state.data_hash);
     MO_TRY(open_graphs(t));
+    MO_TRY(mo__trainer_open_writer(t));
     MO_TRY(open_loader(t));
     return open_folder(t);
 }
@@ -161,6 +194,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
 void mo__trainer_close(mo__trainer *t)
 {
     mo_checkpoint_close(t->resumed);
+    mo_checkpoint_writer_free(t->writer);
     mo_loader_close(t->loader);
     mo_model_graph_free(t->train);
     mo_model_graph_free(t->eval);

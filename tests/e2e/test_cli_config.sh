@@ -74,7 +74,13 @@ refused 'GiB for parameters, gradients and moments alone' train "$dir/small.yaml
     model.num_hidden_layers=1000
 refused 'the run needs ' train "$dir/small.yaml" train.batch_size=1000000
 err_has ' are available '
-err_has 'train.recompute=full would need '
+err_has 'train.batch_size=500000 would need '
+err_has 'train.recompute=full '
+# A dense model whose slabs take 0.8 of what there is, so that it would fit without the copy that is saved from.
+moira 0 inspect "$dir/small.yaml" --memory --json
+width=$(sed -n 's/.*"available_bytes": \([0-9]*\).*/\1/p' "$out" | awk '{ printf "%d", 0.8 * $1 / (16 * 3 * 4 * 1024) }')
+refused '. checkpoint.background=false would need ' train "$dir/small.yaml" model.hidden_size=1024 \
+    model.num_hidden_layers=4 model.num_local_experts=0 balance.switch=0 balance.z_loss=0 model.intermediate_size="$width"
 refused 'this needs ' bench "$dir/small.yaml" train.batch_size=1000000
 
 # ---- inspect of a config ----
