@@ -2,7 +2,8 @@
 #
 #   build/<flavour>/moira  libmoira.a  libmoira.so  tests/<kind>/test_x
 #
-# Every src/<module>/*.c but src/cli goes into the library; every tests/{unit,ops,e2e}/test_*.c is a program.
+# Every src/<module>/*.c but src/cli goes into the library, and so does what protoc-c makes of src/<module>/*.proto
+# (build/gen); every tests/{unit,ops,e2e}/test_*.c is a program.
 # Any of these files is a target too: make build/asan/tests/unit/test_base
 
 VERSION := $(shell sed -n 's/^.define MO_VERSION_STRING "\(.*\)"$$/\1/p' include/moira/base.h)
@@ -20,6 +21,9 @@ Q := $(if $(V),,@)
 
 SRC_C   := $(filter-out src/cli/%,$(wildcard src/*/*.c))
 SRC_CC  := $(wildcard src/*/*.cc)
+PROTO   := $(wildcard src/*/*.proto)
+GEN_C   := $(PROTO:src/%.proto=build/gen/%.pb-c.c)
+GEN_H   := $(GEN_C:.c=.h)
 CLI     := $(wildcard src/cli/*.c)
 HARNESS := $(wildcard tests/harness/*.c)
 tests    = $(basename $(wildcard $(foreach kind,$(1),tests/$(kind)/test_*.c)))
@@ -33,7 +37,7 @@ FLAVOURS := release portable f64 debug asan ubsan tsan valgrind
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wpointer-arith -Wcast-qual -Wformat=2 -Werror
 C_ONLY   := -std=c11 -Wstrict-prototypes -Wmissing-prototypes
 CXX_ONLY := -std=c++17
-CPPFLAGS_ALL := -Iinclude -Isrc
+CPPFLAGS_ALL := -Iinclude -Isrc -Ibuild/gen
 # Tests include private headers by module ("base/memory.h") and "harness/harness.h".
 TEST_CPPFLAGS := -Itests
 
@@ -62,11 +66,11 @@ cxx = $(or $(CXX.$(1)),$(CXX.default))
 # ---- packages ----
 
 PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
-    zlib1g-dev libsentencepiece-dev pkg-config libcmocka-dev hdf5-tools g++
+    zlib1g-dev libsentencepiece-dev protobuf-c-compiler libprotobuf-c-dev pkg-config libcmocka-dev hdf5-tools g++
 CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev g++
 
 # Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
-PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sentencepiece
+PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sentencepiece libprotobuf-c
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKG_CONFIG)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKG_CONFIG)))$(PKG_LIBS)
 # OpenBLAS is opened at run time (src/tensor), so that the openmp variant is chosen whatever the system prefers.
@@ -78,9 +82,9 @@ LIBS = $(PKG_LIBS) -lm -ldl -lstdc++
 stamp = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 
 define flavour
-objects.$(1) := $(patsubst %,build/$(1)/obj/%.o,$(basename $(SRC_C) $(SRC_CC)))
+objects.$(1) := $(patsubst %,build/$(1)/obj/%.o,$(basename $(SRC_C) $(SRC_CC) $(GEN_C)))
 
-build/$(1)/obj/%.o: %.c build/$(1)/flags | deps
+build/$(1)/obj/%.o: %.c build/$(1)/flags | deps $(GEN_H)
 	@mkdir -p $$(@D)
 	@echo "  CC    $$@"
 	$$(Q)$(call cc,$(1)) -D_GNU_SOURCE= $$(CPPFLAGS_ALL) $$(PKG_CFLAGS) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) \
@@ -116,6 +120,8 @@ build/$(1)/tests/%: build/$(1)/obj/tests/%.o build/$(1)/libharness.a build/$(1)/
 	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) -lcmocka $$(LIBS) -o $$@
 
 build/$(1)/obj/tests/%: DEFINES = $$(TEST_CPPFLAGS)
+# What protoc-c writes casts constants to char *.
+build/$(1)/obj/build/gen/%: DEFINES = -w
 
 # Only this file knows the commit, so that a commit rebuilds only it.
 build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
@@ -129,6 +135,11 @@ build/$(1)/sources: FORCE
 endef
 $(foreach f,$(FLAVOURS),$(eval $(call flavour,$(f))))
 .SECONDARY:
+
+build/gen/%.pb-c.c build/gen/%.pb-c.h: src/%.proto | deps
+	@mkdir -p $(@D)
+	@echo "  PROTO $@"
+	$(Q)protoc-c -Isrc --c_out=build/gen $<
 
 COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
 build/commit: FORCE
@@ -209,7 +220,7 @@ check: deps-check lint | check-deps ## format, warnings of clang, cppcheck, modu
 	    --library=openmp --suppress=missingIncludeSystem -D__x86_64__ -Iinclude -Isrc src
 
 # clang's warnings differ from gcc's; both sizes of mo_real.
-lint: | deps check-deps
+lint: $(GEN_H) | deps check-deps
 	@printf '%s\n' $(wildcard src/*/*.c tests/*/*.c) | xargs -P2 -I{} sh -ec 'for real in "" -DMO_REAL_DOUBLE; do \
 	    clang -fsyntax-only -D_GNU_SOURCE= -DMO_COMMIT="\"\"" -DMO_FLAVOUR="\"\"" $(CPPFLAGS_ALL) $(PKG_CFLAGS) \
 	        $(TEST_CPPFLAGS) $(C_ONLY) $(WARNINGS) -fopenmp -march=native $$real {}; done'

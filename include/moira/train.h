@@ -3,6 +3,7 @@
  * A run folder holds
  *     config.yaml             the resolved config
  *     metrics.jsonl           one JSON object a line; see mo_step_report
+ *     events.out.tfevents.moira   the same and the samples for TensorBoard, if log.tensorboard
  *     step-00000500.h5        checkpoints (checkpoint.h): the last `checkpoint.keep` of them
  *     best.h5                 the checkpoint of the lowest validation loss
  *     samples.txt             text generated during training
@@ -58,6 +59,7 @@ typedef struct mo_run_config {
     } sample;
     struct {
         int64_t every; /* steps between progress lines */
+        bool tensorboard;
     } log;
 } mo_run_config;
 

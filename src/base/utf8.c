@@ -54,3 +54,26 @@ int64_t mo_utf8_invalid(const char *text, size_t size)
     }
     return invalid;
 }
+
+static bool is_control(uint32_t point)
+{
+    return (point < 0x20 && point != '\n' && point != '\t') || (point >= 0x7F && point < 0xA0);
+}
+
+char *mo__printable(const char *text, size_t size)
+{
+    static const char REPLACEMENT[] = "\xEF\xBF\xBD";
+    char *out = mo_malloc(3 * size + 1), *end = out;
+    if (!out) return NULL;
+    for (size_t i = 0; i < size;) {
+        uint32_t point = 0;
+        int length = mo__utf8_at(text + i, size - i, &point);
+        bool fine = length > 0 && !is_control(point);
+        size_t bytes = fine ? (size_t)length : sizeof REPLACEMENT - 1;
+        memcpy(end, fine ? text + i : REPLACEMENT, bytes);
+        end += bytes;
+        i += length > 0 ? (size_t)length : 1;
+    }
+    *end = '\0';
+    return out;
+}

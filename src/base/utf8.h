@@ -12,4 +12,8 @@ int mo__utf8_next(const char *text, uint32_t *point);
 /* The same for text[size], size > 0; a sequence that `size` cuts short is not valid. */
 int mo__utf8_at(const char *text, size_t size, uint32_t *point);
 
+/* Copies text[size] so that it is UTF-8 and a terminal is safe from it: control characters but \n and \t, and
+ * bytes that are not UTF-8, become U+FFFD. Owned, NUL-terminated; NULL when out of memory. */
+char *mo__printable(const char *text, size_t size);
+
 #endif

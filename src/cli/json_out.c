@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "terminal.h"
+#include "base/utf8.h"
 
 static bool failed;
 

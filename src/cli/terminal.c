@@ -6,7 +6,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
 #include "session.h"
 #include "units.h"
 
@@ -93,35 +92,4 @@ void mo__progress(double done, double total, const char *unit, void *user)
         mo__say("%s: %s of %s%s%s, %s left", p->what, amount(done, unit).text, amount(total, unit).text,
                 space, noun, mo__duration(left).text);
     }
-}
-
-static bool is_control(uint32_t point)
-{
-    return (point < 0x20 && point != '\n' && point != '\t') || (point >= 0x7F && point < 0xA0);
-}
-
-char *mo__printable(const char *text, size_t size)
-{
-    static const char REPLACEMENT[] = "\xEF\xBF\xBD";
-    char *whole = mo_malloc(size + 1), *out = mo_malloc(3 * size + 1), *end = out;
-    if (whole && out) {
-        memcpy(whole, text, size);
-        whole[size] = '\0';
-        for (size_t i = 0; i < size;) {
-            uint32_t point = 0;
-            int length = mo__utf8_next(whole + i, &point);
-            bool fine = length > 0 && !is_control(point);
-            const char *from = fine ? whole + i : REPLACEMENT;
-            size_t bytes = fine ? (size_t)length : 3;
-            memcpy(end, from, bytes);
-            end += bytes;
-            i += length > 0 ? (size_t)length : 1;
-        }
-        *end = '\0';
-    } else {
-        mo_free(out);
-        out = NULL;
-    }
-    mo_free(whole);
-    return out;
 }

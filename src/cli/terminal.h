@@ -20,8 +20,4 @@ typedef struct mo__progress_of {
 } mo__progress_of;
 void mo__progress(double done, double total, const char *unit, void *user);
 
-/* Copies text[size] so that a terminal is safe from it: control characters but \n and \t, and bytes that are
- * not UTF-8, become U+FFFD. Owned, NUL-terminated; NULL when out of memory. */
-char *mo__printable(const char *text, size_t size);
-
 #endif

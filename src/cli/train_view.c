@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "describe.h"
 #include "session.h"
 #include "terminal.h"

@@ -3,6 +3,7 @@
 #define MOIRA_TRAIN_INTERNAL_H
 
 #include "moira/train.h"
+#include "train/event_file.h"
 
 /* ---- budget.c ---- */
 
@@ -75,5 +76,19 @@ typedef struct mo__metrics {
 mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out);
 mo_status mo__metrics_write(mo__metrics *m, const mo_step_report *report);
 mo_status mo__metrics_close(mo__metrics *m);
+
+/* ---- events.c: the same for TensorBoard ---- */
+
+typedef struct mo__events {
+    bool on; /* if not, writing does nothing */
+    mo__event_file file;
+} mo__events;
+/* Cuts what is past `step` (and a torn last record), then appends; a new file begins with the config.
+ * MO_E_FORMAT if the file's name is taken by something else. */
+mo_status mo__events_open(const char *dir, int64_t step, const char *config, mo__events *out);
+mo_status mo__events_step(mo__events *e, const mo_step_report *report);
+/* tag[size] as text, shown as it is. */
+mo_status mo__events_text(mo__events *e, int64_t step, const char *tag, const char *text, size_t size);
+mo_status mo__events_close(mo__events *e);
 
 #endif

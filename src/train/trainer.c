@@ -116,6 +116,7 @@ static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prom
     const mo_train_events *e = &t->options->events;
     if (e->sample) e->sample(t->state.step, text, size, e->user);
     mo_status status = mo__samples_append(t->dir, t->state.step, text, size);
+    if (status == MO_OK) status = mo__events_text(&t->events, t->state.step, "samples", text, size);
     mo_free(text);
     return status;
 }
@@ -163,6 +164,7 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
     if (t->eval && due(r, c->eval.every)) MO_TRY(evaluate(t, r, &improved));
     if (r->evaluated || step == 1 || due(r, c->log.every)) {
         MO_TRY(mo__metrics_write(&t->metrics, r));
+        MO_TRY(mo__events_step(&t->events, r));
         if (e->step) e->step(r, e->user);
         t->span_seconds = 0;
         t->span_tokens = 0;

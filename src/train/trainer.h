@@ -23,6 +23,7 @@ typedef struct mo__trainer {
     size_t arena_bytes;
     mo__routing_sum routing;
     mo__metrics metrics;
+    mo__events events;
     mo_run_memory memory;
     mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */
     mo_checkpoint_state state;

@@ -154,6 +154,7 @@ static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
     mo__remove_leftovers(t->dir);
+    if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, t->state.step, t->resolved, &t->events));
     char *path = mo_path_join(t->dir, "config.yaml");
     if (!path) return MO_E_MEMORY;
     mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
@@ -204,6 +205,7 @@ void mo__trainer_close(mo__trainer *t)
     mo_tokenfile_close(t->file);
     if (t->metrics.path && mo__metrics_close(&t->metrics) != MO_OK)
         mo_log(MO_LOG_WARNING, "%s", mo_last_error());
+    if (mo__events_close(&t->events) != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     mo_free(t->resolved);
     mo_free(t->dir);
 }

@@ -23,7 +23,7 @@ out_matches '^ +sample at step 20:$'
 out_matches '^done         20 steps, '
 out_matches "^best         $dir/run/best\.h5: validation loss [0-9]\.[0-9]{4} at step (10|20)$"
 out_matches "^metrics      $dir/run/metrics\.jsonl$"
-for name in config.yaml metrics.jsonl best.h5 step-00000010.h5 step-00000020.h5 samples.txt; do
+for name in config.yaml metrics.jsonl events.out.tfevents.moira best.h5 step-00000010.h5 step-00000020.h5 samples.txt; do
     [ -s "$dir/run/$name" ] || fail "$ran: no $name"
 done
 [ "$(grep -c '"train_loss"' "$dir/run/metrics.jsonl")" -eq 5 ] || fail 'metrics.jsonl: not five lines'
@@ -32,8 +32,15 @@ refused "$dir/run: a run is there already; add --resume" train "$dir/small.yaml"
 refused 'model.num_local_experts was 4 and is now 8' train "$dir/small.yaml" model.num_local_experts=8 --resume
 refused 'optimizer.learning_rate was 0.003 and is now 0.1' train "$dir/small.yaml" \
     optimizer.learning_rate=0.1 --resume
+cp "$dir/run/events.out.tfevents.moira" "$dir/events"
+echo 'my notes' >"$dir/run/events.out.tfevents.moira"
+refused "$dir/run/events.out.tfevents.moira: is not a TensorBoard event file; move it away" \
+    train "$dir/small.yaml" --resume
+moira 0 train "$dir/small.yaml" --resume log.tensorboard=false
+cp "$dir/events" "$dir/run/events.out.tfevents.moira"
 moira 0 train "$dir/small.yaml" --resume
 out_has 'the run had all its 20 steps'
+same "$dir/events" "$dir/run/events.out.tfevents.moira"
 
 # ---- a run in two parts has the losses of a run in one ----
 

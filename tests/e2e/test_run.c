@@ -44,6 +44,13 @@ extern char **environ;
 static const char *program;
 static char *reference;
 
+static int occurrences(const char *text, const char *of)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, of)); at++) n++;
+    return n;
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -53,11 +60,14 @@ static void test_threads(void **state)
     assert_same_run(reference, four);
     mo_free(two);
     mo_free(four);
-    char *metrics = timeless_metrics(reference);
-    int lines = 0;
-    for (const char *c = metrics; *c; c++) lines += *c == '\n';
-    assert_int_equal(lines, 12);
+    char *metrics = timeless_metrics(reference), *events = timeless_events(reference);
+    assert_int_equal(occurrences(metrics, "\n"), 12);
+    assert_int_equal(occurrences(events, " scalar loss/train "), 12);
+    assert_int_equal(occurrences(events, " scalar loss/validation "), 3);
+    assert_int_equal(occurrences(events, " histogram routing/layer_2/load "), 12);
+    assert_int_equal(occurrences(events, " text samples "), 3);
     free(metrics);
+    free(events);
 }
 
 static void test_recompute(void **state)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "harness/events.h"
+
 char *run_folder;
 
 static const char moe_yaml[] =
@@ -188,13 +190,36 @@ char *timeless_metrics(const char *dir)
     return out;
 }
 
-void assert_same_run(const char *a, const char *b)
+char *timeless_events(const char *dir)
 {
-    assert_same_weights(a, b);
-    char *x = timeless_metrics(a), *y = timeless_metrics(b);
+    char *path = mo_path_join(dir, "events.out.tfevents.moira"), *out = NULL;
+    char *list = events_list(path, NULL, 0, NULL);
+    size_t size = 0;
+    FILE *f = open_memstream(&out, &size);
+    bool config = false;
+    for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n")) {
+        if (strstr(line, " scalar ")) config = false;
+        if (!config && !strstr(line, " scalar speed/")) fprintf(f, "%s\n", line);
+        if (strstr(line, "0 text config ")) config = true;
+    }
+    fclose(f);
+    free(list);
+    mo_free(path);
+    return out;
+}
+
+static void assert_same_text(char *x, char *y)
+{
     assert_string_equal(x, y);
     free(x);
     free(y);
+}
+
+void assert_same_run(const char *a, const char *b)
+{
+    assert_same_weights(a, b);
+    assert_same_text(timeless_metrics(a), timeless_metrics(b));
+    assert_same_text(timeless_events(a), timeless_events(b));
 }
 
 void nap(double seconds)

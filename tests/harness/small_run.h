@@ -27,7 +27,10 @@ char *run_named(const char *name, const char *setting);
 void assert_same_weights(const char *dir_a, const char *dir_b);
 /* metrics.jsonl as text without what hangs on the clock. Owned, by malloc. */
 char *timeless_metrics(const char *dir);
-/* Both of these. */
+/* The TensorBoard events, record by record, without the clock and without the config's text. Owned, by
+ * malloc. */
+char *timeless_events(const char *dir);
+/* All of these. */
 void assert_same_run(const char *dir_a, const char *dir_b);
 double run_best_loss(const char *dir); /* of best.h5 */
 void nap(double seconds);
