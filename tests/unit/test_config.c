@@ -462,7 +462,9 @@ static void help_has_topics(void **state)
     MO_CHECK_OK(mo_config_help("log", &text));
     assert_string_equal(text, "log: progress lines\n"
                               "  every                        10           1 to 1000000000 steps +\n"
-                              "      Steps between progress lines.\n");
+                              "      Steps between progress lines.\n"
+                              "  tensorboard                  true         true or false +\n"
+                              "      Whether a file of TensorBoard events is written.\n");
     mo_free(text);
     MO_CHECK_OK(mo_config_help("every", &text));
     assert_non_null(strstr(text, "eval:\n"));
