@@ -113,7 +113,7 @@ typedef enum mo_rng_purpose {
     MO_RNG_DATA = 3,    /* data order:     step = epoch */
     MO_RNG_SAMPLE = 4,  /* text sampling:  step = position */
     MO_RNG_SYNTH = 5,   /* synthetic text: layer = domain, step = document, index = draw */
-    MO_RNG_DROPOUT = 6, /* dropout masks:  step, layer, index = element */
+    MO_RNG_DROPOUT = 6, /* dropout masks:  step, layer = stream, index = element / 4 */
     MO_RNG_TEST = 7,
     MO_RNG_SPLIT = 8 /* documents that validate: step = run of documents */
 } mo_rng_purpose;
@@ -121,6 +121,10 @@ typedef enum mo_rng_purpose {
 /* 128 random bits for one place; the same arguments always give the same bits on every machine. */
 void mo_rng_bits(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index,
                  uint32_t out[4]);
+/* The same for the places index .. index+count-1, several at once: out[4 i + w] is word w of place index+i.
+ */
+void mo_rng_words(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index,
+                  int64_t count, uint32_t *out);
 /* Uniform in [0, 1) with 53 bits. */
 double mo_rng_uniform(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index);
 /* Standard normal by Box-Muller. */

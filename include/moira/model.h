@@ -40,6 +40,9 @@ typedef struct mo_model_config {
     int hidden_act;     /* mo_activation */
     double rope_theta, rms_norm_eps, initializer_range;
     bool tie_word_embeddings;
+    /* Dropout in training, in [0, 1): of the embedding, of attention's and the feed-forward block's output
+     * before it is added to the residual stream, and of attention's probabilities. */
+    double embd_pdrop, resid_pdrop, attention_dropout;
 } mo_model_config;
 
 /* Coefficients of the balancing losses; 0 = off. Scale: every loss is averaged over the MoE layers and over

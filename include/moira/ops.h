@@ -21,6 +21,10 @@ mo_tensor *mo_embedding(mo_graph *g, mo_tensor *tokens_N, mo_tensor *table_VD);
 mo_tensor *mo_linear(mo_graph *g, mo_tensor *x_NI, mo_tensor *w_OI);
 mo_tensor *mo_rmsnorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps);
 mo_tensor *mo_add(mo_graph *g, mo_tensor *a_ND, mo_tensor *b_ND);
+/* y_nd = x_nd m_nd / (1 - p), m_nd = 0 with probability p, a pure function of (seed, step, stream, token
+ * index within the step, d); without run->training, y = x. p in [0, 1): 0 adds no node and gives x. stream,
+ * below 2^24: each use in a model has its own. */
+mo_tensor *mo_dropout(mo_graph *g, mo_tensor *x_ND, double p, int stream);
 /* Rotary embedding, rotate-half, of x [N, heads*head_dim] at positions_N. */
 mo_tensor *mo_rope(mo_graph *g, mo_tensor *x, mo_tensor *positions_N, int64_t head_dim, double theta);
 typedef enum mo_act_kind { MO_ACT_KIND_SILU, MO_ACT_KIND_GELU, MO_ACT_KIND_RELU } mo_act_kind;
@@ -36,11 +40,18 @@ typedef struct mo_kv_cache {
     int64_t capacity; /* positions */
     int64_t length;   /* positions filled so far; the caller advances it after a forward */
 } mo_kv_cache;
+typedef struct mo_attention_options {
+    int64_t sequence_length, head_dim;
+    mo_kv_cache *cache; /* B = 1, no backward, no dropout: keys are its `length` positions, then these T */
+    /* In training a probability is 0 with probability `dropout`, else divided by 1 - dropout, after they were
+     * normalised; a pure function of (seed, step, stream, token index within the step, head, key). */
+    double dropout;
+    int dropout_stream; /* see mo_dropout */
+} mo_attention_options;
 /* Causal grouped-query attention: query t sees keys s with starts_t <= s <= t of its own sequence (starts are
- * indices within the sequence: packed documents do not see each other). N = B*T with T = sequence_length.
- * With a cache (B = 1, no backward): keys are the cache's `length` positions, then these T. */
+ * indices within the sequence: packed documents do not see each other). N = B*T with T = sequence_length. */
 mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, mo_tensor *starts_N,
-                        int64_t sequence_length, int64_t head_dim, mo_kv_cache *cache);
+                        const mo_attention_options *options);
 
 /* LM head and cross-entropy in one: loss = sum_n -log softmax(x_n w^T)[target_n] over targets >= 0, in nats,
  * not averaged. [1] MO_F64. rows_N, if not NULL, receives each row's own loss (MO_F64; 0 where target < 0).

@@ -25,6 +25,9 @@ void mo__describe_model(const mo_model *m)
     else
         printf("dense blocks of %lld", (long long)c->intermediate_size);
     printf(", %s, vocabulary %lld\n", mo_activation_names[c->hidden_act], (long long)c->vocab_size);
+    if (c->embd_pdrop > 0 || c->resid_pdrop > 0 || c->attention_dropout > 0)
+        printf("dropout      %g of embeddings, %g of blocks' outputs, %g of attention's probabilities\n",
+               c->embd_pdrop, c->resid_pdrop, c->attention_dropout);
     printf("parameters   %s, of which a token uses %s\n", mo__count(n.total).text, mo__count(n.active).text);
 }
 
@@ -49,6 +52,9 @@ json_t *mo__model_json(const mo_model_config *c)
         mo__json_set(model, sizes[i].key, mo__json_integer(sizes[i].value));
     mo__json_set(model, "router", json_string(mo_router_names[c->router]));
     mo__json_set(model, "hidden_act", json_string(mo_activation_names[c->hidden_act]));
+    mo__json_set(model, "embd_pdrop", mo__json_real(c->embd_pdrop));
+    mo__json_set(model, "resid_pdrop", mo__json_real(c->resid_pdrop));
+    mo__json_set(model, "attention_dropout", mo__json_real(c->attention_dropout));
     return model;
 }
 

@@ -109,6 +109,10 @@ const mo__key mo__keys[] = {
     REAL(model.rms_norm_eps, "1e-5", 0, 1, MO__ABOVE_MIN, "Added to the mean square in RMSNorm."),
     REAL(model.initializer_range, "0.02", 0, 10, 0, "Standard deviation of the initial weights."),
     BOOL(model.tie_word_embeddings, "false", 0, "Whether the output head shares the embedding's weights."),
+    REAL(model.embd_pdrop, "0", 0, 1, MO__BELOW_MAX, "Dropout of the token embeddings, in training."),
+    REAL(model.resid_pdrop, "0", 0, 1, MO__BELOW_MAX,
+         "Dropout of attention's and the feed-forward block's output before it is added to the stream."),
+    REAL(model.attention_dropout, "0", 0, 1, MO__BELOW_MAX, "Dropout of attention's probabilities."),
 
     REAL_AS("balance.switch", balance.switch_loss, "0", 0, 1e6, 0,
             "Switch loss per layer, E/K sum f P: 1 when balanced (Fedus 2021)."),

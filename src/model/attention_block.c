@@ -27,7 +27,12 @@ mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     mo_tensor *v = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "self_attn.v_proj.weight"));
     q = mo_rope(b->g, q, t->positions, c->head_dim, c->rope_theta);
     k = mo_rope(b->g, k, t->positions, c->head_dim, c->rope_theta);
-    mo_kv_cache *cache = b->options->kind == MO_GRAPH_DECODE ? &b->options->caches[layer] : NULL;
-    mo_tensor *o = mo_attention(b->g, q, k, v, t->starts, t->sequence_length, c->head_dim, cache);
+    mo_attention_options options = {.sequence_length = t->sequence_length,
+                                    .head_dim = c->head_dim,
+                                    .cache = b->options->kind == MO_GRAPH_DECODE ? &b->options->caches[layer]
+                                                                                 : NULL,
+                                    .dropout = mo__drop_probability(b, c->attention_dropout),
+                                    .dropout_stream = mo__drop_stream(layer, MO__DROP_PROBABILITIES)};
+    mo_tensor *o = mo_attention(b->g, q, k, v, t->starts, &options);
     return mo_linear(b->g, o, mo__layer_param(b, layer, "self_attn.o_proj.weight"));
 }

@@ -36,6 +36,22 @@ mo_tensor *mo__layer_param(mo__builder *b, int64_t layer, const char *name);
 /* Standard deviation of projections that write into the residual stream: initializer_range / sqrt(2 L). */
 double mo__residual_std(const mo_model_config *c);
 
+/* ---- dropout: in training graphs alone; each layer and site has a stream of masks of its own ---- */
+
+enum { MO__DROP_EMBEDDING, MO__DROP_PROBABILITIES, MO__DROP_ATTENTION, MO__DROP_FFN, MO__DROP_SITES = 16 };
+static inline int mo__drop_stream(int64_t layer, int site)
+{
+    return (int)(layer * MO__DROP_SITES + site);
+}
+static inline double mo__drop_probability(const mo__builder *b, double p)
+{
+    return b->options->kind == MO_GRAPH_TRAIN ? p : 0;
+}
+static inline mo_tensor *mo__drop(mo__builder *b, mo_tensor *x_ND, double p, int64_t layer, int site)
+{
+    return mo_dropout(b->g, x_ND, mo__drop_probability(b, p), mo__drop_stream(layer, site));
+}
+
 /* ---- parts ---- */
 
 mo_status mo__attention_declare(mo_model *m, int64_t layer);

@@ -79,6 +79,16 @@ static mo_status check_ranges(const mo_model_config *c)
         if (all[i].value < all[i].least)
             return mo_error(MO_E_CONFIG, "model.%s is %lld; must be at least %lld", all[i].key,
                             (long long)all[i].value, (long long)all[i].least);
+    const struct {
+        const char *key;
+        double value;
+    } drops[] = {{"embd_pdrop", c->embd_pdrop},
+                 {"resid_pdrop", c->resid_pdrop},
+                 {"attention_dropout", c->attention_dropout}};
+    for (size_t i = 0; i < sizeof drops / sizeof *drops; i++)
+        if (!(drops[i].value >= 0 && drops[i].value < 1))
+            return mo_error(MO_E_CONFIG, "model.%s is %g; must be at least 0 and below 1", drops[i].key,
+                            drops[i].value);
     if (c->router < MO_ROUTER_TOPK || c->router > MO_ROUTER_NOISY_TOPK)
         return mo_error(MO_E_CONFIG, "model.router %d is none of the routers", c->router);
     if (c->hidden_act < MO_ACT_SWIGLU || c->hidden_act > MO_ACT_RELU)

@@ -6,10 +6,12 @@ static mo_tensor *layer(mo__builder *b, int64_t l, mo_tensor *x)
     const mo_model_config *c = &b->model->config;
     mo_graph_scope(b->g, (int)l, (int)(2 * l));
     mo_tensor *h = mo_rmsnorm(b->g, x, mo__layer_param(b, l, "input_layernorm.weight"), c->rms_norm_eps);
-    x = mo_add(b->g, x, mo__attention_build(b, l, h));
+    mo_tensor *y = mo__attention_build(b, l, h);
+    x = mo_add(b->g, x, mo__drop(b, y, c->resid_pdrop, l, MO__DROP_ATTENTION));
     mo_graph_scope(b->g, (int)l, (int)(2 * l + 1));
     h = mo_rmsnorm(b->g, x, mo__layer_param(b, l, "post_attention_layernorm.weight"), c->rms_norm_eps);
-    return mo_add(b->g, x, c->num_local_experts ? mo__moe_build(b, l, h) : mo__ffn_build(b, l, h));
+    y = c->num_local_experts ? mo__moe_build(b, l, h) : mo__ffn_build(b, l, h);
+    return mo_add(b->g, x, mo__drop(b, y, c->resid_pdrop, l, MO__DROP_FFN));
 }
 
 static void build(mo__builder *b)
@@ -21,6 +23,7 @@ static void build(mo__builder *b)
     t->positions = mo_graph_input(b->g, "positions", MO_I32, 1, &N, false);
     t->starts = mo_graph_input(b->g, "starts", MO_I32, 1, &N, false);
     mo_tensor *x = mo_embedding(b->g, t->tokens, mo__param(b, "model.embed_tokens.weight"));
+    x = mo__drop(b, x, c->embd_pdrop, 0, MO__DROP_EMBEDDING);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) x = layer(b, l, x);
     mo_graph_scope(b->g, -1, -1);
     x = mo_rmsnorm(b->g, x, mo__param(b, "model.norm.weight"), c->rms_norm_eps);

@@ -3,10 +3,14 @@
  *   s_ts = q_t . k_s / sqrt(d)  for start_t <= s <= t      p_ts = exp(s_ts - lse_t)      o_t = sum_s p_ts v_s
  *   D_t  = do_t . o_t           ds_ts = p_ts (do_t . v_s - D_t)
  *   dq_t = sum_s ds_ts k_s / sqrt(d)    dk_s = sum_t ds_ts q_t / sqrt(d)    dv_s = sum_t p_ts do_t
+ * With dropout, m_ts = 0 or 1 / (1 - dropout) (dropout.h): p_ts m_ts takes the place of p_ts in o_t and dv_s,
+ * and m_ts do_t . v_s that of do_t . v_s; lse_t and D_t stay what they are. The stream's element of m_ts is
+ * (t H + head) 4 ceil(T / 4) + s, t counted in the step and s in its sequence.
  * q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse [N, H] out. No T x T matrix: a block of
  * QUERIES rows meets one block of KEYS columns at a time, both products through one-thread GEMM tiles.
  * Threads: forward over (sequence, head, query block); backward over (sequence, kv head), which owns its dq,
  * dk and dv, so nothing is added across threads. */
+#include "ops/dropout.h"
 #include "ops/kernels.h"
 
 enum { QUERIES = 64, KEYS = 128 };
@@ -14,6 +18,7 @@ enum { QUERIES = 64, KEYS = 128 };
 typedef struct {
     int64_t T, d, H, Hkv;
     mo_kv_cache *cache;
+    mo__dropout dropout;
 } attention_attr;
 
 /* One head's view of the arrays of one sequence. */
@@ -22,7 +27,29 @@ typedef struct {
     const int32_t *starts;
     int64_t q_stride, kv_stride, d, past; /* query t is position past + t */
     mo_real scale;
+    /* NULL without dropout; element of query t and key s: drop_first + t drop_stride + s. */
+    const mo__dropout *dropout;
+    const mo_run *run;
+    uint64_t drop_first, drop_stride;
 } head_view;
+
+/* What to drop of one head, whose query 0 is token `row` of the microbatch. */
+static void set_dropout(head_view *h, const attention_attr *a, const mo_run *run, int64_t row, int64_t head)
+{
+    if (a->dropout.p <= 0 || !run->training) return;
+    uint64_t keys = (uint64_t)(a->T + 3) / 4 * 4; /* so that a block of keys begins a Philox call */
+    h->dropout = &a->dropout;
+    h->run = run;
+    h->drop_stride = (uint64_t)a->H * keys;
+    h->drop_first = (uint64_t)(run->first_token + row) * h->drop_stride + (uint64_t)head * keys;
+}
+
+/* m of query t and keys s0 .. s0+n. */
+static void drop_factors(const head_view *h, int64_t t, int64_t s0, int64_t n, mo_real *m)
+{
+    mo__dropout_factors(h->dropout, h->run, h->drop_first + (uint64_t)t * h->drop_stride + (uint64_t)s0, n,
+                        m);
+}
 
 /* First key that any of queries [t0, t1) may see. */
 static int64_t first_key(const head_view *h, int64_t t0, int64_t t1)
@@ -65,6 +92,13 @@ static mo_real fold_row(mo_real *row, int64_t n, mo_real *maximum, mo_real *sum)
     return shrink;
 }
 
+static void drop_row(mo_real *row, const head_view *h, int64_t t, int64_t s0, int64_t n)
+{
+    mo_real m[KEYS];
+    drop_factors(h, t, s0, n, m);
+    for (int64_t j = 0; j < n; j++) row[j] *= m[j];
+}
+
 static void attend_block(mo_real *o, int64_t o_stride, mo_real *lse, int64_t lse_stride, const head_view *h,
                          int64_t t0, int64_t t1)
 {
@@ -83,6 +117,7 @@ static void attend_block(mo_real *o, int64_t o_stride, mo_real *lse, int64_t lse
             mo_real *row = o + (t0 + i) * o_stride;
             if (shrink != MO_C(1))
                 for (int64_t c = 0; c < h->d; c++) row[c] *= shrink;
+            if (h->dropout) drop_row(s + i * KEYS, h, t0 + i, s0, s1 - s0);
         }
         mo_gemm_tile(false, false, t1 - t0, h->d, s1 - s0, 1, s, KEYS, h->v + s0 * h->kv_stride, h->kv_stride,
                      1, o + t0 * o_stride, o_stride);
@@ -96,7 +131,7 @@ static void attend_block(mo_real *o, int64_t o_stride, mo_real *lse, int64_t lse
 
 static void attention_fwd(mo_real *o, mo_real *lse, const mo_real *q, const mo_real *k, const mo_real *v,
                           const int32_t *starts, int64_t kv_rows, int64_t past, int64_t B,
-                          const attention_attr *a)
+                          const attention_attr *a, const mo_run *run)
 {
     int64_t blocks = (a->T + QUERIES - 1) / QUERIES, group = a->H / a->Hkv;
 #pragma omp parallel for collapse(3) schedule(dynamic, 1)
@@ -105,15 +140,16 @@ static void attention_fwd(mo_real *o, mo_real *lse, const mo_real *q, const mo_r
             for (int64_t head = 0; head < a->H; head++) {
                 int64_t t0 = (blocks - 1 - r) * QUERIES; /* longest first */
                 int64_t row = b * a->T, kv = b * kv_rows * a->Hkv * a->d + head / group * a->d;
-                head_view h = {q + (row * a->H + head) * a->d,
-                               k + kv,
-                               v + kv,
-                               starts + row,
-                               a->H * a->d,
-                               a->Hkv * a->d,
-                               a->d,
-                               past,
-                               (mo_real)(1 / sqrt((double)a->d))};
+                head_view h = {.q = q + (row * a->H + head) * a->d,
+                               .k = k + kv,
+                               .v = v + kv,
+                               .starts = starts + row,
+                               .q_stride = a->H * a->d,
+                               .kv_stride = a->Hkv * a->d,
+                               .d = a->d,
+                               .past = past,
+                               .scale = (mo_real)(1 / sqrt((double)a->d))};
+                set_dropout(&h, a, run, row, head);
                 attend_block(o + (row * a->H + head) * a->d, a->H * a->d, lse + row * a->H + head, a->H, &h,
                              t0, mo_min(t0 + QUERIES, a->T));
             }
@@ -125,6 +161,28 @@ typedef struct {
     mo_real *dq, *dk, *dv;
     int64_t H;
 } head_grads;
+
+/* Of query t and keys s0 .. s0+n: scores p to (dropped) probabilities, dp = do . v to ds / sqrt(d). */
+static void backward_row(mo_real *p, mo_real *dp, mo_real lse, mo_real D, const head_view *h, int64_t t,
+                         int64_t s0, int64_t n)
+{
+    if (!h->dropout) {
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) {
+            p[j] = mo_exp(p[j] - lse);
+            dp[j] = p[j] * (dp[j] - D) * h->scale;
+        }
+        return;
+    }
+    mo_real m[KEYS];
+    drop_factors(h, t, s0, n, m);
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+        mo_real undropped = mo_exp(p[j] - lse);
+        dp[j] = undropped * (m[j] * dp[j] - D) * h->scale;
+        p[j] = undropped * m[j];
+    }
+}
 
 static void backward_block(const head_view *h, const head_grads *g, int64_t t0, int64_t t1)
 {
@@ -138,14 +196,8 @@ static void backward_block(const head_view *h, const head_grads *g, int64_t t0, 
         scores(p, h, t0, t1, s0, s1);
         mo_gemm_tile(false, true, rows, n, h->d, 1, dout, h->q_stride, h->v + s0 * h->kv_stride, h->kv_stride,
                      0, dp, KEYS);
-        for (int64_t i = 0; i < rows; i++) {
-            mo_real *prow = p + i * KEYS, *drow = dp + i * KEYS, lse = g->lse[(t0 + i) * g->H];
-#pragma omp simd
-            for (int64_t j = 0; j < n; j++) {
-                prow[j] = mo_exp(prow[j] - lse);
-                drow[j] = prow[j] * (drow[j] - D[i]) * h->scale;
-            }
-        }
+        for (int64_t i = 0; i < rows; i++)
+            backward_row(p + i * KEYS, dp + i * KEYS, g->lse[(t0 + i) * g->H], D[i], h, t0 + i, s0, n);
         mo_real *dv = g->dv ? g->dv + s0 * h->kv_stride : NULL,
                 *dk = g->dk ? g->dk + s0 * h->kv_stride : NULL;
         if (dv) mo_gemm_tile(true, false, n, h->d, rows, 1, p, KEYS, dout, h->q_stride, 1, dv, h->kv_stride);
@@ -157,21 +209,22 @@ static void backward_block(const head_view *h, const head_grads *g, int64_t t0, 
 }
 
 /* All query heads of one kv head of one sequence. */
-static void backward_group(const mo_node *node, const attention_attr *a, int64_t b, int64_t kv_head)
+static void backward_group(const mo_node *node, const mo_run *run, int64_t b, int64_t kv_head)
 {
+    const attention_attr *a = node->attr;
     int64_t row = b * a->T, group = a->H / a->Hkv, kv = (row * a->Hkv + kv_head) * a->d;
     mo_tensor *const *in = node->in;
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
         int64_t at = (row * a->H + head) * a->d;
-        head_view h = {(mo_real *)in[0]->data + at,
-                       (mo_real *)in[1]->data + kv,
-                       (mo_real *)in[2]->data + kv,
-                       (int32_t *)in[3]->data + row,
-                       a->H * a->d,
-                       a->Hkv * a->d,
-                       a->d,
-                       0,
-                       (mo_real)(1 / sqrt((double)a->d))};
+        head_view h = {.q = (mo_real *)in[0]->data + at,
+                       .k = (mo_real *)in[1]->data + kv,
+                       .v = (mo_real *)in[2]->data + kv,
+                       .starts = (int32_t *)in[3]->data + row,
+                       .q_stride = a->H * a->d,
+                       .kv_stride = a->Hkv * a->d,
+                       .d = a->d,
+                       .scale = (mo_real)(1 / sqrt((double)a->d))};
+        set_dropout(&h, a, run, row, head);
         head_grads g = {(mo_real *)node->out[0]->data + at,
                         (mo_real *)node->out[1]->data + row * a->H + head,
                         node->out[0]->grad + at,
@@ -203,6 +256,10 @@ static mo_status attention_shape(mo_node *node)
     if (a->H % a->Hkv != 0)
         return mo_error(MO_E_SHAPE, "attention: %lld query heads are no multiple of %lld key-value heads",
                         (long long)a->H, (long long)a->Hkv);
+    MO_TRY(mo__dropout_check("attention", &a->dropout));
+    if (a->cache && a->dropout.p > 0)
+        return mo_error(MO_E_RANGE, "attention: dropout %g does not go with a cache, which is for decoding",
+                        a->dropout.p);
     if (a->cache && q->dim[0] != a->T)
         return mo_error(MO_E_SHAPE, "attention: a cache serves one sequence, not %lld",
                         (long long)(q->dim[0] / a->T));
@@ -212,13 +269,12 @@ static mo_status attention_shape(mo_node *node)
 
 static void attention_forward(const mo_node *node, const mo_run *run)
 {
-    (void)run;
     const attention_attr *a = node->attr;
     mo_real *o = node->out[0]->data, *lse = node->out[1]->data;
     int64_t N = node->in[0]->dim[0], width = a->Hkv * a->d;
     if (!a->cache) {
         attention_fwd(o, lse, node->in[0]->data, node->in[1]->data, node->in[2]->data, node->in[3]->data,
-                      a->T, 0, N / a->T, a);
+                      a->T, 0, N / a->T, a, run);
         return;
     }
     mo_kv_cache *c = a->cache;
@@ -226,12 +282,12 @@ static void attention_forward(const mo_node *node, const mo_run *run)
     size_t bytes = (size_t)(a->T * width) * sizeof(mo_real);
     memcpy(c->k + c->length * width, node->in[1]->data, bytes);
     memcpy(c->v + c->length * width, node->in[2]->data, bytes);
-    attention_fwd(o, lse, node->in[0]->data, c->k, c->v, node->in[3]->data, c->capacity, c->length, 1, a);
+    attention_fwd(o, lse, node->in[0]->data, c->k, c->v, node->in[3]->data, c->capacity, c->length, 1, a,
+                  run);
 }
 
 static void attention_backward(const mo_node *node, const mo_run *run)
 {
-    (void)run;
     const attention_attr *a = node->attr;
     MO_ASSERT(!a->cache);
     int64_t B = node->in[0]->dim[0] / a->T;
@@ -245,7 +301,7 @@ static void attention_backward(const mo_node *node, const mo_run *run)
                     memset(node->in[i]->grad + (b * a->T + t) * width + head * span, 0,
                            (size_t)span * sizeof(mo_real));
             }
-            backward_group(node, a, b, head);
+            backward_group(node, run, b, head);
         }
 }
 
@@ -255,8 +311,8 @@ static mo_cost attention_cost(const mo_node *node, mo_phase phase)
     const attention_attr *a = node->attr;
     double pairs = (double)node->in[0]->dim[0] * (double)a->H * (double)(a->T + 1) / 2;
     double bytes = (double)(mo_tensor_bytes(node->in[0]) * 2 + mo_tensor_bytes(node->in[1]) * 2);
-    double products = phase == MO_FORWARD ? 2 : 5;
-    return (mo_cost){products * 2 * pairs * (double)a->d, phase == MO_FORWARD ? bytes : 2 * bytes};
+    double products = phase == MO_FORWARD ? 2 : 5, drops = a->dropout.p > 0 ? MO_DROPOUT_OPERATIONS : 0;
+    return (mo_cost){pairs * (products * 2 * (double)a->d + drops), phase == MO_FORWARD ? bytes : 2 * bytes};
 }
 
 const mo_op mo__op_attention = {.name = "attention",
@@ -268,9 +324,12 @@ const mo_op mo__op_attention = {.name = "attention",
                                 .cost = attention_cost};
 
 mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, mo_tensor *starts_N,
-                        int64_t sequence_length, int64_t head_dim, mo_kv_cache *cache)
+                        const mo_attention_options *options)
 {
-    attention_attr attr = {.T = sequence_length, .d = head_dim, .cache = cache};
+    attention_attr attr = {.T = options->sequence_length,
+                           .d = options->head_dim,
+                           .cache = options->cache,
+                           .dropout = {options->dropout, options->dropout_stream}};
     mo_node *node =
         mo_graph_node(g, &mo__op_attention, 4, (mo_tensor *[]){q, k, v, starts_N}, &attr, sizeof attr);
     return node ? node->out[0] : NULL;

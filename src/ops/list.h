@@ -9,6 +9,7 @@
     X(linear)             \
     X(rmsnorm)            \
     X(add)                \
+    X(dropout)            \
     X(rope)               \
     X(act)                \
     X(glu)                \

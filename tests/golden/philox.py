@@ -1,8 +1,8 @@
-"""The router's noise, again: Philox 4x32-10 (Salmon et al. 2011) and Box-Muller, packed as src/base/rng.c says."""
+"""Router noise and dropout masks, again: Philox 4x32-10 (Salmon et al. 2011) and Box-Muller, packed as src/base/rng.c says."""
 
 import math
 
-ROUTER_NOISE = 2  # MO_RNG_NOISE
+ROUTER_NOISE, DROPOUT = 2, 6  # MO_RNG_NOISE, MO_RNG_DROPOUT
 LOW = 0xFFFFFFFF
 
 
@@ -23,8 +23,13 @@ def unit(top, bottom):
     return ((top << 32 | bottom) >> 11) * 2.0**-53
 
 
+def words(seed, purpose, step, layer, index):
+    """mo_rng_bits(seed, purpose, step, layer, index), for index and step below 2^48, layer below 2^24."""
+    place = [index & LOW, index >> 32 | step >> 32 << 16, step & LOW, layer | purpose << 24]
+    return philox([seed & LOW, seed >> 32], place)
+
+
 def normal(seed, step, layer, index):
-    """mo_rng_normal(seed, MO_RNG_NOISE, step, layer, index), for index and step below 2^48, layer below 2^24."""
-    place = [index & LOW, index >> 32 | step >> 32 << 16, step & LOW, layer | ROUTER_NOISE << 24]
-    b = philox([seed & LOW, seed >> 32], place)
+    """mo_rng_normal(seed, MO_RNG_NOISE, step, layer, index)."""
+    b = words(seed, ROUTER_NOISE, step, layer, index)
     return math.sqrt(-2 * math.log(1 - unit(b[0], b[1]))) * math.cos(2 * math.pi * unit(b[2], b[3]))

@@ -8,12 +8,17 @@
 
 typedef struct {
     int64_t T, d;
+    double dropout;
 } sizes;
+
+enum { STREAM = 77 };
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
     const sizes *s = arg;
-    out[0] = mo_attention(g, in[0], in[1], in[2], in[3], s->T, s->d, NULL);
+    mo_attention_options options = {
+        .sequence_length = s->T, .head_dim = s->d, .dropout = s->dropout, .dropout_stream = STREAM};
+    out[0] = mo_attention(g, in[0], in[1], in[2], in[3], &options);
 }
 
 /* B sequences; documents begin at 0 and at each of `firsts` (ends with -1), the same in every other
@@ -36,7 +41,9 @@ static void fill_starts(int32_t *starts, int64_t B, int64_t T, const int64_t *fi
     }
 
 static int32_t starts_3x9[27], starts_70[70], starts_150[300], starts_200[200], one_start[1];
-static const sizes of_9 = {9, 4}, of_70 = {70, 2}, of_150 = {150, 1}, of_200 = {200, 2}, of_1 = {1, 4};
+static const sizes of_9 = {9, 4, 0}, of_70 = {70, 2, 0}, of_150 = {150, 1, 0}, of_200 = {200, 2, 0},
+                   of_1 = {1, 4, 0}, dropped_9 = {9, 4, 0.3}, dropped_70 = {70, 2, 0.6},
+                   dropped_150 = {150, 1, 0.1};
 
 static const op_case grouped = {"attention", "3 x 9, 4/2 heads", build, &of_9,
                                 .in = QKV(27, 4, 2, 4, starts_3x9)};
@@ -46,6 +53,15 @@ static const op_case keys = {"attention", "2 x 150, 2/1 heads", build, &of_150,
                              .in = QKV(300, 2, 1, 1, starts_150)};
 static const op_case late = {"attention", "200, last document at 140", build, &of_200,
                              .in = QKV(200, 2, 2, 2, starts_200)};
+
+static const op_case dropped = {"attention",      "dropout 0.3, 3 x 9, 4/2 heads",   build, &dropped_9,
+                                .training = true, .in = QKV(27, 4, 2, 4, starts_3x9)};
+static const op_case dropped_queries = {
+    "attention",      "dropout 0.6, 70, 2/1 heads",     build, &dropped_70,
+    .training = true, .in = QKV(70, 2, 1, 2, starts_70)};
+static const op_case dropped_keys = {
+    "attention",      "dropout 0.1, 2 x 150, 2/1 heads",  build, &dropped_150,
+    .training = true, .in = QKV(300, 2, 1, 1, starts_150)};
 
 static int setup(void **state)
 {
@@ -63,6 +79,8 @@ static void test_gradient(void **state)
     gradcheck(&grouped);
     gradcheck(&queries);
     gradcheck(&keys);
+    gradcheck(&dropped);
+    gradcheck(&dropped_queries);
 }
 
 static void test_contract(void **state)
@@ -73,6 +91,9 @@ static void test_contract(void **state)
     contract_nan(&grouped);
     contract_nan(&queries);
     contract(&late);
+    contract(&dropped);
+    contract(&dropped_keys);
+    contract_nan(&dropped);
 }
 
 /* A token alone attends to itself: o = v, whatever q and k; v gets all of the gradient. */
@@ -105,15 +126,76 @@ static void test_golden(void **state)
         const char *group;
         sizes s;
         double tolerance;
-    } cases[] = {{"grouped", {11, 4}, 2e-6}, {"one_kv_head", {7, 6}, 2e-6}, {"own_kv_heads", {5, 2}, 2e-6},
-                 {"sharp", {9, 4}, 1e-5},    {"blocks", {150, 4}, 3e-6},    {"late", {200, 2}, 3e-6}};
-    golden *file = golden_open("ops_attention");
+    } cases[] = {{"grouped", {11, 4, 0}, 2e-6},          {"one_kv_head", {7, 6, 0}, 2e-6},
+                 {"own_kv_heads", {5, 2, 0}, 2e-6},      {"sharp", {9, 4, 0}, 1e-5},
+                 {"blocks", {150, 4, 0}, 3e-6},          {"late", {200, 2, 0}, 3e-6},
+                 {"dropped", {11, 4, 0.25}, 2e-6},       {"dropped_heads", {6, 2, 0.5}, 2e-6},
+                 {"dropped_blocks", {150, 4, 0.1}, 3e-6}};
+    golden *plain = golden_open("ops_attention"), *drops = golden_open("ops_dropout");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const op_case c = {"attention", cases[i].group, build, &cases[i].s,
+        const op_case c = {"attention",
+                           cases[i].group,
+                           build,
+                           &cases[i].s,
+                           .training = true,
                            .in = {{.name = "q"}, {.name = "k"}, {.name = "v"}, {"starts", .dtype = MO_I32}}};
-        golden_check(file, cases[i].group, &c, cases[i].tolerance);
+        golden_check(cases[i].s.dropout > 0 ? drops : plain, cases[i].group, &c, cases[i].tolerance);
     }
-    golden_close(file);
+    golden_close(plain);
+    golden_close(drops);
+}
+
+/* ---- dropout ---- */
+
+static void run_forward(op_graph *t, const op_case *c, int64_t first_token)
+{
+    op_graph_open(t, c, (op_mode){.readable = true, .forward_only = true});
+    t->run.first_token = first_token;
+    mo_graph_forward(t->g, &t->run);
+}
+
+/* In evaluation the bits are those of attention without dropout. */
+static void test_dropout_in_evaluation(void **state)
+{
+    (void)state;
+    op_case still = dropped, none = dropped;
+    op_graph a, b, c;
+    still.training = false;
+    none.arg = &of_9;
+    run_forward(&a, &still, 0);
+    run_forward(&b, &none, 0);
+    run_forward(&c, &dropped, 0);
+    size_t size = mo_tensor_bytes(a.out[0]);
+    assert_memory_equal(a.out[0]->data, b.out[0]->data, size);
+    assert_memory_not_equal(a.out[0]->data, c.out[0]->data, size);
+    op_graph_close(&a);
+    op_graph_close(&b);
+    op_graph_close(&c);
+}
+
+/* A microbatch of the third sequence alone drops what the whole step drops of it. */
+static void test_dropout_of_a_microbatch(void **state)
+{
+    (void)state;
+    op_graph whole, part;
+    op_case third = dropped;
+    for (int i = 0; i < 4; i++) third.in[i].dim[0] = 9;
+    third.in[3].ints = starts_3x9 + 18;
+    run_forward(&whole, &dropped, 0);
+    op_graph_open(&part, &third, (op_mode){.readable = true, .forward_only = true});
+    for (int i = 0; i < 3; i++) {
+        size_t size = mo_tensor_bytes(part.in[i]);
+        memcpy(part.in[i]->data, (char *)whole.in[i]->data + 2 * size, size);
+    }
+    part.run.first_token = 18;
+    mo_graph_forward(part.g, &part.run);
+    size_t size = mo_tensor_bytes(part.out[0]);
+    assert_memory_equal(part.out[0]->data, (char *)whole.out[0]->data + 2 * size, size);
+    part.run.first_token = 9;
+    mo_graph_forward(part.g, &part.run);
+    assert_memory_not_equal(part.out[0]->data, (char *)whole.out[0]->data + 2 * size, size);
+    op_graph_close(&part);
+    op_graph_close(&whole);
 }
 
 /* ---- cache ---- */
@@ -132,7 +214,8 @@ static void run_part(int64_t first, int64_t T, mo_kv_cache *cache, mo_real *o)
     mo_tensor *k = mo_graph_input(g, "k", MO_REAL, 2, (int64_t[]){T, WIDTH_KV}, false);
     mo_tensor *v = mo_graph_input(g, "v", MO_REAL, 2, (int64_t[]){T, WIDTH_KV}, false);
     mo_tensor *starts = mo_graph_input(g, "starts", MO_I32, 1, &T, false);
-    mo_tensor *out = mo_attention(g, q, k, v, starts, T, HEAD, cache);
+    mo_tensor *out = mo_attention(
+        g, q, k, v, starts, &(mo_attention_options){.sequence_length = T, .head_dim = HEAD, .cache = cache});
     mo_graph_output(g, out);
     MO_CHECK_OK(mo_graph_status(g));
     MO_CHECK_OK(mo_graph_plan(g, &(mo_plan){.backward = false}));
@@ -183,7 +266,9 @@ static mo_kv_cache some_cache;
 static void build_cached(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
     const sizes *s = arg;
-    out[0] = mo_attention(g, in[0], in[1], in[2], in[3], s->T, s->d, &some_cache);
+    mo_attention_options options = {
+        .sequence_length = s->T, .head_dim = s->d, .cache = &some_cache, .dropout = s->dropout};
+    out[0] = mo_attention(g, in[0], in[1], in[2], in[3], &options);
 }
 
 static op_case with(int input, const int64_t *dim)
@@ -223,11 +308,11 @@ static void test_refused(void **state)
         contract_refused(&bad, MO_E_SHAPE, fit);
     }
     bad = grouped;
-    bad.arg = &(sizes){10, 4};
+    bad.arg = &(sizes){10, 4, 0};
     contract_refused(&bad, MO_E_SHAPE, "N a multiple of the length");
-    bad.arg = &(sizes){0, 4};
+    bad.arg = &(sizes){0, 4, 0};
     contract_refused(&bad, MO_E_SHAPE, "sequence length 0");
-    bad.arg = &(sizes){9, -4};
+    bad.arg = &(sizes){9, -4, 0};
     contract_refused(&bad, MO_E_SHAPE, "head_dim -4");
 }
 
@@ -240,11 +325,16 @@ static void test_refused_heads(void **state)
     bad = grouped;
     bad.build = build_cached;
     contract_refused(&bad, MO_E_SHAPE, "a cache serves one sequence, not 3");
+    bad.arg = &dropped_9;
+    contract_refused(&bad, MO_E_RANGE, "attention: dropout 0.3 does not go with a cache");
+    bad = grouped;
+    bad.arg = &(sizes){9, 4, 1};
+    contract_refused(&bad, MO_E_RANGE, "attention: dropout probability is 1, must be at least 0 and below 1");
 }
 
 static mo_graph_memory memory_at(int64_t T)
 {
-    op_case c = {"attention", "memory", build, &(sizes){T, 8}, .in = QKV(T, 2, 1, 8, NULL)};
+    op_case c = {"attention", "memory", build, &(sizes){T, 8, 0.5}, .in = QKV(T, 2, 1, 8, NULL)};
     mo_graph *g;
     mo_tensor *in[4], *out[1];
     MO_CHECK_OK(mo_graph_create(&g));
@@ -272,9 +362,15 @@ static void test_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),      cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_alone),         cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_cache),         cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_refused_heads), cmocka_unit_test(test_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),
+                                       cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_alone),
+                                       cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_dropout_in_evaluation),
+                                       cmocka_unit_test(test_dropout_of_a_microbatch),
+                                       cmocka_unit_test(test_cache),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_refused_heads),
+                                       cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -55,6 +55,9 @@ static void test_sizes_refused(void **state)
     check_refused(WITH(router, 2), no_balance, "model.router 2 is none of the routers");
     check_refused(WITH(hidden_act, -1), no_balance, "model.hidden_act -1 is none of the activations");
     check_refused((mo_model_config){0}, no_balance, "is 0; must be at least 1");
+    check_refused(WITH(embd_pdrop, 1), no_balance, "model.embd_pdrop is 1; must be at least 0 and below 1");
+    check_refused(WITH(resid_pdrop, -0.5), no_balance, "model.resid_pdrop is -0.5;");
+    check_refused(WITH(attention_dropout, (double)NAN), no_balance, "model.attention_dropout is nan;");
     mo_model *m;
     MO_CHECK_STATUS(mo_model_create(&WITH(hidden_size, INT64_C(1) << 60), &m), MO_E_CONFIG);
     MO_CHECK_MESSAGE("more elements than fit any memory");

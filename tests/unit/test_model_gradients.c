@@ -1,11 +1,12 @@
 /* test_model_gradients.c -- a step's gradient does not depend on how the step is cut, recomputed or how deep
- * the model is that a balancing loss is averaged over; noise acts in training alone. */
+ * the model is that a balancing loss is averaged over; noise and dropout act in training alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/harness.h"
 #include "moira/model.h"
+#include "ops/dropout.h"
 
 enum { SEQUENCES = 8, T = 12, TOKENS = SEQUENCES * T, VOCAB = 17 };
 
@@ -25,6 +26,15 @@ static const mo_model_config small = {.vocab_size = VOCAB,
                                       .rms_norm_eps = 1e-5,
                                       .initializer_range = 0.4};
 static const mo_balance_config all_losses = {0.3, 0.2, 0.1, 0.15, 0.05, MO_SCOPE_SEQUENCE};
+
+static mo_model_config dropping(double embedding, double residual, double attention)
+{
+    mo_model_config c = small;
+    c.embd_pdrop = embedding;
+    c.resid_pdrop = residual;
+    c.attention_dropout = attention;
+    return c;
+}
 
 /* ---- a step ---- */
 
@@ -202,10 +212,9 @@ static void test_microbatch_scope(void **state)
 }
 
 /* Microbatches predict 1, 3, 11 ... tokens, and have padding: each token weighs the same in the step. */
-static void test_uneven_microbatches(void **state)
+static void check_uneven_microbatches(mo_model_config c)
 {
-    (void)state;
-    mo_model *m = make(small);
+    mo_model *m = make(c);
     step_loss whole = run_step(m, 8, all_losses, MO_RECOMPUTE_NONE, true);
     mo_real *want = copy_grad(m);
     for (int64_t batch = 4; batch >= 1; batch /= 2) {
@@ -215,6 +224,13 @@ static void test_uneven_microbatches(void **state)
     }
     free(want);
     mo_model_free(m);
+}
+
+static void test_uneven_microbatches(void **state)
+{
+    (void)state;
+    check_uneven_microbatches(small);
+    check_uneven_microbatches(dropping(0.2, 0.3, 0.1));
 }
 
 /* ---- what the step's loss is ---- */
@@ -244,10 +260,8 @@ static void test_loss_is_a_mean(void **state)
 /* d(mean loss + coefficient * balance) along its own gradient, by a difference: the scale of every part is
  * what was asked for. float: a step of 1e-3 of a loss near 3, which is summed in double over rows in float.
  */
-static void test_scale_of_everything(void **state)
+static void check_scale_of_everything(mo_model_config c)
 {
-    (void)state;
-    mo_model_config c = small;
     c.router = MO_ROUTER_TOPK;
     c.num_experts_per_tok = 4; /* no choice can flip */
     mo_balance_config b = all_losses;
@@ -272,6 +286,13 @@ static void test_scale_of_everything(void **state)
     MO_CHECK_NEAR((at[1] - at[0]) / 4e-3, 1, 5e-3);
     free(grad);
     mo_model_free(m);
+}
+
+static void test_scale_of_everything(void **state)
+{
+    (void)state;
+    check_scale_of_everything(small);
+    check_scale_of_everything(dropping(0.2, 0.3, 0.1));
 }
 
 /* With a router at zero all experts are as likely: `switch` is 1, `mixtral` K, z (log E)^2, at any depth. */
@@ -356,11 +377,9 @@ static void test_layer_average(void **state)
 
 /* ---- recomputation, noise, tied tables ---- */
 
-/* Routing and noise are replayed: not one bit differs. */
-static void test_recompute(void **state)
+static void check_recompute(mo_model_config c)
 {
-    (void)state;
-    mo_model *m = make(small);
+    mo_model *m = make(c);
     size_t size = (size_t)m->elements * sizeof(mo_real);
     step_loss want = run_step(m, 2, all_losses, MO_RECOMPUTE_NONE, true);
     mo_real *grad = copy_grad(m);
@@ -371,6 +390,14 @@ static void test_recompute(void **state)
     }
     free(grad);
     mo_model_free(m);
+}
+
+/* Routing, noise and what is dropped are replayed: not one bit differs. */
+static void test_recompute(void **state)
+{
+    (void)state;
+    check_recompute(small);
+    check_recompute(dropping(0.2, 0.3, 0.1));
 }
 
 static void evaluate(const mo_model *m, mo_graph_kind kind, mo_run run, double row_loss[TOKENS])
@@ -412,6 +439,64 @@ static void test_noise(void **state)
     evaluate(m, MO_GRAPH_TRAIN, still, y);
     assert_memory_equal(x, y, sizeof x);
     mo_model_free(m);
+}
+
+/* ---- dropout ---- */
+
+/* Each of the three drops in training, by seed, step and place, and in training alone. */
+static void test_dropout_in_training(void **state)
+{
+    (void)state;
+    const mo_run train = {.seed = 1, .training = true}, still = {.seed = 1};
+    const mo_run others[] = {{.seed = 2, .training = true},
+                             {.seed = 1, .step = 1, .training = true},
+                             {.seed = 1, .first_token = T, .training = true}};
+    double plain[TOKENS], x[TOKENS];
+    for (int which = 0; which < 3; which++) {
+        mo_model_config c = dropping(which == 0 ? 0.1 : 0, which == 1 ? 0.1 : 0, which == 2 ? 0.1 : 0);
+        c.router = MO_ROUTER_TOPK;
+        mo_model *m = make(c);
+        assert_false(same_losses(m, MO_GRAPH_TRAIN, train, still));
+        for (int i = 0; i < 3; i++) assert_false(same_losses(m, MO_GRAPH_TRAIN, train, others[i]));
+        assert_true(same_losses(m, MO_GRAPH_LOSS, train, still));
+        evaluate(m, MO_GRAPH_LOSS, still, which ? x : plain);
+        if (which) assert_memory_equal(x, plain, sizeof x);
+        evaluate(m, MO_GRAPH_TRAIN, still, x);
+        assert_memory_equal(x, plain, sizeof x);
+        mo_model_free(m);
+    }
+}
+
+/* Fills what each dropout node of the graph drops; returns how many there are. */
+static int drops_of(mo_model_config c, mo_graph_kind kind, mo__dropout *drops)
+{
+    mo_model *m = make(c);
+    mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = kind, .batch_size = 1});
+    int count = 0;
+    for (int i = 0; i < mo_graph_node_count(t->graph); i++) {
+        const mo_node *node = mo_graph_node_at(t->graph, i);
+        if (strcmp(node->op->name, "dropout") == 0) drops[count++] = *(const mo__dropout *)node->attr;
+    }
+    mo_model_graph_free(t);
+    mo_model_free(m);
+    return count;
+}
+
+/* One node for the embedding, two for each layer, each with a stream of its own; none where p is 0, and none
+ * in graphs that do not train. */
+static void test_dropout_nodes(void **state)
+{
+    (void)state;
+    mo__dropout drops[16];
+    assert_int_equal(drops_of(small, MO_GRAPH_TRAIN, drops), 0);
+    assert_int_equal(drops_of(dropping(0, 0, 0.5), MO_GRAPH_TRAIN, drops), 0);
+    assert_int_equal(drops_of(dropping(0.5, 0.5, 0.5), MO_GRAPH_LOSS, drops), 0);
+    assert_int_equal(drops_of(dropping(0, 0.5, 0), MO_GRAPH_TRAIN, drops), 4);
+    assert_int_equal(drops_of(dropping(0.25, 0.5, 0), MO_GRAPH_TRAIN, drops), 5);
+    for (int i = 0; i < 5; i++) {
+        assert_true(drops[i].p == (i == 0 ? 0.25 : 0.5));
+        for (int j = 0; j < i; j++) assert_int_not_equal(drops[i].stream, drops[j].stream);
+    }
 }
 
 /* Each layer's count of assignments is K per valid token, and padding is nobody. */
@@ -468,6 +553,8 @@ int main(void)
                                        cmocka_unit_test(test_layer_average),
                                        cmocka_unit_test(test_recompute),
                                        cmocka_unit_test(test_noise),
+                                       cmocka_unit_test(test_dropout_in_training),
+                                       cmocka_unit_test(test_dropout_nodes),
                                        cmocka_unit_test(test_routing),
                                        cmocka_unit_test(test_tied)};
     return cmocka_run_group_tests(tests, setup, NULL);

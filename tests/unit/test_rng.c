@@ -27,6 +27,29 @@ static void philox_gives_the_published_vectors(void **state)
     bits_equal(bits, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1);
 }
 
+/* Many places at once are the places one by one: in parts of any length, across the words of the counter and
+ * past the places that fit it. */
+static void words_are_the_bits_of_their_places(void **state)
+{
+    (void)state;
+    enum { MOST = 150 };
+    static const uint64_t starts[] = {0, 5, (UINT64_C(1) << 32) - 70, (UINT64_C(1) << 48) - 70,
+                                      UINT64_MAX - 70};
+    static const uint64_t steps[] = {3, (UINT64_C(1) << 40) + 3, (UINT64_C(1) << 50) + 3};
+    uint32_t words[4 * MOST + 1], bits[4];
+    for (int s = 0; s < 15; s++)
+        for (int64_t count = 0; count <= MOST; count += count < 70 ? 1 : 40) {
+            uint64_t start = starts[s % 5], step = steps[s / 5];
+            words[4 * count] = 77;
+            mo_rng_words(0x123456789abc, MO_RNG_DROPOUT, step, 70, start, count, words);
+            for (int64_t i = 0; i < count; i++) {
+                mo_rng_bits(0x123456789abc, MO_RNG_DROPOUT, step, 70, start + (uint64_t)i, bits);
+                assert_memory_equal(words + 4 * i, bits, sizeof bits);
+            }
+            assert_int_equal(words[4 * count], 77);
+        }
+}
+
 /* Flipping any one bit of seed, step, layer or index, or naming another purpose, gives other bits, and no two
  * flips give the same. */
 static void every_bit_of_a_place_matters(void **state)
@@ -159,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(philox_gives_the_published_vectors),
+        cmocka_unit_test(words_are_the_bits_of_their_places),
         cmocka_unit_test(every_bit_of_a_place_matters),
         cmocka_unit_test(uniform_has_its_moments),
         cmocka_unit_test(normal_has_its_moments),
