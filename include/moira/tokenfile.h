@@ -35,8 +35,7 @@ typedef struct mo_corpus_facts {
     int64_t files;           /* that were read */
     int64_t empty_documents; /* left out: without text */
     int64_t bad_lines;       /* left out: lines of JSONL without the text that was asked for */
-    int64_t invalid_utf8; /* places in the texts that are not UTF-8, each of as many bytes as one replacement
-                             character stands for */
+    int64_t invalid_utf8;    /* bytes of the texts that are no part of valid UTF-8 (mo_utf8_invalid) */
     int64_t vocabulary_used; /* different ids among the tokens */
 } mo_corpus_facts;
 #define MO_CORPUS_FACTS_UNKNOWN ((mo_corpus_facts){{-1, -1}, -1, -1, -1, -1, -1})

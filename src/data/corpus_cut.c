@@ -1,4 +1,4 @@
-/* corpus_cut.c -- between characters; between words where ids depend on what stands beside them. */
+/* corpus_cut.c -- between characters; where the tokenizer asks for more, at its places. */
 #include "corpus_cut.h"
 
 #include "tokenizer/tokenizer_kind.h"
@@ -12,6 +12,7 @@ size_t mo__corpus_character(const char *text, size_t size)
 
 size_t mo__corpus_cut(const mo_tokenizer *tokenizer, const char *text, size_t size)
 {
-    (void)tokenizer;
-    return mo__corpus_character(text, size);
+    size_t character = mo__corpus_character(text, size);
+    if (!tokenizer || mo__tokenizer_byte_ids(tokenizer)) return character;
+    return mo_tokenizer_cut(tokenizer, text, character);
 }

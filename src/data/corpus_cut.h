@@ -7,8 +7,9 @@
 /* The last place in text[0 .. size] where a UTF-8 character begins; text[size] is there. Where no character
  * has begun for 3 bytes it is `size`: those bytes are not UTF-8, and nothing is torn apart. */
 size_t mo__corpus_character(const char *text, size_t size);
-/* Where a long text that goes on behind text[size] may be cut, so that the ids of its parts are those of the
- * whole: at most size, as near as can be. 0: more of it must be there first. */
+/* Where a text that goes on behind text[size] may be cut, between characters, so that the ids of its parts
+ * are those of the whole and its bytes that are not UTF-8 are as many: at most size, as near as can be. 0:
+ * more of it must be there first. tokenizer may be NULL: ids do not matter. */
 size_t mo__corpus_cut(const mo_tokenizer *tokenizer, const char *text, size_t size);
 
 #endif

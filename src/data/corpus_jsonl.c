@@ -83,7 +83,7 @@ static const json_t *find(const json_t *object, const char *field)
     return found;
 }
 
-static mo_status take(const mo__record *r, json_t *object, const char *field, mo__line_text *out)
+static mo_status take(const mo__record *r, json_t *object, const char *field, mo__record_text *out)
 {
     char problem[2 * SHOWN], shown[SHOWN];
     if (!json_is_object(object)) {
@@ -102,22 +102,22 @@ static mo_status take(const mo__record *r, json_t *object, const char *field, mo
 }
 
 /* Numbers are nothing to us, whatever their size: as reals none is too large an integer. */
-mo_status mo__line_text_parse(const mo__record *record, const char *line, const char *field,
-                              mo__line_text *out)
+mo_status mo__record_text_parse(const mo__record *record, const char *line, const char *field,
+                                mo__record_text *out)
 {
     json_error_t error;
-    *out = (mo__line_text){.text = NULL};
+    *out = (mo__record_text){.text = NULL};
     json_t *object =
         json_loadb(line, record->size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
     if (!object) return refuse_json(record, &error);
     out->owner = object;
     mo_status status = take(record, object, field, out);
-    if (status != MO_OK) mo__line_text_free(out);
+    if (status != MO_OK) mo__record_text_free(out);
     return status;
 }
 
-void mo__line_text_free(mo__line_text *t)
+void mo__record_text_free(mo__record_text *t)
 {
     json_decref(t->owner);
-    *t = (mo__line_text){.text = NULL};
+    *t = (mo__record_text){.text = NULL};
 }

@@ -5,16 +5,17 @@
 
 #include "corpus_reader.h"
 
-typedef struct mo__line_text {
-    const char *text; /* UTF-8 */
+typedef struct mo__record_text {
+    const char *text;
     size_t size;
-    void *owner; /* what the text is in; freed by mo__line_text_free, NULL where nothing is to be freed */
-} mo__line_text;
+    int64_t invalid; /* bytes that are no part of valid UTF-8 */
+    void *owner; /* what the text is in; freed by mo__record_text_free, NULL where nothing is to be freed */
+} mo__record_text;
 
 /* The text in field `field` of a line: a key of the object, or a.b for a key of the object under a key.
  * MO_E_FORMAT names the file and the line. Any thread. */
-mo_status mo__line_text_parse(const mo__record *record, const char *line, const char *field,
-                              mo__line_text *out);
-void mo__line_text_free(mo__line_text *t);
+mo_status mo__record_text_parse(const mo__record *record, const char *line, const char *field,
+                                mo__record_text *out);
+void mo__record_text_free(mo__record_text *t);
 
 #endif

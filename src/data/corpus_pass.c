@@ -51,10 +51,11 @@ void mo__pass_close(mo__pass *p)
     mo_free(p);
 }
 
-void mo__pass_dropped(const mo__pass *p, int64_t *empty, int64_t *bad, int64_t *marks)
+void mo__pass_facts(const mo__pass *p, mo_corpus_facts *facts, int64_t *marks)
 {
-    *empty = p->empty;
-    *bad = p->texts.bad;
+    facts->empty_documents += p->empty;
+    facts->bad_lines += p->texts.bad;
+    facts->invalid_utf8 += p->texts.invalid;
     *marks = p->marks;
 }
 
@@ -73,24 +74,6 @@ static mo_status add_piece(mo__pass *p, mo__piece piece)
     return MO_OK;
 }
 
-/* A long text in several pieces. */
-static mo_status add_text(mo__pass *p, mo__piece whole)
-{
-    for (size_t piece = MO__CORPUS_PIECE; whole.size > piece;) {
-        size_t size = mo__corpus_cut(p->plan.tokenizer, whole.text, piece);
-        if (size == 0) {
-            piece *= 2;
-            continue;
-        }
-        MO_TRY(add_piece(p, (mo__piece){whole.text, size, whole.split, whole.begins, false, false}));
-        whole.text += size;
-        whole.size -= size;
-        whole.begins = false;
-        piece = MO__CORPUS_PIECE;
-    }
-    return add_piece(p, whole);
-}
-
 /* The only document is cut at a byte where ids are bytes, else at the character that the byte is of. */
 static mo_status add_by_position(mo__pass *p, mo__piece piece)
 {
@@ -98,18 +81,18 @@ static mo_status add_by_position(mo__pass *p, mo__piece piece)
     bool bytes = p->plan.tokenizer && mo__tokenizer_byte_ids(p->plan.tokenizer);
     if (p->cut <= start && start > 0) {
         piece.split = MO_SPLIT_VALIDATION;
-        return add_text(p, piece);
+        return add_piece(p, piece);
     }
-    if (p->cut > end) return add_text(p, piece);
+    if (p->cut > end) return add_piece(p, piece);
     size_t size = (size_t)(p->cut - start);
     if (!bytes && size < piece.size) size = mo__corpus_character(piece.text, size);
     mo__piece rest = {piece.text + size, piece.size - size, MO_SPLIT_VALIDATION, false,
                       piece.ends,        piece.ends};
-    MO_TRY(add_text(p, (mo__piece){piece.text, size, MO_SPLIT_TRAIN, piece.begins, false, true}));
-    return rest.size || rest.ends ? add_text(p, rest) : MO_OK;
+    MO_TRY(add_piece(p, (mo__piece){piece.text, size, MO_SPLIT_TRAIN, piece.begins, false, true}));
+    return rest.size || rest.ends ? add_piece(p, rest) : MO_OK;
 }
 
-static mo_status add(mo__pass *p, const mo__record *r, const mo__line_text *t)
+static mo_status add(mo__pass *p, const mo__record *r, const mo__record_text *t)
 {
     if (!t->text) return MO_OK;
     if (r->begins && r->ends && t->size == 0) {
@@ -120,7 +103,7 @@ static mo_status add(mo__pass *p, const mo__record *r, const mo__line_text *t)
     mo__piece piece = {t->text, t->size, MO_SPLIT_TRAIN, r->begins, r->ends, r->ends};
     if (p->cut < 0 && p->plan.size.documents > 1)
         piece.split = mo__split_of(p->plan.validation, p->plan.seed, p->document);
-    MO_TRY(p->cut < 0 ? add_text(p, piece) : add_by_position(p, piece));
+    MO_TRY(p->cut < 0 ? add_piece(p, piece) : add_by_position(p, piece));
     p->passed += (int64_t)t->size;
     return MO_OK;
 }

@@ -49,8 +49,9 @@ typedef struct mo__pass mo__pass;
 mo_status mo__pass_open(const mo__pass_plan *plan, mo__pass **out);
 /* Valid until the next call. MO_E_INTERRUPTED once *stop is set. */
 mo_status mo__pass_next(mo__pass *p, mo__pieces *out);
-/* What was left out so far: documents without text, bad lines, byte order marks. */
-void mo__pass_dropped(const mo__pass *p, int64_t *empty, int64_t *bad, int64_t *marks);
+/* Adds what was met so far: documents without text and bad lines, which were left out, and bytes that are not
+ * UTF-8; *marks: byte order marks, left out. */
+void mo__pass_facts(const mo__pass *p, mo_corpus_facts *facts, int64_t *marks);
 void mo__pass_close(mo__pass *p);
 
 #endif

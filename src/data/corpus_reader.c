@@ -8,6 +8,8 @@
 #include "corpus_stream.h"
 
 enum { BLOCK = MO__CORPUS_PIECE, MOST_RECORDS = 1 << 16 };
+/* More than any tokenizer takes that cannot cut it: it is what says so. */
+static const size_t LONGEST_PIECE = (size_t)64 << 20;
 static const size_t LONGEST_LINE = (size_t)1 << 30;
 
 struct mo__reader {
@@ -108,10 +110,11 @@ static mo_status take_text(mo__reader *r, mo__records *b, bool *taken);
 static mo_status cut_piece(mo__reader *r, mo__records *b, const char *text, bool *taken)
 {
     size_t size = mo__corpus_cut(r->plan.tokenizer, text, r->piece);
-    if (size == 0) {
+    if (size == 0 && r->piece < LONGEST_PIECE) {
         r->piece *= 2;
         return take_text(r, b, taken);
     }
+    if (size == 0) size = mo__corpus_character(text, r->piece);
     r->piece = MO__CORPUS_PIECE;
     *taken = true;
     return add_record(r, b, size, 0, false);

@@ -9,7 +9,7 @@ static const char *field_of(const mo_corpus *corpus)
 static void clear(mo__texts *texts)
 {
     for (int64_t i = 0; i < texts->count; i++)
-        if (texts->at[i].owner) mo__line_text_free(&texts->at[i]);
+        if (texts->at[i].owner) mo__record_text_free(&texts->at[i]);
     texts->count = 0;
 }
 
@@ -23,19 +23,19 @@ void mo__texts_free(mo__texts *texts)
 static mo_status make_room(mo__texts *texts, int64_t count)
 {
     if (count <= texts->room) return MO_OK;
-    mo__line_text *grown = mo_realloc(texts->at, (size_t)count * sizeof *grown);
+    mo__record_text *grown = mo_realloc(texts->at, (size_t)count * sizeof *grown);
     if (!grown) return MO_E_MEMORY;
     texts->at = grown;
     texts->room = count;
     return MO_OK;
 }
 
-static mo_status text_of(const mo_corpus *corpus, const mo__records *batch, int64_t i, mo__line_text *out)
+static mo_status text_of(const mo_corpus *corpus, const mo__records *batch, int64_t i, mo__record_text *out)
 {
     const mo__record *r = &batch->at[i];
     const char *bytes = batch->bytes + r->at;
-    if (r->line) return mo__line_text_parse(r, bytes, field_of(corpus), out);
-    *out = (mo__line_text){.text = bytes, .size = r->size};
+    if (r->line) return mo__record_text_parse(r, bytes, field_of(corpus), out);
+    *out = (mo__record_text){.text = bytes, .size = r->size, .invalid = mo_utf8_invalid(bytes, r->size)};
     return MO_OK;
 }
 
@@ -48,6 +48,7 @@ mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo_
     for (int64_t i = 0; i < batch->count; i++) text_of(corpus, batch, i, &texts->at[i]);
     texts->count = batch->count;
     for (int64_t i = 0; i < batch->count; i++) {
+        texts->invalid += texts->at[i].invalid;
         if (texts->at[i].text) continue;
         mo_status status = text_of(corpus, batch, i, &texts->at[i]);
         if (status != MO_OK && !(status == MO_E_FORMAT && corpus->skip_bad)) return status;

@@ -7,9 +7,10 @@
 
 /* Starts as {0}; free with mo__texts_free. */
 typedef struct mo__texts {
-    mo__line_text *at; /* one for each record; text is NULL for a bad line that is skipped */
+    mo__record_text *at; /* one for each record; text is NULL for a bad line that is skipped */
     int64_t count, room;
-    int64_t bad; /* skipped since the begin */
+    int64_t bad;     /* lines skipped since the begin */
+    int64_t invalid; /* bytes since the begin that are no part of valid UTF-8 */
 } mo__texts;
 
 /* Replaces what was there. In parallel; the first bad line is an error, or is skipped like all others. The

@@ -48,27 +48,63 @@ static mo_status end_document(job *j, mo_split split)
     return MO_OK;
 }
 
-static mo_status append_encoded(job *j, const mo__piece *p)
+static mo_status append_mark(job *j, mo_split split, bool wanted, int32_t id)
+{
+    return wanted && id >= 0 ? append_ids(j, split, &id, 1) : MO_OK;
+}
+
+static mo_status append_encoded(job *j, const mo__piece *p, const int32_t *ids, int64_t count)
+{
+    const mo_tokenizer *t = j->options->tokenizer;
+    MO_TRY(append_mark(j, p->split, p->begins, mo_tokenizer_bos(t)));
+    MO_TRY(append_ids(j, p->split, ids, count));
+    return append_mark(j, p->split, p->ends, mo_tokenizer_eos(t));
+}
+
+static mo_status end_piece(job *j, const mo__piece *p)
+{
+    j->summary->facts.text_bytes[p->split] += (int64_t)p->size;
+    return p->closes ? end_document(j, p->split) : MO_OK;
+}
+
+static mo_status write_bytes(job *j, const mo__pieces *pieces)
+{
+    for (int64_t i = 0; i < pieces->count; i++) {
+        MO_TRY(append_bytes(j, &pieces->at[i]));
+        MO_TRY(end_piece(j, &pieces->at[i]));
+    }
+    return MO_OK;
+}
+
+static mo_status write_encoded(job *j, const mo__pieces *pieces, mo_text_piece *texts, int64_t *counts)
 {
     int32_t *ids;
-    int64_t count;
-    if (p->size == 0) return MO_OK;
-    MO_TRY(mo_tokenizer_encode(j->options->tokenizer, p->text, p->size, &ids, &count));
-    mo_status status = append_ids(j, p->split, ids, count);
+    const int32_t *next;
+    for (int64_t i = 0; i < pieces->count; i++) {
+        const mo__piece *p = &pieces->at[i];
+        texts[i] = (mo_text_piece){p->text, p->size, !p->begins};
+    }
+    MO_TRY(mo_tokenizer_encode_batch(j->options->tokenizer, texts, pieces->count, &ids, counts));
+    mo_status status = MO_OK;
+    next = ids;
+    for (int64_t i = 0; status == MO_OK && i < pieces->count; i++) {
+        status = append_encoded(j, &pieces->at[i], next, counts[i]);
+        if (status == MO_OK) status = end_piece(j, &pieces->at[i]);
+        next += counts[i];
+    }
     mo_free(ids);
     return status;
 }
 
 static mo_status write_pieces(job *j, const mo__pieces *pieces)
 {
-    bool bytes = mo__tokenizer_byte_ids(j->options->tokenizer);
-    for (int64_t i = 0; i < pieces->count; i++) {
-        const mo__piece *p = &pieces->at[i];
-        MO_TRY(bytes ? append_bytes(j, p) : append_encoded(j, p));
-        j->summary->facts.text_bytes[p->split] += (int64_t)p->size;
-        if (p->closes) MO_TRY(end_document(j, p->split));
-    }
-    return MO_OK;
+    if (mo__tokenizer_byte_ids(j->options->tokenizer)) return write_bytes(j, pieces);
+    mo_text_piece *texts = mo_malloc((size_t)pieces->count * sizeof *texts);
+    int64_t *counts = mo_malloc((size_t)pieces->count * sizeof *counts);
+    mo_status status = texts && counts ? write_encoded(j, pieces, texts, counts) : MO_E_MEMORY;
+    mo_free(texts);
+    mo_free(counts);
+    return status;
 }
 
 static mo_status write_tokens(job *j)
@@ -76,8 +112,6 @@ static mo_status write_tokens(job *j)
     const mo_prepare_options *o = j->options;
     mo__pass *pass;
     mo__pieces pieces = {.last = false};
-    mo_corpus_facts *facts = &j->summary->facts;
-    int64_t empty = 0;
     MO_TRY(mo__pass_open(&j->plan, &pass));
     mo_status status = MO_OK;
     while (status == MO_OK && !pieces.last) {
@@ -86,8 +120,7 @@ static mo_status write_tokens(job *j)
         if (status == MO_OK && o->progress)
             o->progress((double)pieces.stored, (double)j->files.stored, "bytes", o->user);
     }
-    mo__pass_dropped(pass, &empty, &facts->bad_lines, &j->summary->byte_order_marks);
-    facts->empty_documents += empty;
+    mo__pass_facts(pass, &j->summary->facts, &j->summary->byte_order_marks);
     mo__pass_close(pass);
     return status;
 }
