@@ -1,80 +1,176 @@
-/* cmd_prepare.c -- moira prepare: text files to a token file. */
+/* cmd_prepare.c -- moira prepare: texts to a token file. */
 #include <string.h>
 
-#include <moira/data.h>
-
 #include "commands.h"
+#include "corpus_view.h"
+#include "inputs.h"
+#include "json_out.h"
 #include "session.h"
 #include "terminal.h"
 #include "units.h"
 
 typedef struct choices {
-    const char *output, *tokenizer;
+    const char *output, *tokenizer, *extensions, *format, *field, *separator;
     double validation;
     int64_t compression;
+    uint64_t seed;
+    bool skip_bad, json;
 } choices;
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "KIND", "bytes", "how text becomes tokens"),
+    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "WHICH", "bytes", "bytes, or a tokenizer.model"),
+    MO__OPTION_TEXT(choices, format, "format", 0, "KIND", "auto", "auto (by extension), text or jsonl"),
+    MO__OPTION_TEXT(choices, extensions, "ext", 0, "LIST", "", "what to take from folders, as txt,jsonl"),
+    MO__OPTION_TEXT(choices, field, "field", 0, "NAME", "", "of JSONL: the field with the text (text)"),
+    MO__OPTION_TEXT(choices, separator, "separator", 0, "TEXT", "",
+                    "of texts: what stands between documents"),
+    MO__OPTION_FLAG(choices, skip_bad, "skip-bad", "leave out lines of JSONL without a text, and count them"),
     MO__OPTION_REAL(choices, validation, "validation", "SHARE", "0.1", 0, 0.99,
-                    "share of each text, at its end, that validates"),
+                    "share that validates; 0 is none"),
+    MO__OPTION_SEED(choices, seed, "seed", "S", "1337", "draws the documents that validate"),
     MO__OPTION_INT(choices, compression, "compression", "N", "1", 0, 9, "deflate level; 0 stores as it is"),
+    MO__OPTION_FLAG(choices, json, "json", "print JSON"),
     {.name = NULL},
 };
 
-static void print_split(const char *name, const mo_prepare_summary *s, mo_split split)
+/* ---- results ---- */
+
+static double text_bytes(const mo_prepare_summary *s)
 {
-    printf("%-12s %s tokens in %s document%s\n", name, mo__count(s->tokens[split]).text,
-           mo__count(s->documents[split]).text, s->documents[split] == 1 ? "" : "s");
+    return (double)(s->facts.text_bytes[0] + s->facts.text_bytes[1]);
 }
 
-static void print_summary(const char *output, const mo_prepare_summary *s)
+static double rate(const mo_prepare_summary *s)
 {
-    double tokens = (double)(s->tokens[0] + s->tokens[1]);
+    return s->seconds > 0 ? text_bytes(s) / s->seconds : 0;
+}
+
+static mo_status print_text(const char *output, const mo_tokenizer *t, const mo_prepare_summary *s)
+{
     printf("wrote        %s\n", output);
-    print_split("train", s, MO_SPLIT_TRAIN);
-    print_split("validation", s, MO_SPLIT_VALIDATION);
-    printf("text         %s, %.3g bytes per token\n",
-           mo__bytes((double)(s->facts.text_bytes[0] + s->facts.text_bytes[1])).text,
-           tokens > 0 ? (double)(s->facts.text_bytes[0] + s->facts.text_bytes[1]) / tokens : 0);
-    printf("took         %s, %.1f MB/s\n", mo__duration(s->seconds).text,
-           s->seconds > 0 ? (double)(s->facts.text_bytes[0] + s->facts.text_bytes[1]) / s->seconds / 1e6 : 0);
+    printf("files        %s", mo__count(s->files).text);
+    if (s->files_repeated) printf("; %s named again, counted once", mo__count(s->files_repeated).text);
+    putchar('\n');
+    for (int i = 0; i < 2; i++)
+        printf("%-12s %s in %s\n", mo__split_names[i], mo__counted(s->tokens[i], "token").text,
+               mo__counted(s->documents[i], "document").text);
+    mo__print_facts(&s->facts, t, s->tokens);
+    if (s->byte_order_marks)
+        printf("             %s left out\n", mo__counted(s->byte_order_marks, "byte order mark").text);
+    printf("took         %s, %.1f MB/s\n", mo__duration(s->seconds).text, rate(s) / 1e6);
+    return mo__print_lengths(s->lengths);
 }
 
-static mo_status run(const void *given, const mo__words *words)
+static mo_status print_json(const char *output, const mo_tokenizer *t, const mo_prepare_summary *s)
 {
-    const choices *c = given;
-    mo_tokenizer *tokenizer;
-    if (strcmp(c->tokenizer, "bytes") != 0)
-        return mo_error(MO_E_USAGE, "--tokenizer: '%.60s' is not known; it is bytes", c->tokenizer);
-    MO_TRY(mo_tokenizer_bytes(&tokenizer));
-    mo__progress_of progress = {.what = "preparing"};
+    char hash[33];
+    json_t *root = json_object(), *tokenizer = json_object();
+    mo_tokenizer_hash(t, hash);
+    mo__json_set(root, "path", mo__json_text(output));
+    mo__json_set(root, "vocab_size", mo__json_integer(mo_tokenizer_vocab_size(t)));
+    mo__json_set(tokenizer, "kind", json_string(mo_tokenizer_kind(t)));
+    mo__json_set(tokenizer, "hash", json_string(hash));
+    mo__json_set(root, "tokenizer", tokenizer);
+    for (int i = 0; i < 2; i++)
+        mo__json_set(root, mo__split_names[i], mo__split_json(&s->lengths[i], s->facts.text_bytes[i]));
+    mo__facts_json(root, &s->facts, s->tokens);
+    mo__json_set(root, "files_repeated", mo__json_integer(s->files_repeated));
+    mo__json_set(root, "byte_order_marks", mo__json_integer(s->byte_order_marks));
+    mo__json_set(root, "seconds", mo__json_real(s->seconds));
+    mo__json_set(root, "bytes_per_second", mo__json_real(rate(s)));
+    return mo__json_print(root);
+}
+
+/* ---- the command ---- */
+
+static mo_status parse_format(const char *name, mo_corpus_format *out)
+{
+    static const char *const NAMES[] = {"auto", "text", "jsonl"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, NAMES[i]) == 0) {
+            *out = (mo_corpus_format)i;
+            return MO_OK;
+        }
+    return mo_error(MO_E_USAGE, "--format: '%.60s' is none; it is auto, text or jsonl", name);
+}
+
+static const char *given(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+static mo_status open_tokenizer(const char *which, mo_tokenizer **out)
+{
+    if (strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
+    return mo_tokenizer_open(which, out);
+}
+
+static mo_status prepare(const choices *c, const mo__words *words, const mo_tokenizer *tokenizer)
+{
+    mo__progress_of progress = {.what = "preparing", .input = true};
     mo_prepare_summary summary;
-    mo_prepare_options prepare = {.corpus = {.inputs = words->at, .n_inputs = words->count},
-                                  .output = c->output,
-                                  .tokenizer = tokenizer,
-                                  .validation_fraction = c->validation,
-                                  .compression = (int)c->compression,
-                                  .stop = &mo__stop,
-                                  .progress = mo__progress,
-                                  .user = &progress};
-    mo_status status = mo_prepare(&prepare, &summary);
+    mo_prepare_options o = {.corpus = {.inputs = words->at,
+                                       .n_inputs = words->count,
+                                       .extensions = given(c->extensions),
+                                       .field = given(c->field),
+                                       .separator = given(c->separator),
+                                       .skip_bad = c->skip_bad},
+                            .output = c->output,
+                            .tokenizer = tokenizer,
+                            .validation_fraction = c->validation,
+                            .seed = c->seed,
+                            .compression = (int)c->compression,
+                            .stop = &mo__stop,
+                            .progress = mo__progress,
+                            .user = &progress};
+    MO_TRY(parse_format(c->format, &o.corpus.format));
+    mo_status status = mo_prepare(&o, &summary);
     mo__live_clear();
-    if (status == MO_OK) print_summary(c->output, &summary);
+    if (progress.begin > 0 && (status == MO_E_IO || status == MO_E_MEMORY)) mo__session_begin_work();
+    MO_TRY(status);
+    return c->json ? print_json(c->output, tokenizer, &summary) : print_text(c->output, tokenizer, &summary);
+}
+
+static mo_status run(const void *options_given, const mo__words *words)
+{
+    const choices *c = options_given;
+    mo_tokenizer *tokenizer;
+    MO_TRY(open_tokenizer(c->tokenizer, &tokenizer));
+    mo_status status = prepare(c, words, tokenizer);
     mo_tokenizer_free(tokenizer);
     return status;
 }
 
 const mo__command mo__cmd_prepare = {
     .name = "prepare",
-    .summary = "turn text files into a token file",
+    .summary = "turn texts and JSONL into a token file",
     .synopsis = "INPUT... -o FILE.h5 [options]",
     .text =
-        "Reads text files, each of them one document, and writes one compressed, checksummed token file.\n"
-        "Of each text the first part trains and the rest validates: with 0.1, the first floor(0.9 n) of\n"
-        "its n bytes train. An existing FILE.h5 is replaced only when the new one is whole.\n",
-    .example = "  moira prepare shakespeare.txt -o data/shakespeare.h5\n",
+        "Reads a corpus and writes one compressed, checksummed token file. An existing FILE.h5 is replaced\n"
+        "only when the new one is whole. Memory does not grow with the corpus.\n"
+        "\n"
+        "INPUT is a file, a folder (all below it is read, in the order of its paths, hidden files apart;\n"
+        "files that end in .txt .text .md .jsonl .ndjson .json-lines .jsonlines or in one of these and .gz,\n"
+        "unless --ext says others), or a quoted pattern: 'books/*.txt'. A file that is named twice is read\n"
+        "once. What is packed with gzip is unpacked, whatever its name.\n"
+        "\n"
+        "A document is a text file, or what lies between two separators in it (--separator '<|endoftext|>';\n"
+        "a line's end right behind one belongs to it), or the text in field --field of a line of JSONL\n"
+        "(a.b is field b of the object in field a). The first line without such a text is an error that "
+        "names\n"
+        "it, or is left out and counted with --skip-bad. So are documents without text and byte order "
+        "marks.\n"
+        "\n"
+        "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
+        "second does. Of an only one the end validates: with 0.1, its first floor(0.9 n) of n bytes train.\n"
+        "\n"
+        "Bytes that are not UTF-8 are counted and shown; the bytes tokenizer keeps them, SentencePiece\n"
+        "replaces each by U+FFFD. A SentencePiece model with <s> and </s> has them at a document's begin\n"
+        "and end.\n",
+    .example = "  moira prepare shakespeare.txt -o data/shakespeare.h5\n"
+               "  moira prepare corpus/ 'more/*.jsonl.gz' -o data/corpus.h5 --tokenizer tokenizer.model\n"
+               "  moira prepare TinyStories-train.txt -o data/stories.h5 --separator '<|endoftext|>'\n",
     .options = options,
     .options_size = sizeof(choices),
     .word = "INPUT",

@@ -1,12 +1,11 @@
 /* inspect_tokens.c -- what a token file holds. Opening one checks its stamp, every offset and every id. */
 #include <math.h>
 
+#include "corpus_view.h"
 #include "inspect.h"
 #include "json_out.h"
 #include "table.h"
 #include "units.h"
-
-static const char *const split_names[] = {[MO_SPLIT_TRAIN] = "train", [MO_SPLIT_VALIDATION] = "validation"};
 
 typedef struct domain_sum {
     int64_t documents, tokens;
@@ -35,7 +34,7 @@ static mo_status print_domains(const mo_tokenfile *f)
         for (int s = 0; s < 2; s++) {
             domain_sum sum = sum_domain(&f->split[s], d);
             mo__cell(&t, "%s", s ? "" : f->domain_names[d]);
-            mo__cell(&t, "%s", split_names[s]);
+            mo__cell(&t, "%s", mo__split_names[s]);
             mo__cell(&t, "%s", mo__count(sum.documents).text);
             mo__cell(&t, "%s", mo__count(sum.tokens).text);
             mo__cell(&t, "%s", mo__fixed(floor_of(&f->split[s], d), 4).text);
@@ -44,64 +43,90 @@ static mo_status print_domains(const mo_tokenfile *f)
     return mo__table_print(&t);
 }
 
-static mo_status print_text(const mo_tokenfile *f, const char *hash, bool verified)
+typedef struct view {
+    const mo_tokenfile *file;
+    mo_lengths lengths[2];
+    int64_t tokens[2];
+    char hash[33]; /* the tokenizer's */
+    bool verified;
+} view;
+
+static mo_status print_text(const view *v)
 {
+    const mo_tokenfile *f = v->file;
     printf("token file   %s\n", f->path);
-    printf("tokenizer    %s, %s ids, %s\n", mo_tokenizer_kind(f->tokenizer), mo__count(f->vocab_size).text,
-           hash);
+    if (*f->source) printf("source       %s\n", f->source);
+    printf("tokenizer    %s, %s, %s\n", mo_tokenizer_kind(f->tokenizer),
+           mo__counted(f->vocab_size, "id").text, v->hash);
+    if (*f->split_by) printf("split        %s\n", f->split_by);
     for (int s = 0; s < 2; s++)
-        printf("%-12s %s tokens of %d byte%s in %s document%s\n", split_names[s],
-               mo__count(f->split[s].count).text, f->split[s].width, f->split[s].width == 1 ? "" : "s",
-               mo__count(f->split[s].documents).text, f->split[s].documents == 1 ? "" : "s");
-    if (verified) printf("verified     stamp, checksums, every offset and id\n");
+        printf("%-12s %s of %s in %s\n", mo__split_names[s], mo__counted(v->tokens[s], "token").text,
+               mo__counted(f->split[s].width, "byte").text,
+               mo__counted(f->split[s].documents, "document").text);
+    mo__print_facts(&f->facts, f->tokenizer, v->tokens);
+    if (v->verified) printf("verified     stamp, checksums, every offset and id\n");
+    MO_TRY(mo__print_lengths(v->lengths));
     return f->n_domains ? print_domains(f) : MO_OK;
 }
 
-static json_t *split_json(const mo_tokenfile *f, int s)
+static json_t *domains_json(const mo_tokenfile *f, int s)
 {
-    const mo_tokens *t = &f->split[s];
-    json_t *split = json_object(), *domains = json_array();
-    mo__json_set(split, "tokens", mo__json_integer(t->count));
-    mo__json_set(split, "documents", mo__json_integer(t->documents));
+    json_t *domains = json_array();
     for (int d = 0; d < f->n_domains; d++) {
-        domain_sum sum = sum_domain(t, d);
+        domain_sum sum = sum_domain(&f->split[s], d);
         json_t *one = json_object();
         mo__json_set(one, "name", mo__json_text(f->domain_names[d]));
         mo__json_set(one, "documents", mo__json_integer(sum.documents));
         mo__json_set(one, "tokens", mo__json_integer(sum.tokens));
-        mo__json_set(one, "entropy", mo__json_real(floor_of(t, d)));
+        mo__json_set(one, "entropy", mo__json_real(floor_of(&f->split[s], d)));
         mo__json_add(domains, one);
     }
-    mo__json_set(split, "domains", domains);
-    return split;
+    return domains;
 }
 
-static mo_status print_json(const mo_tokenfile *f, const char *hash, bool verified)
+static mo_status print_json(const view *v)
 {
+    const mo_tokenfile *f = v->file;
     json_t *root = json_object(), *tokenizer = json_object();
     mo__json_set(root, "kind", json_string("tokens"));
     mo__json_set(root, "path", mo__json_text(f->path));
+    mo__json_set(root, "source", mo__json_text(f->source));
     mo__json_set(root, "vocab_size", mo__json_integer(f->vocab_size));
     mo__json_set(tokenizer, "kind", json_string(mo_tokenizer_kind(f->tokenizer)));
-    mo__json_set(tokenizer, "hash", json_string(hash));
+    mo__json_set(tokenizer, "hash", json_string(v->hash));
     mo__json_set(root, "tokenizer", tokenizer);
-    for (int s = 0; s < 2; s++) mo__json_set(root, split_names[s], split_json(f, s));
-    if (verified) mo__json_set(root, "verified", json_true());
+    mo__json_set(root, "split", mo__json_text(f->split_by));
+    for (int s = 0; s < 2; s++) {
+        json_t *split = mo__split_json(&v->lengths[s], f->facts.text_bytes[s]);
+        mo__json_set(split, "domains", domains_json(f, s));
+        mo__json_set(root, mo__split_names[s], split);
+    }
+    mo__facts_json(root, &f->facts, v->tokens);
+    if (v->verified) mo__json_set(root, "verified", json_true());
     return mo__json_print(root);
+}
+
+static mo_status show(const mo_tokenfile *file, const mo__inspect_choices *c)
+{
+    view v = {.file = file, .verified = c->verify};
+    mo_tokenizer_hash(file->tokenizer, v.hash);
+    for (int s = 0; s < 2; s++) {
+        MO_TRY(mo_lengths_of(&file->split[s], &v.lengths[s]));
+        v.tokens[s] = file->split[s].count;
+    }
+    return c->json ? print_json(&v) : print_text(&v);
 }
 
 mo_status mo__inspect_tokens(const char *path, const mo__inspect_choices *c)
 {
     static const char CONFIG_OR_CHECKPOINT[] = "a config or a checkpoint", FOUND[] = "a token file";
     mo_tokenfile *file;
-    char hash[33];
     MO_TRY(mo__refuse_option(c->memory, "--memory", CONFIG_OR_CHECKPOINT, path, FOUND));
     MO_TRY(mo__refuse_option(c->parameters, "--parameters", CONFIG_OR_CHECKPOINT, path, FOUND));
     MO_TRY(mo__refuse_option(*c->dot, "--dot", CONFIG_OR_CHECKPOINT, path, FOUND));
     MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint", path, FOUND));
     MO_TRY(mo_tokenfile_open(path, &file));
-    mo_tokenizer_hash(file->tokenizer, hash);
-    mo_status status = c->json ? print_json(file, hash, c->verify) : print_text(file, hash, c->verify);
+    mo_status status = show(file, c);
     mo_tokenfile_close(file);
     return status;
 }

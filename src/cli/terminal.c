@@ -1,6 +1,7 @@
 /* terminal.c -- the live line, progress, text that is safe to show. */
 #include "terminal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -67,9 +68,17 @@ static bool is_bytes(const char *unit)
     return strcmp(unit, "bytes") == 0;
 }
 
-static mo__shown_number amount(double value, const char *unit)
+/* "120.0 MiB of 280.0 MiB  85.0 MB/s", with `between` for the spaces. */
+static mo__shown_number how_far(double done, double total, double rate, const char *unit, const char *between)
 {
-    return is_bytes(unit) ? mo__bytes(value) : mo__count((int64_t)value);
+    mo__shown_number shown;
+    if (is_bytes(unit))
+        snprintf(shown.text, sizeof shown.text, "%.11s of %.11s%s%.1f MB/s", mo__bytes(done).text,
+                 mo__bytes(total).text, between, rate / 1e6);
+    else
+        snprintf(shown.text, sizeof shown.text, "%.11s of %.11s %.10s%s%.6s/s", mo__short(done).text,
+                 mo__short(total).text, unit, between, mo__short(rate).text);
+    return shown;
 }
 
 void mo__progress(double done, double total, const char *unit, void *user)
@@ -77,19 +86,19 @@ void mo__progress(double done, double total, const char *unit, void *user)
     mo__progress_of *p = user;
     double now = mo_clock();
     if (p->begin == 0) {
-        mo__session_begin_work();
+        if (!p->input) mo__session_begin_work();
         p->begin = p->told = now;
+        p->before = done;
     }
     if (done > total) done = total;
-    double spent = now - p->begin, share = total > 0 ? done / total : 0;
-    double left = share > 0 ? spent * (1 - share) / share : 0;
-    const char *space = is_bytes(unit) ? "" : " ", *noun = is_bytes(unit) ? "" : unit;
+    double spent = now - p->begin, rate = spent > 0 ? (done - p->before) / spent : 0;
+    double left = rate > 0 ? (total - done) / rate : (double)INFINITY; /* shown as unknown */
     if (mo__live()) {
-        mo__live_line("%s  %3.0f%%  %s of %s%s%s  %s left", p->what, 100 * share, amount(done, unit).text,
-                      amount(total, unit).text, space, noun, mo__duration(left).text);
+        mo__live_line("%s  %3.0f%%  %s  %s left", p->what, total > 0 ? 100 * done / total : 0,
+                      how_far(done, total, rate, unit, "  ").text, mo__duration(left).text);
     } else if (now - p->told >= PLAIN_SECONDS) {
         p->told = now;
-        mo__say("%s: %s of %s%s%s, %s left", p->what, amount(done, unit).text, amount(total, unit).text,
-                space, noun, mo__duration(left).text);
+        mo__say("%s: %s, %s left", p->what, how_far(done, total, rate, unit, ", ").text,
+                mo__duration(left).text);
     }
 }

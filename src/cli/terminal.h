@@ -13,10 +13,13 @@ void mo__live_clear(void);
 /* One line on stdout, seen at once. */
 void mo__line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A mo_progress_fn; user is a mo__progress_of. The first call begins the work (mo__session_begin_work). */
+/* A mo_progress_fn; user is a mo__progress_of. The first call begins the work (mo__session_begin_work), but
+ * where it is the `input` that is being read: what goes wrong then may be the request's fault. */
 typedef struct mo__progress_of {
     const char *what; /* "evaluating" */
-    double begin, told;
+    bool input;
+    double begin, told; /* seconds */
+    double before;      /* done at the first call */
 } mo__progress_of;
 void mo__progress(double done, double total, const char *unit, void *user);
 

@@ -20,6 +20,14 @@ mo__shown_number mo__count(int64_t value)
     return shown;
 }
 
+mo__shown_number mo__counted(int64_t value, const char *noun)
+{
+    mo__shown_number shown;
+    snprintf(shown.text, sizeof shown.text, "%.30s %.15s%s", mo__count(value).text, noun,
+             value == 1 ? "" : "s");
+    return shown;
+}
+
 mo__shown_number mo__bytes(double bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
