@@ -94,9 +94,11 @@ typedef struct mo_corpus_summary {
     double seconds;
 } mo_corpus_summary;
 
+enum { MO_SYNTH_DOMAINS = 8 };
+
 typedef struct mo_synth_options {
     const char *output;
-    int domains;    /* 1 .. mo_synth_domain_count() */
+    int domains;    /* 1 .. MO_SYNTH_DOMAINS */
     int64_t tokens; /* bytes wanted over both splits */
     double validation_fraction;
     uint64_t seed;

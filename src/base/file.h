@@ -8,4 +8,8 @@
  * MO_E_MEMORY, else MO_E_IO. Call it before anything else can change errno. */
 mo_status mo__file_error(const char *path, const char *verb);
 
+/* This thread's message is about writing a file that is to be replaced: puts the target's path in front, or
+ * in the place of the temporary file's where the message begins with that. Returns `status`. */
+mo_status mo__replace_error(const mo_replace *replace, mo_status status);
+
 #endif

@@ -54,6 +54,14 @@ mo_status mo_replace_begin(mo_replace *replace, const char *target)
     return MO_E_MEMORY;
 }
 
+mo_status mo__replace_error(const mo_replace *replace, mo_status status)
+{
+    size_t length = strlen(replace->path);
+    if (strncmp(mo_last_error(), replace->path, length) != 0)
+        return mo_error_context(status, "%s", replace->target);
+    return mo_error(status, "%s%s", replace->target, mo_last_error() + length);
+}
+
 /* Some file systems cannot sync a folder and say EINVAL; there is nothing more to do on them. */
 static mo_status sync_path(const char *path, int flags)
 {
@@ -77,6 +85,7 @@ static mo_status sync_folder_of(const char *target)
 mo_status mo_replace_commit(mo_replace *replace)
 {
     mo_status status = sync_path(replace->path, O_RDONLY);
+    if (status != MO_OK) mo__replace_error(replace, status);
     if (status == MO_OK && rename(replace->path, replace->target) != 0)
         status = mo__file_error(replace->target, "rename a finished file to it");
     if (status != MO_OK) {
@@ -127,7 +136,7 @@ mo_status mo_write_file(const char *path, const void *bytes, size_t size)
     mo_status status = MO_OK;
     int file = open(replace.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file < 0) {
-        status = mo__file_error(replace.path, "create");
+        status = mo__file_error(path, "create");
     } else {
         status = write_all(file, path, bytes, size);
         if (close(file) != 0 && status == MO_OK) status = mo__file_error(path, "close");

@@ -18,7 +18,8 @@ typedef struct choices {
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_INT(choices, domains, "domains", "N", "0", 1, 16, "how many of the domains (all)"),
+    MO__OPTION_INT(choices, domains, "domains", "N", "0", 1, MO_SYNTH_DOMAINS,
+                   "how many of the domains (all)"),
     MO__OPTION_INT(choices, tokens, "tokens", "N", "4000000", 1000, 1e12, "bytes of text, over both splits"),
     MO__OPTION_SEED(choices, seed, "seed", "S", "1337", "same seed, same corpus"),
     MO__OPTION_REAL(choices, validation, "validation", "SHARE", "0.1", 0, 0.99, "share that validates"),
@@ -50,14 +51,10 @@ static mo_status run(const void *given, const mo__words *words)
 {
     (void)words;
     const choices *c = given;
-    int all = mo_synth_domain_count();
-    if (c->domains > all)
-        return mo_error(MO_E_USAGE, "--domains: %lld is out of range: there are %d", (long long)c->domains,
-                        all);
     mo__progress_of progress = {.what = "writing"};
     mo_corpus_summary summary;
     mo_synth_options synth = {.output = c->output,
-                              .domains = c->domains > 0 ? (int)c->domains : all,
+                              .domains = c->domains > 0 ? (int)c->domains : MO_SYNTH_DOMAINS,
                               .tokens = c->tokens,
                               .validation_fraction = c->validation,
                               .seed = c->seed,

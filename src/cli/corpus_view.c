@@ -130,7 +130,7 @@ void mo__print_facts(const mo_corpus_facts *f, const mo_tokenizer *tokenizer, co
     print_dropped(f);
     if (f->invalid_utf8 > 0)
         printf("not UTF-8    %s, %s\n", mo__counted(f->invalid_utf8, "byte").text,
-               keeps ? "kept as they are" : "replaced by U+FFFD");
+               keeps ? f->invalid_utf8 == 1 ? "kept as it is" : "kept as they are" : "replaced by U+FFFD");
 }
 
 void mo__facts_json(json_t *object, const mo_corpus_facts *f, const int64_t tokens[2])

@@ -5,7 +5,7 @@
 
 size_t mo__corpus_character(const char *text, size_t size)
 {
-    for (size_t back = 0; back <= 3 && back < size; back++)
+    for (size_t back = 0; back <= 3 && back <= size; back++)
         if (((unsigned char)text[size - back] & 0xC0) != 0x80) return size - back;
     return size;
 }

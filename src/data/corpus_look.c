@@ -62,7 +62,7 @@ static bool is_jsonl(const char *path)
 static mo_status look_into(int descriptor, mo__corpus_file *file)
 {
     struct stat info;
-    char head[16];
+    char head[32];
     if (fstat(descriptor, &info) != 0) return mo__file_error(file->path, "look at");
     if (!S_ISREG(info.st_mode)) return mo_error(MO_E_FORMAT, "%s: is not a regular file", file->path);
     ssize_t size = pread(descriptor, head, sizeof head, 0);

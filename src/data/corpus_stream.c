@@ -121,6 +121,17 @@ static bool skip_padding(mo__stream *s)
     return s->z.avail_in == 0;
 }
 
+static bool begins_member(const mo__stream *s)
+{
+    return *s->z.next_in == 0x1F;
+}
+
+static mo_status refuse_rest(const mo__stream *s)
+{
+    return mo_error(MO_E_CORRUPT, "%s: what begins at byte %llu, behind its gzip data, is no gzip",
+                    s->file->path, (unsigned long long)(s->stored - s->z.avail_in));
+}
+
 static mo_status refuse_packed(const mo__stream *s, int result)
 {
     unsigned long long at = s->stored - s->z.avail_in;
@@ -142,6 +153,7 @@ static mo_status read_packed(mo__stream *s, char *text, size_t size, size_t *got
             if (s->ended) break;
             continue;
         }
+        if (s->between && !begins_member(s)) return refuse_rest(s);
         s->between = false;
         int result = inflate(&s->z, Z_NO_FLUSH);
         if (result == Z_STREAM_END) {

@@ -14,9 +14,11 @@ static void (*const WRITE[])(mo__synth *s) = {mo__synth_stories, mo__synth_arith
                                               mo__synth_logs,    mo__synth_strings};
 _Static_assert(sizeof WRITE / sizeof *WRITE == sizeof mo__synth_names / sizeof *mo__synth_names, "one each");
 
+_Static_assert(sizeof WRITE / sizeof *WRITE == MO_SYNTH_DOMAINS, "one generator for each domain");
+
 int mo_synth_domain_count(void)
 {
-    return sizeof WRITE / sizeof *WRITE;
+    return MO_SYNTH_DOMAINS;
 }
 
 const char *mo_synth_domain_name(int domain)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "store/h5_column.h"
 #include "store/h5_root.h"
 #include "store/stamp.h"
@@ -90,8 +91,7 @@ mo_status mo_tokenwriter_open(const mo_tokenwriter_options *options, mo_tokenwri
     w->vocab_size = mo_tokenizer_vocab_size(options->tokenizer);
     w->width = w->vocab_size <= 1 << 8 ? 1 : w->vocab_size <= 1 << 16 ? 2 : 4;
     mo_status status = mo_replace_begin(&w->replace, options->path); /* its messages name the path */
-    if (status == MO_OK && (status = start(w, options)) != MO_OK)
-        mo_error_context(status, "%s", options->path);
+    if (status == MO_OK && (status = start(w, options)) != MO_OK) mo__replace_error(&w->replace, status);
     if (status == MO_OK)
         *out = w;
     else
@@ -236,7 +236,7 @@ mo_status mo_tokenwriter_finish(mo_tokenwriter *w)
 {
     mo_status status = finish_content(w);
     if (status == MO_OK) status = mo__stamp_write(w->replace.path, &mo__stamp_tokens);
-    if (status != MO_OK) mo_error_context(status, "%s", w->replace.target);
+    if (status != MO_OK) mo__replace_error(&w->replace, status);
     if (status == MO_OK) status = mo_replace_commit(&w->replace);
     mo_tokenwriter_abort(w);
     return status;

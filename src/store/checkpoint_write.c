@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "h5_pack.h"
 #include "h5_root.h"
 #include "stamp.h"
@@ -217,7 +218,7 @@ mo_status mo__save_end(mo__save *s, mo_status status)
     status = end_file(s, status);
     mo__pack_free(s->pack);
     if (status == MO_OK) status = mo__stamp_write(s->replace.path, &mo__stamp_checkpoint);
-    if (status != MO_OK) mo_error_context(status, "%s", s->replace.target);
+    if (status != MO_OK) mo__replace_error(&s->replace, status);
     if (status == MO_OK)
         status = mo_replace_commit(&s->replace);
     else
