@@ -103,6 +103,9 @@ static const char *given(const char *text)
 static mo_status open_tokenizer(const char *which, mo_tokenizer **out)
 {
     if (strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
+    if (!mo_path_exists(which))
+        return mo_error(MO_E_NOT_FOUND,
+                        "--tokenizer: '%.200s' is not bytes, and there is no file of this name", which);
     return mo_tokenizer_open(which, out);
 }
 

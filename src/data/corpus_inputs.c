@@ -160,8 +160,8 @@ static mo_status add_folder(finder *f, const char *path)
     names_sort(&found);
     if (status == MO_OK && found.count == 0)
         status =
-            mo_error(MO_E_NOT_FOUND, "%s: no file in this folder or below ends in .%s%s", path, f->extensions,
-                     f->corpus->extensions ? "" : " (or .gz of these); choose others by extension");
+            mo_error(MO_E_NOT_FOUND, "%s: no file in this folder or below has an extension of %s%s", path,
+                     f->extensions, f->corpus->extensions ? "" : "; others can be asked for (--ext)");
     for (size_t i = 0; status == MO_OK && i < found.count; i++) status = add_file(f, found.at[i]);
     names_free(&found);
     return status;

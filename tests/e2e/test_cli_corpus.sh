@@ -127,7 +127,7 @@ refused "$dir/empty.txt: is empty" prepare "$dir/empty.txt" -o "$dir/1.h5"
 refused 'the corpus is empty: none of its 2 files has text' prepare "$dir/empty*.txt" -o "$dir/1.h5"
 refused "$dir/none.txt: cannot open" prepare "$dir/none.txt" -o "$dir/1.h5"
 refused "$dir/x*.txt: matches no file" prepare "$dir/text.txt" "$dir/x*.txt" -o "$dir/1.h5"
-refused "$dir/c: no file in this folder or below ends in .csv" prepare "$dir/c" -o "$dir/1.h5" --ext csv
+refused "$dir/c: no file in this folder or below has an extension of csv" prepare "$dir/c" -o "$dir/1.h5" --ext csv
 [ -e /proc/self/mem ] &&
     refused '/proc/self/mem: cannot read (Input/output error)' prepare /proc/self/mem -o "$dir/1.h5"
 refused "moira prepare: $dir/none/a.h5: its folder $dir/none does not exist" prepare "$dir/c" -o "$dir/none/a.h5"

@@ -81,10 +81,10 @@ refused '--top-p: 0 is out of range' generate none.h5 --prompt x --top-p 0
 refused '--seed: -1 is out of range: it takes 0 to 18446744073709551615' generate none.h5 --prompt x --seed -1
 refused '--prompt: is empty' generate none.h5 --prompt ''
 refused "--split: 'test' is no split; it is train or validation" eval none.h5 --data none.h5 --split test
-refused "--tokenizer: 'words' is not known" prepare "$MOIRA" -o "$dir/x.h5" --tokenizer words
+refused "--tokenizer: 'words' is not bytes, and there is no file of this name" prepare "$MOIRA" -o "$dir/x.h5" --tokenizer words
 refused '--routing needs --data' inspect none.h5 --routing
 refused '--data is for --routing' inspect none.h5 --data none.h5
-refused 'is not a regular file' prepare "$dir" -o "$dir/x.h5"
+refused 'no file in this folder or below has an extension of' prepare "$dir" -o "$dir/x.h5"
 # After -- everything is a word, and so is a lone -.
 refused '--json.yaml: cannot open' train -- --json.yaml
 refused '-: cannot open' train -

@@ -77,7 +77,7 @@ static void folders_are_walked_in_order(void **state)
     c.format = MO_CORPUS_TEXT;
     expect_files(&c, "b/a.jsonl.gz");
     c.extensions = "none";
-    expect_refused(&c, MO_E_NOT_FOUND, "no file in this folder or below ends in .none");
+    expect_refused(&c, MO_E_NOT_FOUND, "no file in this folder or below has an extension of none");
 }
 
 static void files_are_taken_once(void **state)
