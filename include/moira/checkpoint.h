@@ -13,6 +13,8 @@
  *                                   best_loss, best_step, seconds (of training so far),
  *                                   data_hash (of the token file, hex),
  *                                   stale_evaluations (int64; absent: 0),
+ *                                   patience_loss (float64; absent: best_loss),
+ *                                   evaluation_due (int64, 0 or 1; absent: 0),
  *                                   recent_losses (float64[at most 64], oldest first; absent: none)
  *     /trainer/data                 byte array: state the data loader needs (empty here)
  *     root attributes: format "moira-checkpoint", version 1, config (resolved YAML text), tokenizer_kind,
@@ -50,7 +52,9 @@ typedef struct mo_checkpoint_state {
     int64_t best_step;
     double seconds;
     char data_hash[33];        /* of the token file that the run learns from; "" if unknown */
-    int64_t stale_evaluations; /* since the one that gave best_loss */
+    int64_t stale_evaluations; /* since the one that gave patience_loss */
+    double patience_loss;      /* the last new best by at least eval.min_delta; NaN if there was none */
+    bool evaluation_due;       /* the evaluation after this step was interrupted and is still to be made */
     int n_recent_losses;       /* of the last steps, oldest first */
     double recent_losses[MO_RECENT_LOSSES];
 } mo_checkpoint_state;

@@ -46,6 +46,8 @@ typedef struct mo_run_config {
     mo_schedule_config schedule;
     struct {
         int64_t every, batches; /* batches: 0 = the whole validation split */
+        int64_t patience; /* evaluations in a row without a new best that end the run; 0 = none do */
+        double min_delta; /* nats that make a new best */
     } eval;
     struct {
         int64_t every, keep, compression;
@@ -72,7 +74,7 @@ int64_t mo_run_step_tokens(const mo_run_config *config);
 int64_t mo_run_steps(const mo_run_config *config);
 
 /* Why a run ends where it is. */
-typedef enum mo_run_end { MO_RUN_GOES_ON, MO_RUN_STEPS, MO_RUN_TOKENS, MO_RUN_SECONDS } mo_run_end;
+typedef enum mo_run_end { MO_RUN_GOES_ON, MO_RUN_STEPS, MO_RUN_TOKENS, MO_RUN_SECONDS, MO_RUN_PATIENCE } mo_run_end;
 
 /* ---- memory, known before a run ---- */
 

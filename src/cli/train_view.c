@@ -177,17 +177,20 @@ static void print_best(const char *path)
     mo_checkpoint_close(c);
 }
 
-/* "the run had all its 20 steps; more are made with train.steps=N --resume" */
-static void print_over(const mo_run_config *c, mo_run_end end)
+/* Why the run is at its end; said of a run that has just got there, or that had when it was resumed. */
+static void print_end(const mo_run_config *c, mo_run_end end, bool had)
 {
-    static const char *const keys[] = {
-        [MO_RUN_STEPS] = "steps", [MO_RUN_TOKENS] = "tokens", [MO_RUN_SECONDS] = "seconds"};
-    mo__shown_number had = end == MO_RUN_SECONDS ? mo__duration(c->train.seconds)
+    const char *key = end == MO_RUN_STEPS ? "steps" : end == MO_RUN_TOKENS ? "tokens" : "seconds";
+    mo__shown_number all = end == MO_RUN_SECONDS ? mo__duration(c->train.seconds)
                            : end == MO_RUN_STEPS ? mo__count(c->train.steps)
                                                  : mo__count(c->train.tokens);
-    const char *unit = end == MO_RUN_SECONDS ? "of training" : keys[end];
-    printf("done         the run had all its %s %s; more are made with train.%s=N --resume\n", had.text, unit,
-           keys[end]);
+    if (end == MO_RUN_PATIENCE)
+        printf("%s early: %s evaluations in a row without a new best (eval.patience); a larger one "
+               "goes on with --resume\n",
+               had ? "done         the run had stopped" : "stopped     ", mo__count(c->eval.patience).text);
+    else if (had)
+        printf("done         the run had all its %s %s; more are made with train.%s=N --resume\n", all.text,
+               end == MO_RUN_SECONDS ? "of training" : key, key);
 }
 
 mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
@@ -197,8 +200,7 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
     if (last->steps > 0)
         printf("\ndone         %s steps, %s tokens, %s of training\n", mo__count(last->step).text,
                mo__count(last->tokens).text, mo__duration(last->seconds).text);
-    else
-        print_over(config, last->end);
+    print_end(config, last->end, last->steps == 0);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
     if (best && mo_path_exists(best)) print_best(best);

@@ -161,6 +161,10 @@ const mo__key mo__keys[] = {
     INT(eval.every, "250", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between evaluations."),
     INT(eval.batches, "0", 0, MOST_STEPS, MO__RESUMABLE, "batches",
         "Batches of one evaluation; 0 is the whole validation split."),
+    INT(eval.patience, "0", 0, MOST_STEPS, MO__RESUMABLE, "evaluations",
+        "Evaluations in a row without a new best that end the run early; 0 is never."),
+    REAL(eval.min_delta, "0", 0, 1000, MO__RESUMABLE,
+         "Nats per token below the best so far that count as a new best for patience."),
 
     INT(checkpoint.every, "500", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between checkpoints."),
     INT(checkpoint.keep, "3", 1, 1000000, MO__RESUMABLE, "files", "Newest checkpoints that are kept."),

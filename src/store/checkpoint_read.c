@@ -33,6 +33,12 @@ static mo_status read_later_state(hid_t group, mo_checkpoint_state *state)
 {
     if (mo__h5_has_attribute(group, "stale_evaluations"))
         MO_TRY(mo__h5_get_int(group, "stale_evaluations", &state->stale_evaluations));
+    state->patience_loss = state->best_loss;
+    if (mo__h5_has_attribute(group, "patience_loss"))
+        MO_TRY(mo__h5_get_real(group, "patience_loss", &state->patience_loss));
+    int64_t due = 0;
+    if (mo__h5_has_attribute(group, "evaluation_due")) MO_TRY(mo__h5_get_int(group, "evaluation_due", &due));
+    state->evaluation_due = due != 0;
     if (mo__h5_has_attribute(group, "recent_losses"))
         MO_TRY(mo__h5_get_reals_upto(group, "recent_losses", MO_RECENT_LOSSES, state->recent_losses,
                                      &state->n_recent_losses));

@@ -133,6 +133,8 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
     MO_TRY(mo__h5_put_real(group, "seconds", state->seconds));
     MO_TRY(mo__h5_put_text(group, "data_hash", state->data_hash));
     MO_TRY(mo__h5_put_int(group, "stale_evaluations", state->stale_evaluations));
+    MO_TRY(mo__h5_put_real(group, "patience_loss", state->patience_loss));
+    MO_TRY(mo__h5_put_int(group, "evaluation_due", state->evaluation_due));
     MO_TRY(mo__h5_put_reals(group, "recent_losses", state->recent_losses, state->n_recent_losses));
     hsize_t none = 0;
     space = H5Screate_simple(1, &none, NULL);

@@ -1,5 +1,5 @@
 /* budget.c -- how long a run goes on: train.steps, train.tokens, train.seconds, whichever is spent first, and
- * the patience of its evaluations.
+ * eval.patience.
  *
  * A step reads a fixed number of tokens, so a budget of tokens is a number of steps, known before the run.
  * Seconds are not: the schedule then takes for the number of all steps the one that the rate so far comes to,
@@ -38,11 +38,21 @@ int64_t mo__run_projected(const mo_run_config *config, const mo_checkpoint_state
     return by_time < (double)steps ? (int64_t)by_time : steps;
 }
 
+/* Small gains add up: patience_loss stays until they come to min_delta. */
+void mo__run_evaluated(const mo_run_config *config, double loss, mo_checkpoint_state *state)
+{
+    bool better = !(loss > state->patience_loss - config->eval.min_delta) && !(loss >= state->patience_loss);
+    state->stale_evaluations = better ? 0 : state->stale_evaluations + 1;
+    if (better) state->patience_loss = loss;
+}
+
 mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *state)
 {
     if (config->train.steps > 0 && state->step >= config->train.steps) return MO_RUN_STEPS;
     if (config->train.tokens > 0 && state->step >= steps_of_tokens(config)) return MO_RUN_TOKENS;
     if (config->train.seconds > 0 && state->seconds >= config->train.seconds) return MO_RUN_SECONDS;
+    if (config->eval.patience > 0 && state->stale_evaluations >= config->eval.patience)
+        return MO_RUN_PATIENCE;
     return MO_RUN_GOES_ON;
 }
 

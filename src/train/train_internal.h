@@ -10,6 +10,8 @@
 /* All steps of the run as far as it can be told after state.step of them; above state.step while it goes on.
  */
 int64_t mo__run_projected(const mo_run_config *config, const mo_checkpoint_state *state);
+/* Counts an evaluation without a new best by eval.min_delta, or starts the count anew. */
+void mo__run_evaluated(const mo_run_config *config, double loss, mo_checkpoint_state *state);
 mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *state);
 /* MO_E_MISMATCH if more steps are done than the config has. */
 mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state *state);
@@ -90,5 +92,11 @@ mo_status mo__events_step(mo__events *e, const mo_step_report *report);
 /* tag[size] as text, shown as it is. */
 mo_status mo__events_text(mo__events *e, int64_t step, const char *tag, const char *text, size_t size);
 mo_status mo__events_close(mo__events *e);
+
+/* ---- metrics_read.c ---- */
+
+/* The line of a step, without its evaluation, its layers into `routing`, which report->layers points to.
+ * MO_E_NOT_FOUND if there is no such line, MO_E_FORMAT if it lacks something that a report has. */
+mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report, mo__routing_sum *routing);
 
 #endif

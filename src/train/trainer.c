@@ -58,13 +58,20 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     return MO_OK;
 }
 
+static void look_ahead(const mo__trainer *t, mo_step_report *r)
+{
+    r->end = mo__run_end(&t->config, &t->state);
+    r->steps = r->end == MO_RUN_GOES_ON ? mo__run_projected(&t->config, &t->state) : r->step;
+}
+
 static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
 {
     mo_eval_options options = {.file = t->file,
                                .split = MO_SPLIT_VALIDATION,
                                .sequence_length = t->config.train.sequence_length,
                                .batch_size = t->config.train.batch_size,
-                               .batches = t->config.eval.batches};
+                               .batches = t->config.eval.batches,
+                               .stop = t->options->stop};
     mo_eval_result result;
     MO_TRY(mo__evaluate_graph(t->eval, &options, &result));
     r->evaluated = true;
@@ -76,6 +83,8 @@ static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
                         "step %lld: the validation loss is %g; no checkpoint was made of it. Try a lower "
                         "optimizer.learning_rate or a longer schedule.warmup_steps in a new run",
                         (long long)t->state.step, r->validation_loss);
+    mo__run_evaluated(&t->config, r->validation_loss, &t->state);
+    look_ahead(t, r);
     *improved = !(t->state.best_loss <= r->validation_loss);
     if (!*improved) return MO_OK;
     t->state.best_loss = r->validation_loss;
@@ -143,45 +152,78 @@ static bool due(const mo_step_report *r, int64_t every)
 static void finish_report(mo__trainer *t, mo_step_report *r)
 {
     r->step = t->state.step;
-    r->end = mo__run_end(&t->config, &t->state);
-    r->steps = r->end == MO_RUN_GOES_ON ? mo__run_projected(&t->config, &t->state) : r->step;
+    look_ahead(t, r);
     r->tokens = t->state.tokens;
     r->seconds = t->state.seconds;
-    r->tokens_per_second = t->span_seconds > 0 ? (double)t->span_tokens / t->span_seconds : 0;
+    if (t->span_seconds > 0) r->tokens_per_second = (double)t->span_tokens / t->span_seconds;
     r->gflops = r->tokens_per_second * t->flops_per_token / 1e9;
     r->layers = t->routing.reports;
     r->n_layers = t->routing.n_layers;
 }
 
+static mo_status tell(mo__trainer *t, const mo_step_report *r)
+{
+    const mo_train_events *e = &t->options->events;
+    MO_TRY(mo__metrics_write(&t->metrics, r));
+    MO_TRY(mo__events_step(&t->events, r));
+    if (e->step) e->step(r, e->user);
+    t->span_seconds = 0;
+    t->span_tokens = 0;
+    return MO_OK;
+}
+
+/* A signal in the middle of an evaluation: the metrics line keeps what the step has to say, without the
+ * evaluation, and whoever resumes takes it back and makes the evaluation (mo__trainer_open). */
+static mo_status postpone(mo__trainer *t, const mo_step_report *r)
+{
+    MO_TRY(mo__metrics_write(&t->metrics, r));
+    t->state.evaluation_due = true;
+    MO_TRY(mo__trainer_save_now(t));
+    return mo_error(MO_E_INTERRUPTED,
+                    "interrupted in the evaluation after step %lld; the run goes on with --resume, which "
+                    "makes it again",
+                    (long long)r->step);
+}
+
 static mo_status after_step(mo__trainer *t, mo_step_report *r)
 {
     const mo_run_config *c = &t->config;
-    const mo_train_events *e = &t->options->events;
-    int64_t step = t->state.step;
     bool improved = false;
-    finish_report(t, r);
-    if (e->tick) e->tick(step, r->train_loss, r->tokens_per_second, e->user);
-    if (t->eval && due(r, c->eval.every)) MO_TRY(evaluate(t, r, &improved));
-    if (r->evaluated || step == 1 || due(r, c->log.every)) {
-        MO_TRY(mo__metrics_write(&t->metrics, r));
-        MO_TRY(mo__events_step(&t->events, r));
-        if (e->step) e->step(r, e->user);
-        t->span_seconds = 0;
-        t->span_tokens = 0;
+    if (t->eval && due(r, c->eval.every)) {
+        mo_status status = evaluate(t, r, &improved);
+        if (status == MO_E_INTERRUPTED) return postpone(t, r);
+        MO_TRY(status);
     }
+    if (r->evaluated || r->step == 1 || due(r, c->log.every)) MO_TRY(tell(t, r));
     bool sample_due = c->sample.every > 0 ? due(r, c->sample.every) : r->evaluated;
     if (c->sample.tokens > 0 && sample_due) MO_TRY(sample(t));
     bool save_due = due(r, c->checkpoint.every);
     return save_due || improved ? mo__trainer_save(t, save_due, improved) : mo__trainer_poll(t);
 }
 
+/* *last without what is gone with the trainer. */
+static void keep(const mo_step_report *r, mo_step_report *last)
+{
+    *last = *r;
+    last->layers = NULL;
+    last->n_layers = 0;
+}
+
 static mo_status run(mo__trainer *t, mo_step_report *last)
 {
     const mo_train_options *o = t->options;
-    last->step = t->state.step;
-    last->tokens = t->state.tokens;
-    last->seconds = t->state.seconds;
-    last->end = mo__run_end(&t->config, &t->state);
+    if (t->state.evaluation_due) {
+        mo_step_report r = t->postponed;
+        t->state.evaluation_due = false;
+        finish_report(t, &r);
+        MO_TRY(after_step(t, &r));
+        keep(&r, last);
+    } else {
+        *last = (mo_step_report){.step = t->state.step,
+                                 .tokens = t->state.tokens,
+                                 .seconds = t->state.seconds,
+                                 .end = mo__run_end(&t->config, &t->state)};
+    }
     while (last->end == MO_RUN_GOES_ON) {
         if (o->stop && *o->stop) {
             MO_TRY(mo__trainer_save_now(t));
@@ -194,10 +236,10 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
         double seconds = mo_clock() - begin;
         t->state.seconds += seconds;
         t->span_seconds += seconds;
+        finish_report(t, &r);
+        if (o->events.tick) o->events.tick(r.step, r.train_loss, r.tokens_per_second, o->events.user);
         MO_TRY(after_step(t, &r));
-        *last = r;
-        last->layers = NULL; /* gone with the trainer */
-        last->n_layers = 0;
+        keep(&r, last);
     }
     return MO_OK;
 }
@@ -222,7 +264,7 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
         const mo_train_events *e = &options->events;
         if (e->start)
             e->start(&t.config, t.model, &t.memory, t.state.step,
-                     mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
+                     !t.state.evaluation_due && mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
         status = end_saving(&t, run(&t, last));
     }
     mo__trainer_close(&t);

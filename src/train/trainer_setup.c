@@ -149,26 +149,39 @@ static mo_status open_loader(mo__trainer *t)
     return mo_loader_open(&options, &t->loader);
 }
 
+/* The metrics line of a step whose evaluation was interrupted, which is made now: see after_step. */
+static mo_status take_back(mo__trainer *t)
+{
+    mo_status status = mo__metrics_read(t->dir, t->state.step, &t->postponed, &t->routing);
+    if (status != MO_E_NOT_FOUND) return status;
+    mo_log(MO_LOG_WARNING, "%s; the evaluation that was interrupted there is left out", mo_last_error());
+    mo_error_clear();
+    t->state.evaluation_due = false;
+    return MO_OK;
+}
+
 /* The folder comes into being. */
 static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
     mo__remove_leftovers(t->dir);
-    if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, t->state.step, t->resolved, &t->events));
+    if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, told, t->resolved, &t->events));
     char *path = mo_path_join(t->dir, "config.yaml");
     if (!path) return MO_E_MEMORY;
     mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
     mo_free(path);
     MO_TRY(status);
-    MO_TRY(mo__samples_cut(t->dir, t->state.step));
-    return mo__metrics_open(t->dir, t->state.step, &t->metrics);
+    if (t->state.evaluation_due) MO_TRY(take_back(t));
+    int64_t told = t->state.step - t->state.evaluation_due;
+    MO_TRY(mo__samples_cut(t->dir, told));
+    return mo__metrics_open(t->dir, told, &t->metrics);
 }
 
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
 {
     *t = (mo__trainer){.options = options, .config = *options->config, .last_saved = -1, .last_best = -1};
     uint64_t available = mo_memory_available();
-    t->state.best_loss = (double)__builtin_nanf("");
+    t->state.best_loss = t->state.patience_loss = (double)__builtin_nanf("");
     mo_threads_set((int)t->config.run.threads);
     MO_TRY(mo_blas_init());
     MO_TRY(check_folder(t));

@@ -39,4 +39,21 @@ out_has 'done         the run had all its 0.20 s of training; more are made with
 length both 0 train.seconds=1000
 out_matches '^training     steps 1 to 20, or for 16:40 of training in all, each of'
 out_matches '^done         20 steps,'
+
+# ---- patience ----
+
+patient() { length patient 0 train.steps=40 schedule.kind=constant eval.every=4 eval.min_delta=5 "$@"; }
+patient eval.patience=3
+out_matches '^done         16 steps, '
+out_has 'stopped      early: 3 evaluations in a row without a new best (eval.patience); a larger one goes on with --resume'
+[ -s "$dir/patient/step-00000016.h5" ] || fail "$ran: no checkpoint of the last step"
+patient eval.patience=3 --resume
+out_has 'done         the run had stopped early: 3 evaluations in a row without a new best'
+grep -q '^training' "$out" && fail "$ran: tells of steps that are not made"
+patient eval.patience=4 --resume
+out_matches '^training     steps 17 to 40,'
+out_matches '^done         20 steps, '
+patient eval.patience=0 --resume
+out_matches '^done         40 steps, '
+grep -q '^stopped' "$out" && fail "$ran: says that it stopped early"
 finish

@@ -1,8 +1,11 @@
-/* test_run_length.c -- how long runs go on: tokens, seconds. */
+/* test_run_length.c -- how long runs go on: tokens, seconds, the patience of evaluations; and evaluations
+ * that a signal interrupts. */
 #include "harness/small_run.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static mo_run_end train_more(const char *where, const char *a, const char *b, mo_step_report *last)
@@ -102,19 +105,200 @@ static void seconds_end_a_run(void **state)
     MO_CHECK_OK(run_train(settings, 7, (mo_train_options){.resume = true}, &again));
     assert_true(again.end == MO_RUN_SECONDS && again.steps == 0 && again.step == last.step);
     assert_true(again.seconds == last.seconds);
-    settings[2] = "train.seconds=0.5";
+    char *more = mo_strprintf("train.seconds=%.17g", last.seconds + 0.1);
+    settings[2] = more;
     MO_CHECK_OK(run_train(settings, 7, (mo_train_options){.resume = true}, &again));
-    assert_true(again.step > last.step && again.seconds >= 0.5);
+    assert_true(again.step > last.step && again.seconds >= last.seconds + 0.1);
+    mo_free(more);
     mo_free(want);
     mo_free(path);
     mo_free(where);
     mo_free(dir);
 }
 
+/* ---- patience ---- */
+
+/* A new best of 5 nats there is never again after the first. */
+static const char *const impatient[] = {"eval.every=3", "eval.min_delta=5"};
+
+static mo_status patient(const char *where, const char *patience, bool resume, mo_step_report *last)
+{
+    const char *settings[] = {where, impatient[0], impatient[1], patience, "schedule.kind=constant"};
+    return run_train(settings, 5, (mo_train_options){.resume = resume}, last);
+}
+
+static mo_checkpoint_state newest_state(const char *dir)
+{
+    char *path = NULL;
+    mo_checkpoint *c = NULL;
+    MO_CHECK_OK(mo_run_latest(dir, &path));
+    MO_CHECK_OK(mo_checkpoint_open(path, &c));
+    mo_checkpoint_state state = *mo_checkpoint_get_state(c);
+    mo_checkpoint_close(c);
+    mo_free(path);
+    return state;
+}
+
+static void patience_ends_a_run(void **state)
+{
+    (void)state;
+    char *dir = run_path("patience"), *where = mo_strprintf("run.dir=%s", dir);
+    char *whole = run_path("impatience"), *there = mo_strprintf("run.dir=%s", whole);
+    mo_step_report last;
+    MO_CHECK_OK(patient(where, "eval.patience=2", false, &last));
+    assert_true(last.end == MO_RUN_PATIENCE && last.step == 9 && last.steps == 9 && last.evaluated);
+    mo_checkpoint_state s = newest_state(dir);
+    assert_true(s.step == 9 && s.stale_evaluations == 2 && s.patience_loss > s.best_loss);
+    MO_CHECK_OK(patient(where, "eval.patience=2", true, &last));
+    assert_true(last.end == MO_RUN_PATIENCE && last.step == 9 && last.steps == 0);
+    MO_CHECK_OK(patient(where, "eval.patience=1", true, &last));
+    assert_true(last.end == MO_RUN_PATIENCE && last.steps == 0);
+    MO_CHECK_OK(patient(there, "eval.patience=3", false, &last));
+    assert_true(last.end == MO_RUN_STEPS && last.step == 12); /* both at once */
+    MO_CHECK_OK(patient(where, "eval.patience=3", true, &last));
+    assert_int_equal(last.step, 12);
+    assert_same_run(whole, dir);
+    mo_free(there);
+    mo_free(whole);
+    mo_free(where);
+    mo_free(dir);
+}
+
+/* Without a least gain a run that learns has no end but its steps. */
+static void gains_are_waited_for(void **state)
+{
+    (void)state;
+    char *dir = run_path("gains"), *where = mo_strprintf("run.dir=%s", dir);
+    mo_step_report last;
+    const char *settings[] = {where, "eval.every=3", "eval.patience=1"};
+    MO_CHECK_OK(run_train(settings, 3, (mo_train_options){0}, &last));
+    assert_int_equal(last.end, MO_RUN_STEPS);
+    assert_int_equal(newest_state(dir).stale_evaluations, 0);
+    mo_free(where);
+    mo_free(dir);
+}
+
+/* ---- evaluations interrupted ---- */
+
+static volatile sig_atomic_t stop;
+static int64_t stop_step;
+
+static void stop_there(int64_t step, double loss, double rate, void *user)
+{
+    (void)loss;
+    (void)rate;
+    (void)user;
+    if (step == stop_step) stop = 1;
+}
+
+static mo_checkpoint_state interrupt(const char *where, bool resume, int64_t step)
+{
+    stop = 0;
+    stop_step = step;
+    mo_train_options options = {.resume = resume, .stop = &stop, .events.tick = stop_there};
+    MO_CHECK_STATUS(run_train((const char *[]){where}, 1, options, NULL), MO_E_INTERRUPTED);
+    return newest_state(strchr(where, '=') + 1);
+}
+
+static int lines_of(const char *dir)
+{
+    char *text = timeless_metrics(dir);
+    int lines = 0;
+    for (const char *c = text; *c; c++) lines += *c == '\n';
+    free(text);
+    return lines;
+}
+
+/* Evaluations are due after steps 5, 10 (with a checkpoint) and 12, the last. */
+static void an_interrupted_evaluation_is_made_again(void **state)
+{
+    (void)state;
+    char *whole = run_named("whole", NULL);
+    static const int64_t at[] = {5, 10, 12};
+    char *dir = run_path("evaluations"), *where = mo_strprintf("run.dir=%s", dir);
+    for (int i = 0; i < 3; i++) {
+        mo_checkpoint_state s = interrupt(where, i > 0, at[i]);
+        MO_CHECK_MESSAGE("interrupted in the evaluation after step");
+        assert_true(s.step == at[i] && s.evaluation_due);
+        assert_int_equal(lines_of(dir), at[i]);
+        /* and at once again: nothing but the evaluation is left to interrupt */
+        stop = 1;
+        mo_train_options again = {.resume = true, .stop = &stop};
+        MO_CHECK_STATUS(run_train((const char *[]){where}, 1, again, NULL), MO_E_INTERRUPTED);
+        s = newest_state(dir);
+        assert_true(s.step == at[i] && s.evaluation_due);
+    }
+    mo_step_report last;
+    MO_CHECK_OK(run_train((const char *[]){where}, 1, (mo_train_options){.resume = true}, &last));
+    assert_true(last.end == MO_RUN_STEPS && last.step == 12 && last.steps == 12 && last.evaluated);
+    assert_same_run(whole, dir);
+    assert_true(run_best_loss(whole) == run_best_loss(dir));
+    assert_false(newest_state(dir).evaluation_due);
+    mo_free(where);
+    mo_free(dir);
+    mo_free(whole);
+}
+
+static void *stop_soon(void *user)
+{
+    nap(*(double *)user);
+    stop = 1;
+    return NULL;
+}
+
+/* Signals that come when they will, most of them in evaluations, which take most of the time here. */
+static void signals_at_any_time(void **state)
+{
+    (void)state;
+    const char *settings[] = {NULL, "eval.every=2", "sample.tokens=5", "run.threads=1"};
+    char *whole = run_path("undisturbed"), *dir = run_path("disturbed");
+    char *there = mo_strprintf("run.dir=%s", whole), *where = mo_strprintf("run.dir=%s", dir);
+    settings[0] = there;
+    MO_CHECK_OK(run_train(settings, 4, (mo_train_options){0}, NULL));
+    settings[0] = where;
+    int due = 0;
+    mo_status status = MO_E_INTERRUPTED;
+    for (int round = 0; status == MO_E_INTERRUPTED; round++) { /* longer and longer, so that there is an end */
+        double wait = 0.004 * (3 + round) * mo_rng_uniform(3, MO_RNG_TEST, (uint64_t)round, 0, 0);
+        pthread_t thread;
+        stop = 0;
+        assert_int_equal(pthread_create(&thread, NULL, stop_soon, &wait), 0);
+        status = run_train(settings, 4, (mo_train_options){.resume = round > 0, .stop = &stop}, NULL);
+        pthread_join(thread, NULL);
+        if (status == MO_E_INTERRUPTED) due += newest_state(dir).evaluation_due;
+    }
+    MO_CHECK_OK(status);
+    assert_true(due > 0);
+    assert_same_run(whole, dir);
+    mo_free(where);
+    mo_free(there);
+    mo_free(dir);
+    mo_free(whole);
+}
+
+/* Somebody removed the metrics: the run goes on without that evaluation. */
+static void a_lost_metrics_line_is_no_end(void **state)
+{
+    (void)state;
+    char *dir = run_path("lost"), *where = mo_strprintf("run.dir=%s", dir);
+    interrupt(where, false, 5);
+    char *metrics = mo_path_join(dir, "metrics.jsonl");
+    assert_int_equal(remove(metrics), 0);
+    mo_step_report last;
+    MO_CHECK_OK(run_train((const char *[]){where}, 1, (mo_train_options){.resume = true}, &last));
+    assert_int_equal(last.step, 12);
+    assert_int_equal(lines_of(dir), 7);
+    mo_free(metrics);
+    mo_free(where);
+    mo_free(dir);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(tokens_are_steps),
-                                       cmocka_unit_test(schedules_end_with_the_tokens),
-                                       cmocka_unit_test(seconds_end_a_run)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tokens_are_steps),     cmocka_unit_test(schedules_end_with_the_tokens),
+        cmocka_unit_test(seconds_end_a_run),    cmocka_unit_test(patience_ends_a_run),
+        cmocka_unit_test(gains_are_waited_for), cmocka_unit_test(an_interrupted_evaluation_is_made_again),
+        cmocka_unit_test(signals_at_any_time),  cmocka_unit_test(a_lost_metrics_line_is_no_end)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

@@ -147,6 +147,8 @@ static void state_config_and_tokenizer_come_back(void **state)
     content.state.best_loss = (double)NAN;
     content.tokenizer = t;
     content.state.stale_evaluations = 3;
+    content.state.patience_loss = 2.25;
+    content.state.evaluation_due = true;
     content.state.n_recent_losses = MO_RECENT_LOSSES;
     for (int i = 0; i < MO_RECENT_LOSSES; i++) content.state.recent_losses[i] = 2.5 - i / 3.0;
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
@@ -157,6 +159,7 @@ static void state_config_and_tokenizer_come_back(void **state)
     assert_int_equal(s->best_step, 100);
     assert_true(isnan(s->best_loss) && s->seconds == 61.25);
     assert_int_equal(s->stale_evaluations, 3);
+    assert_true(s->patience_loss == 2.25 && s->evaluation_due);
     assert_int_equal(s->n_recent_losses, MO_RECENT_LOSSES);
     assert_memory_equal(s->recent_losses, content.state.recent_losses, sizeof s->recent_losses);
     assert_string_equal(mo_checkpoint_config(c), content.config);
