@@ -165,14 +165,14 @@ static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
     mo__remove_leftovers(t->dir);
+    if (t->state.evaluation_due) MO_TRY(take_back(t));
+    int64_t told = t->state.step - t->state.evaluation_due; /* the last step that has had its say */
     if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, told, t->resolved, &t->events));
     char *path = mo_path_join(t->dir, "config.yaml");
     if (!path) return MO_E_MEMORY;
     mo_status status = mo_write_file(path, t->resolved, strlen(t->resolved));
     mo_free(path);
     MO_TRY(status);
-    if (t->state.evaluation_due) MO_TRY(take_back(t));
-    int64_t told = t->state.step - t->state.evaluation_due;
     MO_TRY(mo__samples_cut(t->dir, told));
     return mo__metrics_open(t->dir, told, &t->metrics);
 }
