@@ -15,7 +15,7 @@ static void whole_places(const mo__dropout *d, const mo_run *run, uint64_t first
     enum { WORDS = 256 };
     uint32_t words[WORDS];
     double limit = rint(d->p * 0x1p32);
-    uint32_t below = limit < 1 ? 1 : limit > 0xffffffffp0 ? UINT32_MAX : (uint32_t)limit;
+    uint32_t below = limit > 0xffffffffp0 ? UINT32_MAX : (uint32_t)limit;
     mo_real kept = (mo_real)(1 / (1 - d->p));
     for (int64_t i = 0; i < n; i += WORDS) {
         int64_t count = mo_min(WORDS, n - i);
