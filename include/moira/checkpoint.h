@@ -19,7 +19,10 @@
  *     /trainer/data                 byte array: state the data loader needs (empty here)
  *     root attributes: format "moira-checkpoint", version 1, config (resolved YAML text), tokenizer_kind,
  *         tokenizer_blob, tokenizer_hash, created_by.
- * A program reads its own version and older ones, and refuses newer ones with MO_E_VERSION.
+ * Versions: a program reads its own version and older ones, and refuses newer ones with MO_E_VERSION. The
+ * version rises only when an older program would misread the file. What it can do without is added under the
+ * same version: attributes, groups, and datasets outside of /model and the groups of /optimizer above;
+ * readers pass over what they do not know, and take a stated default where such a thing is absent.
  *
  * Saving writes a temporary file, fsyncs it, renames it over the target and fsyncs the folder: a kill at any
  * instant leaves the previous checkpoint whole. It packs chunks in parallel, at most 4.8 MiB for each thread
@@ -121,7 +124,7 @@ mo_status mo_checkpoint_read(mo_checkpoint *c, const mo_checkpoint_array *arrays
 /* Names and shapes of a group's arrays, for inspect: calls fn for each in stored order. */
 typedef void (*mo_checkpoint_visit)(const char *name, int ndim, const int64_t *dim, void *user);
 mo_status mo_checkpoint_list(mo_checkpoint *c, const char *group, mo_checkpoint_visit fn, void *user);
-/* End-to-end check of a file: stamp, then every chunk decompressed and summed. */
+/* End-to-end check of a file: stamp, then every chunk of every array unpacked and summed. */
 mo_status mo_checkpoint_verify(const char *path);
 
 #ifdef __cplusplus

@@ -2,7 +2,8 @@
  *
  * A file is a mapping of sections (run, data, model, balance, train, optimizer, schedule, eval, checkpoint,
  * sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read first and
- * then built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key.
+ * then built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key; a newer version
+ * is MO_E_VERSION.
  *
  *     mo_run_config c; MO_TRY(mo_config_load("configs/demo.yaml", overrides, n, &c)); ... mo_config_free(&c);
  */
@@ -14,6 +15,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* `version: 1` at the top of a file says for which version of these keys it was written, and may be left out;
+ * the resolved dump has it. A program reads configs of its own version and older ones. The version rises when
+ * a key changes its meaning, not when one is added. */
+#define MO_CONFIG_VERSION 1
 
 /* overrides: "section.key=value" each. Checks types and ranges of every key, then mo_model_config_check.
  * A vocab_size of 0 is left 0 (the data decides). On failure nothing is left to free. */

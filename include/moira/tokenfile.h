@@ -15,7 +15,8 @@
  *         tokenizer_hash, source (text), domain_names (array of strings; only with labels),
  *         created_by ("moira 0.1.0"); where known, the integers files, empty_documents, bad_lines,
  *         invalid_utf8 and vocabulary_used (see mo_corpus_facts), and split (text: how documents were split).
- * A program reads its own version and older ones, and refuses newer ones with MO_E_VERSION.
+ * Versions are as in checkpoint.h: newer ones are refused with MO_E_VERSION; attributes, groups and datasets
+ * that are not known are passed over.
  *
  * Lifetime: mo_tokenfile_open reads the wanted splits whole into memory (uint8/16/32 as stored). */
 #ifndef MOIRA_TOKENFILE_H

@@ -108,6 +108,10 @@ typedef struct mo_layer_report {
     double z;       /* mean (logsumexp z)^2 */
 } mo_layer_report;
 
+/* Of every line of metrics.jsonl, as "version". It rises when a key changes its meaning, not when one is
+ * added; a resume refuses lines of a newer version with MO_E_VERSION. */
+#define MO_METRICS_VERSION 1
+
 /* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
  * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on. */
 typedef struct mo_step_report {

@@ -19,6 +19,14 @@ mo_status mo__file_error(const char *path, const char *verb)
     return mo_error(status, "%s: cannot %s (%s)", path, verb, strerror(error));
 }
 
+mo_status mo__version_error(const char *noun, int64_t found, int newest)
+{
+    return mo_error(MO_E_VERSION,
+                    "is %s of version %lld, moira " MO_VERSION_STRING
+                    " reads versions up to %d; use a newer moira",
+                    noun, (long long)found, newest);
+}
+
 bool mo_path_exists(const char *path)
 {
     struct stat info;

@@ -9,6 +9,7 @@ mo_status mo_config_dump(const mo_run_config *config, char **out)
 {
     mo__buffer text = {0};
     mo_status status = MO_OK;
+    mo__buffer_add(&text, "version: %d\n", MO_CONFIG_VERSION);
     for (int s = 0; s < mo__section_count && status == MO_OK; s++) {
         mo__buffer_add(&text, "%s:\n", mo__sections[s].name);
         for (int i = 0; i < mo__key_count && status == MO_OK; i++) {

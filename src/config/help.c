@@ -18,6 +18,12 @@ static const char *const extends =
     "      file. It is read first; each key that is given here takes the place of its own, a list as a "
     "whole.\n";
 
+static const char *const version =
+    "version: 1\n"
+    "      At the top of a config, beside its sections: the version of these keys that it was written for; "
+    "may\n"
+    "      be left out. Configs of a newer version than the program's are refused.\n";
+
 /* Name, default and range on one line, the sentence on the next; then the fields of a list's records. */
 static void add_key(const mo__key *key, int indent, mo__buffer *out)
 {
@@ -51,6 +57,7 @@ static bool has_field(const mo__key *key, const char *name)
 static void add_topic(const char *topic, mo__buffer *out)
 {
     if (strcmp(topic, "extends") == 0) mo__buffer_add(out, "%s", extends);
+    if (strcmp(topic, "version") == 0) mo__buffer_add(out, "%s", version);
     for (int s = 0; s < mo__section_count; s++)
         if (strcmp(mo__sections[s].name, topic) == 0) add_section(&mo__sections[s], out);
     for (int i = 0; i < mo__key_count; i++) {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "yaml_tree.h"
 
 typedef struct reader {
@@ -12,6 +13,8 @@ typedef struct reader {
 } reader;
 
 static const mo__key extends_key = {.name = "extends", .type = MO__STRING};
+/* The owner of its field is a single int64_t. */
+static const mo__key version_key = {.name = "version", .type = MO__INT, .initial = "1", .min = 1, .max = 1e9};
 
 static mo_status read_key(reader *r, const char *section, const yaml_node_pair_t *pair)
 {
@@ -48,12 +51,36 @@ static mo_status read_section(reader *r, const yaml_node_pair_t *pair)
     MO_TRY(mo__node_name(r->tree, pair->key, &name, &line));
     if (strcmp(name, extends_key.name) == 0)
         return mo__node_entry(r->tree, pair->value, &extends_key, line, &r->page->extends);
+    if (strcmp(name, version_key.name) == 0) return MO_OK; /* check_version has seen it */
     const yaml_node_t *section = yaml_document_get_node(&r->tree->document, pair->value);
     mo_status status = check_section(r, name, section, line);
     if (status != MO_OK) return mo__at(r->tree->origin, line, mo__show(name).text, status);
     for (yaml_node_pair_t *p = section->data.mapping.pairs.start; p < section->data.mapping.pairs.top; p++)
         MO_TRY(read_key(r, name, p));
     return MO_OK;
+}
+
+/* Looked at before anything else: a newer config may well have names that mean nothing here. */
+static mo_status check_version(reader *r, const yaml_node_t *root)
+{
+    mo__entry entry = {0};
+    int64_t version = 1;
+    mo_status status = MO_OK;
+    const yaml_node_pair_t *top = root->data.mapping.pairs.top;
+    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < top && status == MO_OK; p++) {
+        const char *name;
+        int line;
+        status = mo__node_name(r->tree, p->key, &name, &line);
+        if (status == MO_OK && strcmp(name, version_key.name) == 0)
+            status = mo__node_entry(r->tree, p->value, &version_key, line, &entry);
+    }
+    if (status == MO_OK && entry.line)
+        status = mo__entry_set(&version_key, &entry, r->tree->origin, &version);
+    mo__entry_free(&entry);
+    if (status == MO_OK && version > MO_CONFIG_VERSION)
+        status = mo_error_context(mo__version_error("a config", version, MO_CONFIG_VERSION), "%s",
+                                  r->tree->origin);
+    return status;
 }
 
 static mo_status read_document(reader *r)
@@ -67,6 +94,7 @@ static mo_status read_document(reader *r)
         return mo__at(
             origin, mo__node_line(root), NULL,
             mo_error(MO_E_CONFIG, "%s stands where sections (run:, data:, ...) should", mo__node_kind(root)));
+    MO_TRY(check_version(r, root));
     for (yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++)
         MO_TRY(read_section(r, p));
     return MO_OK;

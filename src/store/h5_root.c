@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/file.h"
+
 static mo_status write_tokenizer(hid_t file, const mo_tokenizer *tokenizer)
 {
     char hash[33];
@@ -32,10 +34,7 @@ static mo_status check_format(hid_t file, const char *format, int version)
     if (!same) return mo_error(MO_E_FORMAT, "attribute format: is not \"%s\"", format);
     MO_TRY(mo__h5_get_int(file, "version", &found));
     if (found < 1) return mo_error(MO_E_FORMAT, "attribute version: is %lld", (long long)found);
-    if (found > version)
-        return mo_error(MO_E_VERSION, "is of version %lld, this program knows versions up to %d",
-                        (long long)found, version);
-    return MO_OK;
+    return found > version ? mo__version_error("a file", found, version) : MO_OK;
 }
 
 static mo_status check_hash(const mo_tokenizer *tokenizer, const char *stored)

@@ -84,8 +84,7 @@ static mo_status check_version(const char *path, const mo__stamp_kind *kind, con
     if (text[0] < '0' || text[0] > '9' || (*end != '\n' && *end != '\0') || errno || found < 1)
         return mo_error(MO_E_FORMAT, "%s: is not %s (no version in its first line)", path, kind->noun);
     if (found > kind->version)
-        return mo_error(MO_E_VERSION, "%s: is %s of version %ld, this program knows versions up to %d", path,
-                        kind->noun, found, kind->version);
+        return mo_error_context(mo__version_error(kind->noun, found, kind->version), "%s", path);
     *version = (int)found;
     return MO_OK;
 }

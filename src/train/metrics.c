@@ -5,26 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "train/train_internal.h"
 
 static const size_t METRICS_LIMIT = (size_t)4 << 30;
 
 /* Bytes of the leading lines that are whole and of steps up to `step`. */
-static size_t good_bytes(const char *text, size_t size, int64_t step)
+static mo_status good_bytes(const char *path, const char *text, size_t size, int64_t step, size_t *out)
 {
     size_t good = 0;
-    while (good < size) {
+    for (*out = 0; good < size; *out = good) {
         const char *end = memchr(text + good, '\n', size - good);
         if (!end) break;
         size_t length = (size_t)(end - text) - good;
         json_t *line = json_loadb(text + good, length, 0, NULL);
         json_t *value = json_object_get(line, "step");
         bool keep = json_is_integer(value) && json_integer_value(value) <= step;
+        json_int_t version = json_integer_value(json_object_get(line, "version")); /* 0: absent */
         json_decref(line);
+        if (version > MO_METRICS_VERSION)
+            return mo_error_context(mo__version_error("a metrics file", version, MO_METRICS_VERSION), "%s",
+                                    path);
         if (!keep) break;
         good += length + 1;
     }
-    return good;
+    return MO_OK;
 }
 
 static mo_status cut_back(const char *path, int64_t step)
@@ -33,8 +38,9 @@ static mo_status cut_back(const char *path, int64_t step)
     char *text = NULL;
     size_t size = 0;
     MO_TRY(mo_read_file(path, METRICS_LIMIT, &text, &size));
-    size_t good = good_bytes(text, size, step);
-    mo_status status = good < size ? mo_write_file(path, text, good) : MO_OK;
+    size_t good = 0;
+    mo_status status = good_bytes(path, text, size, step, &good);
+    if (status == MO_OK && good < size) status = mo_write_file(path, text, good);
     mo_free(text);
     return status;
 }
@@ -66,11 +72,11 @@ static json_t *layer_json(const mo_layer_report *layer)
 
 static json_t *report_json(const mo_step_report *r)
 {
-    json_t *line =
-        json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step", (json_int_t)r->step, "tokens",
-                  (json_int_t)r->tokens, "train_loss", r->train_loss, "balance_loss", r->balance_loss,
-                  "learning_rate", r->learning_rate, "grad_norm", r->grad_norm, "tokens_per_second",
-                  r->tokens_per_second, "gflops", r->gflops, "seconds", r->seconds);
+    json_t *line = json_pack("{s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "version",
+                             MO_METRICS_VERSION, "step", (json_int_t)r->step, "tokens", (json_int_t)r->tokens,
+                             "train_loss", r->train_loss, "balance_loss", r->balance_loss, "learning_rate",
+                             r->learning_rate, "grad_norm", r->grad_norm, "tokens_per_second",
+                             r->tokens_per_second, "gflops", r->gflops, "seconds", r->seconds);
     if (!line) return NULL;
     if (r->evaluated) {
         json_object_set_new(line, "validation_loss", json_real(r->validation_loss));

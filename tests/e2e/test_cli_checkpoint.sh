@@ -34,7 +34,7 @@ for at in 30 550 $((size / 3)) $((size / 2)) $((size - 100)); do
 done
 # A later version's file says so, whatever else is in it.
 sed '1s/CHECKPOINT 1/CHECKPOINT 9/' "$best" >"$dir/bad.h5"
-broken 'is a checkpoint of version 9, this program knows versions up to 1'
+broken 'is a checkpoint of version 9, moira 0.1.0 reads versions up to 1; use a newer moira'
 
 for word in generate eval; do
     set -- --prompt x

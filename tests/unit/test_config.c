@@ -92,6 +92,7 @@ static void defaults_fill_what_the_file_leaves_out(void **state)
                 c.schedule.decay_ratio == 0.2);
     assert_true(c.eval.every == 250 && c.eval.batches == 0);
     assert_true(c.checkpoint.every == 500 && c.checkpoint.keep == 3 && c.checkpoint.compression == 1);
+    assert_true(c.checkpoint.background);
     assert_true(c.sample.every == 0 && c.sample.tokens == 200 && c.sample.temperature == 0.8);
     assert_string_equal(c.sample.prompt, "");
     assert_int_equal(c.log.every, 10);
@@ -341,6 +342,20 @@ static void what_no_file_can_say_is_not_dumped(void **state)
     mo_config_free(&c);
 }
 
+static void a_version_may_be_given(void **state)
+{
+    (void)state;
+    mo_run_config c;
+    char *text = mo_strprintf("%sversion: 1\n", good);
+    MO_CHECK_OK(mo_config_parse(text, "x.yaml", &c));
+    mo_config_free(&c);
+    mo_free(text);
+    /* A newer one comes before all else that a file says. */
+    MO_CHECK_STATUS(mo_config_parse("colour: 4\nversion: 2\n", "x.yaml", &c), MO_E_VERSION);
+    assert_string_equal(mo_last_error(), "x.yaml: is a config of version 2, moira " MO_VERSION_STRING
+                                         " reads versions up to 1; use a newer moira");
+}
+
 static void a_dump_is_plain_and_complete(void **state)
 {
     (void)state;
@@ -349,14 +364,14 @@ static void a_dump_is_plain_and_complete(void **state)
     MO_CHECK_OK(mo_config_parse(good, "x.yaml", &c));
     c.optimizer.learning_rate = 3e-4;
     MO_CHECK_OK(mo_config_dump(&c, &text));
-    assert_ptr_equal(strstr(text, "run:\n  name: \"t\"\n  dir: \"\"\n  seed: 1337\n  threads: 0\ndata:\n"),
+    assert_ptr_equal(strstr(text, "version: 1\nrun:\n  name: \"t\"\n  dir: \"\"\n  seed: 1337\n  threads: 0\ndata:\n"),
                      text);
     assert_non_null(strstr(text, "\n  rope_theta: 10000\n  rms_norm_eps: 1e-05\n"));
     assert_non_null(strstr(text, "\n  learning_rate: 0.0003\n  weight_decay: 0.1\n"));
     assert_non_null(strstr(text, "\nbalance:\n  switch: 0\n  mixtral: 0\n"));
     int lines = 0;
     for (const char *p = text; *p; p++) lines += *p == '\n';
-    assert_int_equal(lines, mo__key_count + mo__section_count);
+    assert_int_equal(lines, 1 + mo__key_count + mo__section_count);
     mo_free(text);
     mo_config_free(&c);
 }
@@ -600,6 +615,7 @@ int main(void)
         cmocka_unit_test(every_key_survives_its_dump_with_any_value),
         cmocka_unit_test(any_text_survives_its_dump),
         cmocka_unit_test(what_no_file_can_say_is_not_dumped),
+        cmocka_unit_test(a_version_may_be_given),
         cmocka_unit_test(a_dump_is_plain_and_complete),
         cmocka_unit_test(only_some_keys_may_change_when_a_run_resumes),
         cmocka_unit_test(a_refused_resume_names_every_key_and_both_values),
