@@ -229,9 +229,10 @@ static void later_steps_are_cut_off_and_made_again(void **state)
     MO_CHECK_OK(mo__events_close(&e));
     check_list(c.list);
     check_left(&c, 9, c.ends[2]);
-    MO_CHECK_OK(open_events(0, &e)); /* a run from its beginning has another config */
+    MO_CHECK_OK(
+        mo__events_open(dir, 0, "run: {name: b}\n", &e)); /* from the beginning: with its own config */
     MO_CHECK_OK(mo__events_close(&e));
-    check_list(BEGINNING);
+    check_list("0 version brain.Event:2\n0 text config ```\nrun: {name: b}\n\n```\n");
     free_content(&c);
 }
 
@@ -291,6 +292,29 @@ static void check_refused(const char *bytes, size_t size)
     mo_free(left);
 }
 
+/* A whole record of the right length that holds no version: an empty value of step -1. */
+static void make_versionless(void)
+{
+    mo__event_file f;
+    MoTb__Event event;
+    MoTb__Summary summary;
+    MoTb__Summary__Value value, *values[] = {&value};
+    bool empty = false;
+    mo_tb__event__init(&event);
+    mo_tb__summary__init(&summary);
+    mo_tb__summary__value__init(&value);
+    event.step = -1;
+    event.what_case = MO_TB__EVENT__WHAT_SUMMARY;
+    event.summary = &summary;
+    summary.n_value = 1;
+    summary.value = values;
+    put_file("", 0);
+    MO_CHECK_OK(mo__event_file_open(file(), 0, &empty, &f));
+    assert_true(empty);
+    MO_CHECK_OK(mo__event_file_append(&f, &event));
+    MO_CHECK_OK(mo__event_file_close(&f));
+}
+
 static void another_file_is_refused_and_left(void **state)
 {
     (void)state;
@@ -304,6 +328,11 @@ static void another_file_is_refused_and_left(void **state)
     c.bytes[5] ^= 1;
     check_refused(c.bytes, c.size);
     free_content(&c);
+    make_versionless();
+    MO_CHECK_OK(mo_read_file(file(), 1 << 20, &c.bytes, &c.size));
+    assert_int_equal(c.size, 12 + 24 + 4);
+    check_refused(c.bytes, c.size);
+    mo_free(c.bytes);
     remove(file());
     assert_int_equal(mkdir(file(), 0777), 0);
     mo__events e;
