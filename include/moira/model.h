@@ -82,7 +82,7 @@ typedef struct mo_model {
     int n_params;
     int64_t elements;              /* of one slab, padding between parameters included */
     mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
-    mo_segment *segments;
+    mo_segment *segments; /* [n_params] */
 } mo_model;
 
 typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allocate;
@@ -90,6 +90,8 @@ typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allo
 /* Checks the configuration (vocab_size must be known by now) and lays out the parameters. */
 mo_status mo_model_create(const mo_model_config *config, mo_model **out);
 void mo_model_free(mo_model *m);
+/* Gives the segments the rates of the optimizer's groups; MO_E_CONFIG for a group that fits no parameter. */
+mo_status mo_model_group(mo_model *m, const mo_optim_config *config);
 mo_status mo_model_allocate(mo_model *m, mo_allocate what);
 /* Fills the values: a pure function of the seed and each parameter's name. */
 void mo_model_init(mo_model *m, uint64_t seed);

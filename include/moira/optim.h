@@ -14,9 +14,9 @@ extern "C" {
 
 /* Parameters whose names match take other rates; the first group that matches counts. */
 typedef struct mo_optim_group {
-    char *match; /* glob over parameter names */
-    double learning_rate_scale;
-    double weight_decay; /* NaN = the optimizer's */
+    char *match;                /* see mo_optim_matches */
+    double learning_rate_scale; /* 0: the weights stay; moments and gradients are still kept */
+    double weight_decay;        /* also of parameters of one dimension; NaN = as without a group */
 } mo_optim_group;
 typedef struct mo_optim_config {
     double learning_rate, weight_decay, beta1, beta2, epsilon;
@@ -40,6 +40,14 @@ typedef struct mo_schedule_config {
     double decay_ratio;   /* wsd: share of the steps that decay at the end */
 } mo_schedule_config;
 
+/* match: a glob over parameter names, or a word for globs: router (*.block_sparse_moe.gate*), embeddings
+ * (model.embed_*, lm_head.*), attention (*.self_attn.*), experts (*experts.*), norms (*norm.*). */
+bool mo_optim_matches(const char *match, const char *name);
+/* Index of the parameter's group, or -1. */
+int mo_optim_group_of(const mo_optim_config *config, const char *name);
+/* MO_E_CONFIG for a group that no parameter is in. names: of all n parameters. */
+mo_status mo_optim_groups_check(const mo_optim_config *config, const char *const *names, int n);
+
 /* Learning rate of step `step` (0-based) of `steps`. Warm-up: lr (step+1)/warmup. Then, with
  * t = (step - warmup) / max(1, steps - warmup) clamped to [0,1]:
  * cosine: min + (1-min)(1+cos(pi t))/2; linear: 1 - (1-min) t; wsd: 1, then linear to min over the last
@@ -48,9 +56,13 @@ double mo_schedule_rate(const mo_schedule_config *schedule, double peak, int64_t
 
 typedef struct mo_segment {
     int64_t offset, count; /* elements, in every slab */
-    bool decay;
-    mo_real rate_scale; /* 1 for all today */
+    bool decay;            /* by the config's weight_decay, unless the segment has its own */
+    double rate_scale;     /* of the learning rate, and with it of the decay */
+    double weight_decay;   /* NaN = as `decay` says */
 } mo_segment;
+
+/* The decay that a segment has in the end. */
+double mo_segment_decay(const mo_segment *segment, const mo_optim_config *config);
 
 typedef struct mo_slabs {
     mo_real *value, *grad, *m, *v;

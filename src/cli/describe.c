@@ -71,19 +71,20 @@ static bool layer_name(const char *name, const char **rest)
     return *end == '.';
 }
 
-static bool same_in_layers(const mo_param *a, const mo_param *b)
+static bool same_in_layers(const mo_param *a, const mo_param *b, const mo_optim_config *optimizer)
 {
     const char *x, *y;
     return layer_name(a->name, &x) && layer_name(b->name, &y) && strcmp(x, y) == 0 && a->ndim == b->ndim &&
-           memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+           memcmp(a->dim, b->dim, sizeof a->dim) == 0 &&
+           mo_optim_group_of(optimizer, a->name) == mo_optim_group_of(optimizer, b->name);
 }
 
 /* How many parameters fold into this one; 0 if an earlier one stands for it. */
-static int fold(const mo_model *m, int i)
+static int fold(const mo_model *m, const mo_optim_config *optimizer, int i)
 {
     int copies = 1;
     for (int j = 0; j < m->n_params; j++) {
-        if (j == i || !same_in_layers(&m->params[i], &m->params[j])) continue;
+        if (j == i || !same_in_layers(&m->params[i], &m->params[j], optimizer)) continue;
         if (j < i) return 0;
         copies++;
     }
@@ -105,22 +106,44 @@ static void add_parameter(mo__table *t, const mo_param *p, int copies)
     mo__cell(t, "%s", shape);
     mo__cell(t, "%s", mo__count(p->count * copies).text);
     mo__cell(t, "%.3g%%", 100 * p->active);
-    mo__cell(t, "%s", p->decay ? "yes" : "no");
 }
 
-mo_status mo__describe_parameters(const mo_model *m, bool folded)
+/* The group by what it matches, and what comes of it. */
+static void add_rates(mo__table *t, const mo_model *m, const mo_optim_config *optimizer, int i)
 {
-    mo__table t = mo__table_begin("<parameter|>copies|<shape|>elements|>used by a token|<decays");
+    int group = mo_optim_group_of(optimizer, m->params[i].name);
+    mo__cell(t, "%s", group < 0 ? "-" : optimizer->groups.at[group].match);
+    mo__cell(t, "%.4g", m->segments[i].rate_scale);
+    mo__cell(t, "%.4g", mo_segment_decay(&m->segments[i], optimizer));
+}
+
+mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *optimizer, bool folded)
+{
+    bool grouped = optimizer->groups.count > 0;
+    mo__table t = mo__table_begin("<parameter|>copies|<shape|>elements|>used by a token");
+    if (grouped) {
+        mo__table_column(&t, false, "group");
+        mo__table_column(&t, true, "rate scale");
+        mo__table_column(&t, true, "weight decay");
+    } else {
+        mo__table_column(&t, false, "decays");
+    }
     for (int i = 0; i < m->n_params; i++) {
-        int copies = folded ? fold(m, i) : 1;
-        if (copies > 0) add_parameter(&t, &m->params[i], copies);
+        int copies = folded ? fold(m, optimizer, i) : 1;
+        if (copies == 0) continue;
+        add_parameter(&t, &m->params[i], copies);
+        if (grouped)
+            add_rates(&t, m, optimizer, i);
+        else
+            mo__cell(&t, "%s", m->params[i].decay ? "yes" : "no");
     }
     MO_TRY(mo__table_print(&t));
-    printf("weight decay applies to parameters of two and more dimensions, routers among them\n");
+    printf("weight decay applies to parameters of two and more dimensions, routers among them%s\n",
+           grouped ? "; a group's own to all of the group" : "");
     return MO_OK;
 }
 
-json_t *mo__parameters_json(const mo_model *m)
+json_t *mo__parameters_json(const mo_model *m, const mo_optim_config *optimizer)
 {
     json_t *list = json_array();
     for (int i = 0; i < m->n_params; i++) {
@@ -131,7 +154,11 @@ json_t *mo__parameters_json(const mo_model *m)
         mo__json_set(one, "shape", shape);
         mo__json_set(one, "elements", mo__json_integer(p->count));
         mo__json_set(one, "active", mo__json_real(p->active));
-        mo__json_set(one, "decay", json_boolean(p->decay));
+        mo__json_set(one, "decay", json_boolean(mo_segment_decay(&m->segments[i], optimizer) > 0));
+        int group = mo_optim_group_of(optimizer, p->name);
+        mo__json_set(one, "group", group < 0 ? json_null() : mo__json_integer(group));
+        mo__json_set(one, "learning_rate_scale", mo__json_real(m->segments[i].rate_scale));
+        mo__json_set(one, "weight_decay", mo__json_real(mo_segment_decay(&m->segments[i], optimizer)));
         mo__json_add(list, one);
     }
     return list;

@@ -12,8 +12,8 @@ json_t *mo__model_json(const mo_model_config *c);
 
 /* Every parameter with its shape and whether weight decay applies; folded: layers of equal shape as one line.
  */
-mo_status mo__describe_parameters(const mo_model *m, bool folded);
-json_t *mo__parameters_json(const mo_model *m);
+mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *optimizer, bool folded);
+json_t *mo__parameters_json(const mo_model *m, const mo_optim_config *optimizer);
 
 mo_status mo__describe_memory(const mo_run_memory *memory);
 json_t *mo__memory_json(const mo_run_memory *memory);

@@ -50,7 +50,7 @@ static mo_status print_text(const subject *s, const mo_run_memory *memory, const
     mo__describe_model(s->model);
     if (c->verify) printf("verified     every array, by its checksums\n");
     putchar('\n');
-    MO_TRY(mo__describe_parameters(s->model, !c->parameters));
+    MO_TRY(mo__describe_parameters(s->model, &s->config.optimizer, !c->parameters));
     if (!c->memory) return MO_OK;
     putchar('\n');
     return mo__describe_memory(memory);
@@ -85,7 +85,7 @@ static mo_status print_json(const subject *s, const mo_run_memory *memory, const
     mo__json_set(parameters, "total", mo__json_integer(n.total));
     mo__json_set(parameters, "active", mo__json_integer(n.active));
     mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));
-    if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(s->model));
+    if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(s->model, &s->config.optimizer));
     mo__json_set(root, "parameters", parameters);
     mo__json_set(root, "flops_per_token", mo__json_real(n.flops_per_token));
     mo__json_set(root, "model", mo__model_json(&s->model->config));
@@ -102,6 +102,7 @@ static mo_status inspect(subject *s, const mo__inspect_choices *c)
     if (s->config.model.vocab_size == 0 && tokenizer)
         s->config.model.vocab_size = mo_tokenizer_vocab_size(tokenizer);
     MO_TRY(mo_model_create(&s->config.model, &s->model));
+    MO_TRY(mo_model_group(s->model, &s->config.optimizer));
     MO_TRY(mo_checkpoint_list(s->file, "model", count_array, &s->arrays));
     MO_TRY(mo_checkpoint_list(s->file, "optimizer/adamw/m", count_array, &s->moments));
     if (c->memory) {

@@ -46,7 +46,7 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
            mo__short(flops).text, (long long)length);
     print_training(config);
     putchar('\n');
-    MO_TRY(mo__describe_parameters(m, !c->parameters));
+    MO_TRY(mo__describe_parameters(m, &config->optimizer, !c->parameters));
     if (!c->memory) return MO_OK;
     putchar('\n');
     return mo__describe_memory(memory);
@@ -63,7 +63,7 @@ static mo_status print_json(const char *path, const mo_run_config *config, const
     mo__json_set(parameters, "total", mo__json_integer(n.total));
     mo__json_set(parameters, "active", mo__json_integer(n.active));
     mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));
-    if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(m));
+    if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(m, &config->optimizer));
     mo__json_set(root, "parameters", parameters);
     mo__json_set(root, "flops_per_token", mo__json_real(n.flops_per_token));
     mo__json_set(root, "model", mo__model_json(&m->config));
@@ -79,7 +79,8 @@ static mo_status inspect(const char *path, mo_run_config *config, const mo__insp
     MO_TRY(mo__config_vocabulary(config, &data_bytes));
     MO_TRY(mo_run_memory_estimate(config, data_bytes, &memory));
     MO_TRY(mo_model_create(&config->model, &model));
-    mo_status status = *c->dot ? mo__write_dot(config, model, c->dot) : MO_OK;
+    mo_status status = mo_model_group(model, &config->optimizer);
+    if (status == MO_OK && *c->dot) status = mo__write_dot(config, model, c->dot);
     if (status == MO_OK)
         status = c->json ? print_json(path, config, model, &memory, c)
                          : print_text(path, config, model, &memory, c);

@@ -65,7 +65,9 @@ const int mo__section_count = sizeof mo__sections / sizeof mo__sections[0];
 
 #define OWNER mo_optim_group
 static const mo__key group_fields[] = {
-    STRING(match, REQUIRED, 1, 200, 0, "Glob over parameter names; the first group that matches counts."),
+    STRING(
+        match, REQUIRED, 1, 200, 0,
+        "Glob over names of parameters, or router, embeddings, attention, experts, norms; the first counts."),
     REAL(learning_rate_scale, "1", 0, 1000, 0,
          "Factor on the learning rate; 0 keeps the weights as they are."),
     REAL(weight_decay, "inherited", 0, 100, MO__OPTIONAL, "In place of optimizer.weight_decay."),

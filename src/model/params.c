@@ -100,7 +100,26 @@ static mo_status make_segments(mo_model *m)
     m->segments = mo_calloc((size_t)m->n_params, sizeof *m->segments);
     if (!m->segments) return MO_E_MEMORY;
     for (int i = 0; i < m->n_params; i++)
-        m->segments[i] = (mo_segment){m->params[i].offset, m->params[i].count, m->params[i].decay, 1};
+        m->segments[i] = (mo_segment){m->params[i].offset, m->params[i].count, m->params[i].decay, 1,
+                                      (double)__builtin_nanf("")};
+    return MO_OK;
+}
+
+mo_status mo_model_group(mo_model *m, const mo_optim_config *config)
+{
+    if (config->groups.count == 0) return MO_OK;
+    const char **names = mo_malloc((size_t)m->n_params * sizeof *names);
+    if (!names) return MO_E_MEMORY;
+    for (int i = 0; i < m->n_params; i++) names[i] = m->params[i].name;
+    mo_status status = mo_optim_groups_check(config, names, m->n_params);
+    mo_free(names);
+    MO_TRY(status);
+    for (int i = 0; i < m->n_params; i++) {
+        int group = mo_optim_group_of(config, m->params[i].name);
+        if (group < 0) continue;
+        m->segments[i].rate_scale = config->groups.at[group].learning_rate_scale;
+        m->segments[i].weight_decay = config->groups.at[group].weight_decay;
+    }
     return MO_OK;
 }
 

@@ -63,6 +63,12 @@ static void update_chunk(mo_real *w, mo_real *grad, mo_real *m, mo_real *v, int6
     }
 }
 
+double mo_segment_decay(const mo_segment *segment, const mo_optim_config *config)
+{
+    if (!isnan(segment->weight_decay)) return segment->weight_decay;
+    return segment->decay ? config->weight_decay : 0;
+}
+
 void mo_adamw_step(const mo_slabs *slabs, const mo_optim_config *config, double learning_rate,
                    double grad_norm, int64_t step)
 {
@@ -73,12 +79,12 @@ void mo_adamw_step(const mo_slabs *slabs, const mo_optim_config *config, double 
 #pragma omp parallel
     for (int s = 0; s < slabs->n_segments; s++) {
         const mo_segment *segment = &slabs->segments[s];
-        double rate = learning_rate * (double)segment->rate_scale;
+        double rate = learning_rate * segment->rate_scale;
         constants k = {.clip = (mo_real)clip,
                        .beta1 = (mo_real)config->beta1,
                        .beta2 = (mo_real)config->beta2,
                        .rate = (mo_real)(rate / correction1),
-                       .decay = segment->decay ? (mo_real)(rate * config->weight_decay) : 0,
+                       .decay = (mo_real)(rate * mo_segment_decay(segment, config)),
                        .inverse_correction2 = (mo_real)(1 / correction2),
                        .epsilon = (mo_real)config->epsilon};
         int64_t chunks = chunks_of(segment);

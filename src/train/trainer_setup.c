@@ -190,6 +190,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     if (options->resume) MO_TRY(mo__trainer_find(t));
     MO_TRY(options->dump(&t->config, &t->resolved));
     MO_TRY(mo_model_create(&t->config.model, &t->model));
+    MO_TRY(mo_model_group(t->model, &t->config.optimizer));
     MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));

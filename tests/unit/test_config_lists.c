@@ -264,7 +264,7 @@ static void help_shows_the_fields_of_a_list(void **state)
         "  groups                       []           list of {match, learning_rate_scale, weight_decay}\n"
         "      Parameters with other rates than the rest.\n"
         "      match                    required     text of 1 to 200 bytes\n"
-        "          Glob over parameter names; the first group that matches counts.\n"
+        "          Glob over names of parameters, or router, embeddings, attention, experts, norms; the first counts.\n"
         "      learning_rate_scale      1            0 to 1000\n"
         "          Factor on the learning rate; 0 keeps the weights as they are.\n"
         "      weight_decay             inherited    0 to 100\n"

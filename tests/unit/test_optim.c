@@ -41,7 +41,12 @@ static void block_free(block *b)
 
 /* As a model lays them out: gaps between, a tail that no segment has. */
 enum { MATRIX = 63, NORM = 13, EXPERT = 20, SLAB = 144, STEPS = 10 };
-static const mo_segment three[] = {{0, MATRIX, true, 1}, {64, NORM, false, 1}, {80, EXPERT, true, 1}};
+#define SEGMENT(offset, count, decay)        \
+    {                                        \
+        offset, count, decay, 1, (double)NAN \
+    }
+static const mo_segment three[] = {SEGMENT(0, MATRIX, true), SEGMENT(64, NORM, false),
+                                   SEGMENT(80, EXPERT, true)};
 static const char *const names[] = {"matrix", "norm", "expert"};
 static const mo_optim_config adamw = {
     .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-3, .max_grad_norm = 1};
@@ -63,24 +68,27 @@ static void load(const golden *file, mo_real *to, const char *what, int64_t firs
     }
 }
 
-static void compare(const golden *file, const mo_real *got, const char *what, int64_t first, double tolerance)
+static void compare(const golden *file, const mo_real *got, const char *prefix, const char *what,
+                    int64_t first, double tolerance)
 {
     for (int s = 0; s < 3; s++) {
-        golden_array a = read_array(file, names[s], what);
+        char name[32];
+        snprintf(name, sizeof name, "%s%s", prefix, names[s]);
+        golden_array a = read_array(file, name, what);
         golden_array part = {1, {three[s].count}, three[s].count, a.real + first * three[s].count, NULL};
         golden_compare(what, got + three[s].offset, &part, tolerance);
         golden_array_free(&a);
     }
 }
 
-/* float: some ten roundings a step of values of the size of the largest. */
-static void test_adamw(void **state)
+/* Ten steps with these segments against those under `prefix`.
+ * float: some ten roundings a step of values of the size of the largest. */
+static void check_ten_steps(const char *prefix, const mo_segment *segments)
 {
-    (void)state;
     double tolerance = sizeof(mo_real) == sizeof(double) ? 1e-14 : 2e-6;
     golden *file = golden_open("optim");
     golden_array rate = golden_read(file, "rate"), norms = golden_read(file, "norm_of_step");
-    block b = block_make(SLAB, three, 3);
+    block b = block_make(SLAB, segments, 3);
     memset(b.slabs.m, 0, SLAB * sizeof(mo_real));
     memset(b.slabs.v, 0, SLAB * sizeof(mo_real));
     load(file, b.slabs.value, "in/value", 0);
@@ -89,14 +97,29 @@ static void test_adamw(void **state)
         double norm = mo_grad_norm(&b.slabs);
         MO_CHECK_NEAR(norm, norms.real[step], 1e-14 * norm);
         mo_adamw_step(&b.slabs, &adamw, rate.real[step], norm, step);
-        compare(file, b.slabs.value, "out/value", step, tolerance);
+        compare(file, b.slabs.value, prefix, "out/value", step, tolerance);
     }
-    compare(file, b.slabs.m, "out/m", 0, tolerance);
-    compare(file, b.slabs.v, "out/v", 0, tolerance);
+    compare(file, b.slabs.m, prefix, "out/m", 0, tolerance);
+    compare(file, b.slabs.v, prefix, "out/v", 0, tolerance);
     block_free(&b);
     golden_array_free(&rate);
     golden_array_free(&norms);
     golden_close(file);
+}
+
+static void test_adamw(void **state)
+{
+    (void)state;
+    check_ten_steps("", three);
+}
+
+/* Rates and decays of their own; the third is frozen in effect, but has moments. */
+static void test_grouped(void **state)
+{
+    (void)state;
+    const mo_segment grouped[] = {
+        {0, MATRIX, true, 0.25, 0.3}, {64, NORM, false, 2, 0.05}, {80, EXPERT, true, 0, (double)NAN}};
+    check_ten_steps("grouped/", grouped);
 }
 
 static bool in_segment(int64_t i)
@@ -128,7 +151,7 @@ static void test_untouched(void **state)
 /* m of one step from zero: (1 - beta1) clip g, clip = min(1, max / (norm + 1e-6)). */
 static mo_real moment(double max_grad_norm, double norm, mo_real g)
 {
-    const mo_segment one = {0, 1, false, 1};
+    const mo_segment one = SEGMENT(0, 1, false);
     mo_real value = 0, grad = g, m = 0, v = 0;
     mo_optim_config config = adamw;
     config.max_grad_norm = max_grad_norm;
@@ -153,19 +176,19 @@ static void test_clip(void **state)
 static void test_decay(void **state)
 {
     (void)state;
-    mo_segment one = {0, 1, true, 1};
+    mo_segment one = SEGMENT(0, 1, true);
     mo_real value = 2, grad = 0, m = 0, v = 0;
     mo_slabs slabs = {&value, &grad, &m, &v, &one, 1};
     mo_adamw_step(&slabs, &adamw, 0.5, 0, 0);
     MO_CHECK_NEAR((double)value, 2 - 0.5 * 0.1 * 2, 1e-6);
-    one.rate_scale = MO_C(0.5);
+    one.rate_scale = 0.5;
     value = 2;
     mo_adamw_step(&slabs, &adamw, 0.5, 0, 0);
     MO_CHECK_NEAR((double)value, 2 - 0.25 * 0.1 * 2, 1e-6);
 }
 
-static const mo_segment large[] = {
-    {0, 100000, true, 1}, {100000, 1, false, 1}, {100016, 16384, true, 1}, {116400, 16385, false, 1}};
+static const mo_segment large[] = {SEGMENT(0, 100000, true), SEGMENT(100000, 1, false),
+                                   SEGMENT(100016, 16384, true), SEGMENT(116400, 16385, false)};
 enum { LARGE = 140000 };
 
 static void test_threads(void **state)
@@ -199,7 +222,7 @@ static void test_threads(void **state)
 
 static void check_norm(const mo_real *grad, int64_t count)
 {
-    const mo_segment one = {0, count, true, 1};
+    const mo_segment one = SEGMENT(0, count, true);
     mo_real unused = 0, *g = malloc((size_t)count * sizeof *g);
     assert_non_null(g);
     memcpy(g, grad, (size_t)count * sizeof *g);
@@ -333,9 +356,74 @@ static void test_schedule_edges(void **state)
     for (int64_t step = 0; step < 30; step++) assert_true(mo_schedule_rate(&c, 2, step, 20) == 2);
 }
 
+/* ---- groups ---- */
+
+static const char *const called[] = {"model.embed_tokens.weight",
+                                     "model.layers.0.input_layernorm.weight",
+                                     "model.layers.0.self_attn.q_proj.weight",
+                                     "model.layers.0.block_sparse_moe.gate.weight",
+                                     "model.layers.0.block_sparse_moe.gate_noise.weight",
+                                     "model.layers.0.block_sparse_moe.experts.w1.weight",
+                                     "model.layers.1.mlp.gate_proj.weight",
+                                     "model.norm.weight",
+                                     "lm_head.weight"};
+enum { CALLED = sizeof called / sizeof *called };
+
+/* Bit i of the result: called[i] is in the group. */
+static unsigned members(const char *match)
+{
+    unsigned found = 0;
+    for (int i = 0; i < CALLED; i++) found |= (unsigned)mo_optim_matches(match, called[i]) << i;
+    return found;
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    assert_int_equal(members("embeddings"), 1u << 0 | 1u << 8);
+    assert_int_equal(members("norms"), 1u << 1 | 1u << 7);
+    assert_int_equal(members("attention"), 1u << 2);
+    assert_int_equal(members("router"), 1u << 3 | 1u << 4);
+    assert_int_equal(members("experts"), 1u << 5);
+    assert_int_equal(members("*"), (1u << CALLED) - 1);
+    assert_int_equal(members("*.gate*"), 1u << 3 | 1u << 4 | 1u << 6);
+    assert_int_equal(members("model.layers.0.*"), 0x3eu);
+    assert_int_equal(members("routers"), 0);
+}
+
+static mo_status check_groups(const char *a, const char *b, int group_of_gate)
+{
+    mo_optim_group groups[] = {{strdup(a), 1, (double)NAN}, {strdup(b), 1, (double)NAN}};
+    mo_optim_config config = {.groups = {groups, 2}};
+    assert_int_equal(mo_optim_group_of(&config, called[3]), group_of_gate);
+    mo_status status = mo_optim_groups_check(&config, called, CALLED);
+    free(groups[0].match);
+    free(groups[1].match);
+    return status;
+}
+
+static void test_groups(void **state)
+{
+    (void)state;
+    MO_CHECK_OK(check_groups("router", "*.block_sparse_moe.*", 0));
+    MO_CHECK_OK(check_groups("lm_head.*", "*", 1));
+    MO_CHECK_OK(check_groups("norms", "experts", -1));
+    MO_CHECK_STATUS(check_groups("*", "router", 0), MO_E_CONFIG);
+    MO_CHECK_MESSAGE(
+        "optimizer.groups[1].match: 'router' fits no parameter that an earlier group has not got "
+        "(model.layers.0.block_sparse_moe.gate.weight, for one)");
+    MO_CHECK_STATUS(check_groups("norms", "model.layers.0.block_sparse_moe.gat.weight", -1), MO_E_CONFIG);
+    MO_CHECK_MESSAGE("optimizer.groups[1].match: 'model.layers.0.block_sparse_moe.gat.weight' fits no "
+                     "parameter; did you mean model.layers.0.block_sparse_moe.gate.weight?");
+    MO_CHECK_STATUS(check_groups("biases", "norms", -1), MO_E_CONFIG);
+    MO_CHECK_MESSAGE("optimizer.groups[0].match: 'biases' fits no parameter of this model; they are called "
+                     "model.embed_tokens.weight, model.layers.0.input_layernorm.weight and the like");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_adamw),
+                                       cmocka_unit_test(test_grouped),
                                        cmocka_unit_test(test_untouched),
                                        cmocka_unit_test(test_clip),
                                        cmocka_unit_test(test_decay),
@@ -344,6 +432,8 @@ int main(void)
                                        cmocka_unit_test(test_norm_not_finite),
                                        cmocka_unit_test(test_schedule_values),
                                        cmocka_unit_test(test_schedule_continuous),
-                                       cmocka_unit_test(test_schedule_edges)};
+                                       cmocka_unit_test(test_schedule_edges),
+                                       cmocka_unit_test(test_words),
+                                       cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
