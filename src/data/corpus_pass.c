@@ -79,7 +79,7 @@ static mo_status add_by_position(mo__pass *p, mo__piece piece)
 {
     int64_t start = p->passed, end = start + (int64_t)piece.size;
     bool bytes = p->plan.tokenizer && mo__tokenizer_byte_ids(p->plan.tokenizer);
-    if (p->cut <= start && start > 0) {
+    if (p->cut <= start) {
         piece.split = MO_SPLIT_VALIDATION;
         return add_piece(p, piece);
     }

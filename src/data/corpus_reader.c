@@ -137,7 +137,7 @@ static mo_status take_text(mo__reader *r, mo__records *b, bool *taken)
     }
     if (more) return cut_piece(r, b, text, taken);
     if (!r->at_end) return MO_OK;
-    *taken = left > 0 || r->inside || !r->recorded;
+    *taken = left > 0 || !r->recorded; /* a piece is never cut at the end: left > 0 inside a document */
     return *taken ? add_record(r, b, left, 0, true) : MO_OK;
 }
 

@@ -312,7 +312,7 @@ static void lengths_are_counted(void **state)
 static void extreme_lengths_are_counted(void **state)
 {
     (void)state;
-    const int64_t lengths[] = {1, 2047, 2048, 2049, 4095, 4096, INT64_MAX};
+    const int64_t lengths[] = {1, 2047, 2048, 2049, 4095, 4096, INT64_C(1) << 60};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         mo__length_tally *t;
         mo_lengths l;
@@ -320,6 +320,11 @@ static void extreme_lengths_are_counted(void **state)
         mo__length_tally_add(t, lengths[i]);
         mo__length_tally_sum(t, &l);
         assert_int_equal(l.median, lengths[i]); /* of one length: not less than the least */
+        mo__length_tally_add(t, lengths[i]);
+        mo__length_tally_add(t, 3 + lengths[i] / 2);
+        mo__length_tally_add(t, 3 + lengths[i] / 2);
+        mo__length_tally_sum(t, &l); /* of an even number the lower one */
+        assert_int_equal(l.median, 3 + lengths[i] / 2 < lengths[i] ? l.least : lengths[i]);
         mo__length_tally_free(t);
     }
 }

@@ -82,12 +82,37 @@ static void one_text_is_split_by_position(void **state)
     mo_free(text);
 }
 
+/* The cut is where a piece of the text ends. */
+static void a_cut_between_pieces_is_fine(void **state)
+{
+    enum { HALF = 1 << 20 };
+    const char *input = temp_path(*state, "a.txt");
+    char *text = mo_malloc(2 * HALF);
+    memset(text, 'a', 2 * HALF);
+    MO_CHECK_OK(mo_write_file(input, text, 2 * HALF));
+    mo_free(text);
+    mo_prepare_summary summary;
+    mo_tokenizer *t;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    mo_prepare_options o = {.corpus = {.inputs = &input, .n_inputs = 1},
+                            .output = temp_path(*state, "a.h5"),
+                            .tokenizer = t,
+                            .validation_fraction = 0.5};
+    MO_CHECK_OK(mo_prepare(&o, &summary));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(summary.tokens[i], HALF);
+        assert_int_equal(summary.documents[i], 1);
+    }
+    mo_tokenizer_free(t);
+}
+
 enum { DOCUMENTS = 57 };
 
-/* Documents 0 .. DOCUMENTS - 1 are texts of their own lengths, one a file; some are empty. */
+/* Documents 0 .. DOCUMENTS - 1 are texts of their own lengths, one a file; some are empty, one is of several
+ * pieces. */
 static size_t document_size(int d)
 {
-    return d % 9 == 4 ? 0 : (size_t)(1 + d * d % 71);
+    return d % 9 == 4 ? 0 : d == 10 ? 2500000 : (size_t)(1 + d * d % 71);
 }
 
 static void write_documents(const char *folder, char **paths, char **texts)
@@ -241,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(one_text_is_split_by_position),
+        WITH_FOLDER(a_cut_between_pieces_is_fine),
         WITH_FOLDER(several_texts_are_split_by_document),
         WITH_FOLDER(other_tokenizers_encode),
         WITH_FOLDER(bad_requests_are_refused),
