@@ -11,7 +11,8 @@
  *       chunked (at most 1 MiB a chunk), shuffle + deflate (level 0: no filter) + fletcher32
  *     /trainer                      group with attributes: step (int64: steps done), tokens (int64),
  *                                   best_loss, best_step, seconds (of training so far),
- *                                   data_hash (of the token file, hex),
+ *                                   data_hash (of the token file, hex; of a mixture, of its files' hashes),
+ *                                   data_hashes (of each file, 32 digits each; absent: not known),
  *                                   stale_evaluations (int64; absent: 0),
  *                                   patience_loss (float64; absent: best_loss),
  *                                   evaluation_due (int64, 0 or 1; absent: 0),
@@ -54,7 +55,7 @@ typedef struct mo_checkpoint_state {
     double best_loss; /* NaN if there was no evaluation */
     int64_t best_step;
     double seconds;
-    char data_hash[33];        /* of the token file that the run learns from; "" if unknown */
+    char data_hash[33];        /* of what the run learns from (mo_run_data); "" if unknown */
     int64_t stale_evaluations; /* since the one that gave patience_loss */
     double patience_loss;      /* the last new best by at least eval.min_delta; NaN if there was none */
     bool evaluation_due;       /* the evaluation after this step was interrupted and is still to be made */
@@ -68,6 +69,7 @@ typedef struct mo_checkpoint_content {
     mo_checkpoint_state state;
     const char *config;            /* resolved YAML */
     const mo_tokenizer *tokenizer; /* may be NULL */
+    const char *data_hashes;       /* of each token file, 32 hex digits each; NULL = not known */
     int compression;               /* 0..9 */
 } mo_checkpoint_content;
 
@@ -97,9 +99,9 @@ typedef struct mo_checkpoint_saved {
  * there is no copy and no thread, and begin does it all. MO_E_MEMORY. */
 mo_status mo_checkpoint_writer_create(uint64_t bytes, bool background, mo_checkpoint_writer **out);
 /* Starts a save; the one before must be finished. The file appears at paths[0] first; the others become names
- * of it, or files of their own where there are no hard links. Of content, the arrays' names and groups and
- * the tokenizer are borrowed until the save is finished. Statuses of mo_checkpoint_save without background;
- * MO_E_USAGE, MO_E_RANGE (more than `bytes`), MO_E_UNSUPPORTED (no thread to be had). */
+ * of it, or files of their own where there are no hard links. Of content, the arrays' names and groups, the
+ * tokenizer and data_hashes are borrowed until the save is finished. Statuses of mo_checkpoint_save without
+ * background; MO_E_USAGE, MO_E_RANGE (more than `bytes`), MO_E_UNSUPPORTED (no thread to be had). */
 mo_status mo_checkpoint_writer_begin(mo_checkpoint_writer *w, const char *const *paths, int n_paths,
                                      const mo_checkpoint_content *content);
 /* Whether finish would wait. */
@@ -117,6 +119,7 @@ mo_status mo_checkpoint_open(const char *path, mo_checkpoint **out);
 void mo_checkpoint_close(mo_checkpoint *c);
 const mo_checkpoint_state *mo_checkpoint_get_state(const mo_checkpoint *c);
 const char *mo_checkpoint_config(const mo_checkpoint *c);            /* borrowed */
+const char *mo_checkpoint_data_hashes(const mo_checkpoint *c);       /* borrowed, "" if not known */
 const mo_tokenizer *mo_checkpoint_tokenizer(const mo_checkpoint *c); /* borrowed, NULL if none */
 /* Fills every array (converting between float32 and float64), or fails with MO_E_MISMATCH and one message
  * that lists every name that is missing, unexpected in its group, or of another shape. */

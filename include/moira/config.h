@@ -30,9 +30,11 @@ void mo_config_free(mo_run_config *config);
 /* Resolved YAML text: every key, in schema order, that parses back to the same config to the last bit. Owned.
  */
 mo_status mo_config_dump(const mo_run_config *config, char **out);
-/* What --resume may change: run.threads, train.steps, train.tokens, train.seconds, eval.*, checkpoint.*,
+/* What --resume may change: where run and data lie (run.dir, data.path, data.mixture[].path; mo_train
+ * compares the data's hash), run.threads, train.steps, train.tokens, train.seconds, eval.*, checkpoint.*,
  * sample.*, log.*. Any other difference is MO_E_MISMATCH with a message that names every differing key and
- * both values. */
+ * both values.
+ */
 mo_status mo_config_check_resume(const mo_run_config *saved, const mo_run_config *wanted);
 /* The help page: every key with type, default, range and one sentence; or one section or key. Owned. */
 mo_status mo_config_help(const char *topic, char **out);

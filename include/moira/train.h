@@ -23,6 +23,11 @@
 extern "C" {
 #endif
 
+typedef struct mo_mixture_source {
+    char *path;
+    double weight; /* above 0 */
+} mo_mixture_source;
+
 /* Everything a config file says. Strings are owned by the config and never NULL ("" = not given). */
 typedef struct mo_run_config {
     struct {
@@ -31,7 +36,11 @@ typedef struct mo_run_config {
         int64_t threads; /* 0 = all cores */
     } run;
     struct {
-        char *path;
+        char *path; /* or the mixture: one of them is given */
+        struct {
+            mo_mixture_source *at;
+            int64_t count;
+        } mixture;
     } data;
     mo_model_config model;
     mo_balance_config balance;
@@ -46,8 +55,8 @@ typedef struct mo_run_config {
     mo_schedule_config schedule;
     struct {
         int64_t every, batches; /* batches: 0 = the whole validation split */
-        int64_t patience; /* evaluations in a row without a new best that end the run; 0 = none do */
-        double min_delta; /* nats that make a new best */
+        int64_t patience;       /* evaluations in a row without a new best that end the run; 0 = none do */
+        double min_delta;       /* nats that make a new best */
     } eval;
     struct {
         int64_t every, keep, compression;
@@ -74,7 +83,35 @@ int64_t mo_run_step_tokens(const mo_run_config *config);
 int64_t mo_run_steps(const mo_run_config *config);
 
 /* Why a run ends where it is. */
-typedef enum mo_run_end { MO_RUN_GOES_ON, MO_RUN_STEPS, MO_RUN_TOKENS, MO_RUN_SECONDS, MO_RUN_PATIENCE } mo_run_end;
+typedef enum mo_run_end {
+    MO_RUN_GOES_ON,
+    MO_RUN_STEPS,
+    MO_RUN_TOKENS,
+    MO_RUN_SECONDS,
+    MO_RUN_PATIENCE
+} mo_run_end;
+
+/* ---- what a run learns from ---- */
+
+typedef struct mo_run_source {
+    char *name; /* the file's, without folder and .h5; the path if two sources would have the same */
+    mo_tokenfile *file;
+    double share; /* of all sequences, by weight; the shares sum to 1 */
+} mo_run_source;
+
+typedef struct mo_run_data {
+    mo_run_source *sources; /* one for data.path; of data.mixture each, in its order */
+    int count;
+    char hash[33]; /* of the one file, or of the files' hashes in order */
+} mo_run_data;
+
+/* Opens the token files of data.path or data.mixture. MO_E_MISMATCH if two have other tokenizers or the same
+ * content; on failure nothing is left to close. */
+mo_status mo_run_data_open(const mo_run_config *config, mo_run_data *out);
+void mo_run_data_close(mo_run_data *data);
+uint64_t mo_run_data_bytes(const mo_run_data *data); /* that its tokens take in memory */
+/* How often `steps` steps go through the source's training split. */
+double mo_run_data_epochs(const mo_run_data *data, int source, const mo_run_config *config, int64_t steps);
 
 /* ---- memory, known before a run ---- */
 
@@ -112,8 +149,18 @@ typedef struct mo_layer_report {
  * added; a resume refuses lines of a newer version with MO_E_VERSION. */
 #define MO_METRICS_VERSION 1
 
+typedef struct mo_source_report {
+    const char *name;
+    int64_t tokens;         /* read of it so far: sequences * sequence_length */
+    double share;           /* of the sequences so far */
+    double train_loss;      /* of this step's sequences of it; NaN if there are none */
+    double validation_loss; /* if evaluated; NaN if it has no validation split */
+} mo_source_report;
+
 /* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
- * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on. */
+ * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on;
+ * sources (whose name is under `source`, and NaN null) only with data.mixture. The validation_loss of a
+ * mixture is the mean over its sources that have a validation split, weighted by their shares. */
 typedef struct mo_step_report {
     int64_t step, steps;               /* done, of: with train.seconds, of what the time will do for */
     mo_run_end end;                    /* why this report is the last, or MO_RUN_GOES_ON */
@@ -129,6 +176,8 @@ typedef struct mo_step_report {
     double validation_loss, bits_per_byte; /* if evaluated */
     const mo_layer_report *layers;
     int n_layers;
+    const mo_source_report *sources;
+    int n_sources; /* 0 without data.mixture */
 } mo_step_report;
 
 typedef struct mo_save_report {
@@ -140,9 +189,10 @@ typedef struct mo_save_report {
 } mo_save_report;
 
 typedef struct mo_train_events {
-    void (*start)(const mo_run_config *config, const mo_model *model, const mo_run_memory *memory,
-                  int64_t first_step, bool over, void *user); /* over: nothing is left to do */
-    void (*step)(const mo_step_report *report, void *user);   /* with every metrics line */
+    void (*start)(const mo_run_config *config, const mo_run_data *data, const mo_model *model,
+                  const mo_run_memory *memory, int64_t first_step, bool over,
+                  void *user);                              /* over: nothing is left to do */
+    void (*step)(const mo_step_report *report, void *user); /* with every metrics line */
     void (*tick)(int64_t step, double train_loss, double tokens_per_second,
                  void *user); /* every step: live line */
     void (*sample)(int64_t step, const char *text, size_t size, void *user);
@@ -202,6 +252,7 @@ typedef struct mo_eval_options {
 typedef struct mo_eval_result {
     double loss, perplexity, bits_per_byte; /* nats per predicted token */
     int64_t tokens, windows;                /* predicted */
+    int64_t bytes;                          /* that the predicted tokens stand for */
     double seconds;
     int n_domains;          /* of the file; 0 without labels */
     double *domain_loss;    /* [n_domains] */

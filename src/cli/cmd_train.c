@@ -39,6 +39,7 @@ static mo_status run(const void *given, const mo__words *words)
                               .events = mo__train_view_events(&view)};
     mo_status status = mo_train(&train, &last);
     if (status == MO_OK) status = mo__train_view_end(&view, &config, &last);
+    mo__train_view_free(&view);
     mo_config_free(&config);
     return status;
 }

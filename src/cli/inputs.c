@@ -54,22 +54,37 @@ mo_status mo__split_parse(const char *name, mo_split *out)
     return MO_OK;
 }
 
+/* The first file of the data that is not there, or NULL. */
+static const char *missing_file(const mo_run_config *c)
+{
+    if (*c->data.path && !mo_path_exists(c->data.path)) return c->data.path;
+    for (int64_t i = 0; i < c->data.mixture.count; i++)
+        if (!mo_path_exists(c->data.mixture.at[i].path)) return c->data.mixture.at[i].path;
+    return NULL;
+}
+
+mo_status mo__config_data(mo_run_config *config, mo_run_data *data)
+{
+    const char *missing = missing_file(config);
+    *data = (mo_run_data){0};
+    if (missing && config->model.vocab_size > 0) return MO_OK;
+    if (missing)
+        return mo_error(MO_E_NOT_FOUND,
+                        "data.%s %s does not exist, and without it the vocabulary is not known; make the "
+                        "file with moira prepare, or give model.vocab_size",
+                        *config->data.path ? "path" : "mixture", missing);
+    MO_TRY(mo_run_data_open(config, data));
+    if (config->model.vocab_size == 0) config->model.vocab_size = data->sources[0].file->vocab_size;
+    return MO_OK;
+}
+
 mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes)
 {
+    mo_run_data data;
     *data_bytes = 0;
-    if (!mo_path_exists(config->data.path)) {
-        if (config->model.vocab_size > 0) return MO_OK;
-        return mo_error(
-            MO_E_NOT_FOUND,
-            "data.path %s does not exist, and without it the vocabulary is not known; make the file "
-            "with moira prepare, or give model.vocab_size",
-            config->data.path);
-    }
-    mo_tokenfile *file;
-    MO_TRY(mo_tokenfile_open(config->data.path, &file));
-    if (config->model.vocab_size == 0) config->model.vocab_size = file->vocab_size;
-    *data_bytes = mo_tokenfile_bytes(file);
-    mo_tokenfile_close(file);
+    MO_TRY(mo__config_data(config, &data));
+    *data_bytes = mo_run_data_bytes(&data);
+    mo_run_data_close(&data);
     return MO_OK;
 }
 

@@ -16,8 +16,10 @@ mo_status mo__tokens_for(const mo_trained *t, const char *checkpoint, const char
 /* "train" or "validation". */
 mo_status mo__split_parse(const char *name, mo_split *out);
 
-/* Fills in a vocab_size of 0 from the token file at data.path. *data_bytes: what the file takes in memory, 0
- * if there is no file. MO_E_NOT_FOUND if the vocabulary is neither given nor to be found. */
+/* Opens what a config learns from, and fills in a vocab_size of 0 from it. Where a file is not there and the
+ * vocabulary is given, *data has no sources; where it is not given either, MO_E_NOT_FOUND. */
+mo_status mo__config_data(mo_run_config *config, mo_run_data *data);
+/* The same, if only the vocabulary and the bytes of the data in memory matter (0 if there are no files). */
 mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes);
 
 /* MO_E_MEMORY before anything is allocated, if `bytes` more than there are now would not fit. `advice` is

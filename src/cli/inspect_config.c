@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "describe.h"
+#include "inputs.h"
 #include "inspect.h"
 #include "json_out.h"
+#include "source_view.h"
 #include "units.h"
 
 mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, const char *path)
@@ -35,12 +37,13 @@ static void print_training(const mo_run_config *c)
         printf("in steps of %lld sequences: %s tokens\n", sequences, mo__count(step_tokens).text);
 }
 
-static mo_status print_text(const char *path, const mo_run_config *config, const mo_model *m,
-                            const mo_run_memory *memory, const mo__inspect_choices *c)
+static mo_status print_text(const char *path, const mo_run_config *config, const mo_run_data *data,
+                            const mo_model *m, const mo_run_memory *memory, const mo__inspect_choices *c)
 {
     int64_t length = config->train.sequence_length;
     double flops = mo_model_counts(m, length).flops_per_token;
     printf("config       %s, run %s\n", path, config->run.name);
+    if (data->count > 0) MO_TRY(mo__describe_data(config, data));
     mo__describe_model(m);
     printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d\n",
            mo__short(flops).text, (long long)length);
@@ -52,8 +55,8 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
     return mo__describe_memory(memory);
 }
 
-static mo_status print_json(const char *path, const mo_run_config *config, const mo_model *m,
-                            const mo_run_memory *memory, const mo__inspect_choices *c)
+static mo_status print_json(const char *path, const mo_run_config *config, const mo_run_data *data,
+                            const mo_model *m, const mo_run_memory *memory, const mo__inspect_choices *c)
 {
     mo_model_count n = mo_model_counts(m, config->train.sequence_length);
     json_t *root = json_object(), *parameters = json_object();
@@ -65,25 +68,25 @@ static mo_status print_json(const char *path, const mo_run_config *config, const
     mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));
     if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(m, &config->optimizer));
     mo__json_set(root, "parameters", parameters);
+    mo__json_set(root, "data", mo__data_json(config, data));
     mo__json_set(root, "flops_per_token", mo__json_real(n.flops_per_token));
     mo__json_set(root, "model", mo__model_json(&m->config));
     mo__json_set(root, "memory", mo__memory_json(memory));
     return mo__json_print(root);
 }
 
-static mo_status inspect(const char *path, mo_run_config *config, const mo__inspect_choices *c)
+static mo_status inspect(const char *path, const mo_run_config *config, const mo_run_data *data,
+                         const mo__inspect_choices *c)
 {
-    uint64_t data_bytes;
     mo_run_memory memory;
     mo_model *model;
-    MO_TRY(mo__config_vocabulary(config, &data_bytes));
-    MO_TRY(mo_run_memory_estimate(config, data_bytes, &memory));
+    MO_TRY(mo_run_memory_estimate(config, mo_run_data_bytes(data), &memory));
     MO_TRY(mo_model_create(&config->model, &model));
     mo_status status = mo_model_group(model, &config->optimizer);
     if (status == MO_OK && *c->dot) status = mo__write_dot(config, model, c->dot);
     if (status == MO_OK)
-        status = c->json ? print_json(path, config, model, &memory, c)
-                         : print_text(path, config, model, &memory, c);
+        status = c->json ? print_json(path, config, data, model, &memory, c)
+                         : print_text(path, config, data, model, &memory, c);
     mo_model_free(model);
     return status;
 }
@@ -95,7 +98,12 @@ mo_status mo__inspect_config(const mo__words *words, const mo__inspect_choices *
     MO_TRY(mo__refuse_option(c->verify, "--verify", "a checkpoint or a token file", path, "a config"));
     MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint", path, "a config"));
     MO_TRY(mo_config_load(path, words->at + 1, words->count - 1, &config));
-    mo_status status = inspect(path, &config, c);
+    mo_run_data data;
+    mo_status status = mo__config_data(&config, &data);
+    if (status == MO_OK) {
+        status = inspect(path, &config, &data, c);
+        mo_run_data_close(&data);
+    }
     mo_config_free(&config);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "describe.h"
 #include "session.h"
+#include "source_view.h"
 #include "terminal.h"
 #include "units.h"
 
@@ -47,8 +48,8 @@ static void print_headings(const mo__train_view *v)
     printf(" %9s\n", "left");
 }
 
-static void on_start(const mo_run_config *c, const mo_model *model, const mo_run_memory *memory,
-                     int64_t first_step, bool over, void *user)
+static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_model *model,
+                     const mo_run_memory *memory, int64_t first_step, bool over, void *user)
 {
     mo__train_view *v = user;
     mo__session_begin_work();
@@ -63,7 +64,7 @@ static void on_start(const mo_run_config *c, const mo_model *model, const mo_run
     printf("run          %s in %s, seed %llu\n", c->run.name, dir ? dir : "?",
            (unsigned long long)c->run.seed);
     mo_free(dir);
-    printf("data         %s\n", c->data.path);
+    if (mo__describe_data(c, data) != MO_OK) mo_error_clear();
     mo__describe_model(model);
     print_memory(memory);
     printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
@@ -124,9 +125,13 @@ static void on_step(const mo_step_report *r, void *user)
     v->steps = r->steps;
     v->max_vio = worst_balance(r);
     if (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live()) print_step(v, r);
-    if (r->evaluated)
-        mo__line("%8s validation loss %.4f, perplexity %.3f, %.4f bits per byte", "", r->validation_loss,
-                 exp(r->validation_loss), r->bits_per_byte);
+    if (!r->evaluated) return;
+    mo__line("%8s validation loss %.4f, perplexity %.3f, %.4f bits per byte", "", r->validation_loss,
+             exp(r->validation_loss), r->bits_per_byte);
+    if (r->n_sources == 0) return;
+    mo_free(v->sources);
+    v->sources = mo__source_losses(r);
+    if (v->sources) mo__line("%8s by source, training and validation: %s", "", v->sources);
 }
 
 static void on_sample(int64_t step, const char *text, size_t size, void *user)
@@ -207,8 +212,15 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
     if (view->blocked > 0)
         printf("saving       held training up for %s, took %s in the background\n",
                mo__duration(view->blocked).text, mo__duration(view->background).text);
+    if (view->sources) printf("sources      %s (training and validation loss at the end)\n", view->sources);
     if (dir) printf("metrics      %s/metrics.jsonl\n", dir);
     mo_free(dir);
     mo_free(best);
     return status;
+}
+
+void mo__train_view_free(mo__train_view *view)
+{
+    mo_free(view->sources);
+    view->sources = NULL;
 }

@@ -9,6 +9,7 @@ typedef struct mo__train_view {
     bool routed; /* has experts */
     double flops_per_token, max_vio, begin;
     double blocked, background; /* seconds of all saves */
+    char *sources;              /* owned: losses of the last evaluation by source; NULL without a mixture */
 } mo__train_view;
 
 /* Callbacks of mo_train_events, whose user is the view. */
@@ -16,5 +17,6 @@ mo_train_events mo__train_view_events(mo__train_view *view);
 /* The last lines: what was done, and where its results are. */
 mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
                              const mo_step_report *last);
+void mo__train_view_free(mo__train_view *view);
 
 #endif

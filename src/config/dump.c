@@ -31,6 +31,19 @@ static bool section_resumable(const char *section)
 }
 
 /* "run.threads, train.steps, eval.*, ...": the keys that may change, whole sections as one. */
+static void add_resumable_key(const mo__key *key, const char **separator, mo__buffer *text)
+{
+    if (key->flags & MO__RESUMABLE) {
+        mo__buffer_add(text, "%s%s", *separator, key->name);
+        *separator = ", ";
+    }
+    for (int f = 0; key->type == MO__LIST && f < key->record->n_fields; f++) {
+        if (!(key->record->fields[f].flags & MO__RESUMABLE)) continue;
+        mo__buffer_add(text, "%s%s[].%s", *separator, key->name, key->record->fields[f].name);
+        *separator = ", ";
+    }
+}
+
 static void add_resumable(mo__buffer *text)
 {
     const char *separator = "";
@@ -41,11 +54,8 @@ static void add_resumable(mo__buffer *text)
             mo__buffer_add(text, "%s%s.*", separator, section);
             separator = ", ";
         }
-        for (int i = 0; i < mo__key_count && !whole; i++) {
-            if (!mo__key_in_section(&mo__keys[i], section) || !(mo__keys[i].flags & MO__RESUMABLE)) continue;
-            mo__buffer_add(text, "%s%s", separator, mo__keys[i].name);
-            separator = ", ";
-        }
+        for (int i = 0; i < mo__key_count && !whole; i++)
+            if (mo__key_in_section(&mo__keys[i], section)) add_resumable_key(&mo__keys[i], &separator, text);
     }
 }
 
@@ -81,7 +91,7 @@ static mo_status add_list_difference(const mo__key *key, const mo_run_config *sa
         const void *x = mo__list_element(key, a, i), *y = mo__list_element(key, b, i);
         for (int f = 0; f < key->record->n_fields; f++) {
             const mo__key *field = &key->record->fields[f];
-            if (mo__value_equal(field, x, y)) continue;
+            if (field->flags & MO__RESUMABLE || mo__value_equal(field, x, y)) continue;
             MO_TRY(add_difference(field, mo__name_element(key->name, i, field).text, x, y, text));
         }
     }

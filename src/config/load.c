@@ -177,9 +177,30 @@ static mo_status check_given(const build *b)
     return status;
 }
 
+static mo_status check_data(const mo_run_config *c)
+{
+    const mo_mixture_source *at = c->data.mixture.at;
+    if (!*c->data.path && c->data.mixture.count == 0)
+        return mo_error(MO_E_CONFIG, "neither data.path nor data.mixture is given; name a token file, or "
+                                     "several with weights");
+    if (*c->data.path && c->data.mixture.count > 0)
+        return mo_error(MO_E_CONFIG, "data.path and data.mixture are both given; keep one: data.path= or "
+                                     "data.mixture=[] takes back what a file says");
+    for (int64_t i = 0; i < c->data.mixture.count; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (strcmp(at[i].path, at[j].path) == 0)
+                return mo_error(
+                    MO_E_CONFIG,
+                    "data.mixture[%lld].path: %s is data.mixture[%lld] already; give it the sum of "
+                    "their weights, once",
+                    (long long)i, at[i].path, (long long)j);
+    return MO_OK;
+}
+
 /* Rules between keys of different sections; mo_model_config_check has those of the model. */
 static mo_status check_together(mo_run_config *c)
 {
+    MO_TRY(check_data(c));
     if (mo_run_steps(c) == 0 && c->train.seconds <= 0)
         return mo_error(MO_E_CONFIG,
                         "train.steps, train.tokens and train.seconds are all 0, which would never "

@@ -63,6 +63,14 @@ const int mo__section_count = sizeof mo__sections / sizeof mo__sections[0];
 #define MOST_IDS   2147483647
 #define MOST_STEPS 1000000000
 
+#define OWNER mo_mixture_source
+static const mo__key mixture_fields[] = {
+    STRING(path, REQUIRED, 1, 4096, MO__RESUMABLE, "Token file."),
+    REAL(weight, "1", 0, 1e9, MO__ABOVE_MIN, "Of the sequences, as a share of the sum of all weights."),
+};
+static const mo__record mixture_record = RECORD(mo_mixture_source, mixture_fields);
+#undef OWNER
+
 #define OWNER mo_optim_group
 static const mo__key group_fields[] = {
     STRING(
@@ -78,12 +86,14 @@ static const mo__record group_record = RECORD(mo_optim_group, group_fields);
 #define OWNER mo_run_config
 const mo__key mo__keys[] = {
     STRING(run.name, REQUIRED, 1, 200, MO__FOLDER_NAME, "Name of the run."),
-    STRING(run.dir, "", 0, 4096, 0, "Folder of the run; \"\" is checkpoints/NAME."),
+    STRING(run.dir, "", 0, 4096, MO__RESUMABLE, "Folder of the run; \"\" is checkpoints/NAME."),
     UINT64(run.seed, "1337", 0, "Seed of weights, data order, router noise and samples."),
     INT(run.threads, "0", 0, 1024, MO__RESUMABLE, "threads",
         "Threads; 0 is one for each core. Results are the same bits for any number."),
 
-    STRING(data.path, REQUIRED, 1, 4096, 0, "Token file made by moira prepare or moira synth."),
+    STRING(data.path, "", 0, 4096, MO__RESUMABLE, "Token file made by moira prepare or moira synth."),
+    LIST(data.mixture, mo_mixture_source, mixture_record, 256, 0,
+         "Several token files in place of data.path, of which each gives its share of the sequences."),
 
     INT(model.vocab_size, "0", 0, MOST_IDS, MO__FROM_DATA, "ids", "Token ids; 0 is the token file's own."),
     INT(model.hidden_size, REQUIRED, 1, 1 << 20, 0, "", "Width of the residual stream."),

@@ -10,7 +10,7 @@
 
 struct mo_checkpoint {
     hid_t file;
-    char *path, *config;
+    char *path, *config, *data_hashes;
     mo_tokenizer *tokenizer;
     mo_checkpoint_state state;
 };
@@ -24,13 +24,16 @@ void mo_checkpoint_close(mo_checkpoint *c)
     }
     mo_tokenizer_free(c->tokenizer);
     mo_free(c->config);
+    mo_free(c->data_hashes);
     mo_free(c->path);
     mo_free(c);
 }
 
 /* What files of this version may lack, because programs wrote them before it was thought of. */
-static mo_status read_later_state(hid_t group, mo_checkpoint_state *state)
+static mo_status read_later_state(hid_t group, mo_checkpoint_state *state, char **data_hashes)
 {
+    if (mo__h5_has_attribute(group, "data_hashes"))
+        MO_TRY(mo__h5_get_text(group, "data_hashes", data_hashes));
     if (mo__h5_has_attribute(group, "stale_evaluations"))
         MO_TRY(mo__h5_get_int(group, "stale_evaluations", &state->stale_evaluations));
     state->patience_loss = state->best_loss;
@@ -45,7 +48,7 @@ static mo_status read_later_state(hid_t group, mo_checkpoint_state *state)
     return MO_OK;
 }
 
-static mo_status read_state(hid_t file, mo_checkpoint_state *state)
+static mo_status read_state(hid_t file, mo_checkpoint_state *state, char **data_hashes)
 {
     MO__H5_ID(group);
     MO_TRY(mo__h5_group_open(file, "trainer", &group));
@@ -58,7 +61,7 @@ static mo_status read_state(hid_t file, mo_checkpoint_state *state)
     MO_TRY(mo__h5_get_text(group, "data_hash", &hash));
     snprintf(state->data_hash, sizeof state->data_hash, "%s", hash);
     mo_free(hash);
-    return read_later_state(group, state);
+    return read_later_state(group, state, data_hashes);
 }
 
 static mo_status open_content(mo_checkpoint *c)
@@ -67,7 +70,7 @@ static mo_status open_content(mo_checkpoint *c)
     MO_TRY(mo__h5_open(c->path, &c->file));
     MO_TRY(mo__root_read(c->file, "moira-checkpoint", mo__stamp_checkpoint.version, &c->tokenizer));
     MO_TRY(mo__h5_get_text(c->file, "config", &c->config));
-    return read_state(c->file, &c->state);
+    return read_state(c->file, &c->state, &c->data_hashes);
 }
 
 mo_status mo_checkpoint_open(const char *path, mo_checkpoint **out)
@@ -95,6 +98,11 @@ const mo_checkpoint_state *mo_checkpoint_get_state(const mo_checkpoint *c)
 const char *mo_checkpoint_config(const mo_checkpoint *c)
 {
     return c->config;
+}
+
+const char *mo_checkpoint_data_hashes(const mo_checkpoint *c)
+{
+    return c->data_hashes ? c->data_hashes : "";
 }
 
 const mo_tokenizer *mo_checkpoint_tokenizer(const mo_checkpoint *c)

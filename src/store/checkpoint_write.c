@@ -119,7 +119,7 @@ mo_status mo__save_round(mo__save *s, bool *more)
 
 /* ---- everything else in the file ---- */
 
-static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
+static mo_status save_state(hid_t file, const mo_checkpoint_state *state, const char *data_hashes)
 {
     MO__H5_ID(group);
     MO__H5_ID(space);
@@ -132,6 +132,7 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state)
     MO_TRY(mo__h5_put_int(group, "best_step", state->best_step));
     MO_TRY(mo__h5_put_real(group, "seconds", state->seconds));
     MO_TRY(mo__h5_put_text(group, "data_hash", state->data_hash));
+    if (data_hashes) MO_TRY(mo__h5_put_text(group, "data_hashes", data_hashes));
     MO_TRY(mo__h5_put_int(group, "stale_evaluations", state->stale_evaluations));
     MO_TRY(mo__h5_put_real(group, "patience_loss", state->patience_loss));
     MO_TRY(mo__h5_put_int(group, "evaluation_due", state->evaluation_due));
@@ -149,7 +150,7 @@ static mo_status save_head(hid_t file, const mo_checkpoint_content *content)
 {
     MO_TRY(mo__root_write(file, "moira-checkpoint", mo__stamp_checkpoint.version, content->tokenizer));
     MO_TRY(mo__h5_put_text(file, "config", content->config ? content->config : ""));
-    return save_state(file, &content->state);
+    return save_state(file, &content->state, content->data_hashes);
 }
 
 static mo_status check_array(const mo_checkpoint_array *a)

@@ -88,6 +88,7 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
         if (o->progress) o->progress((double)(w + t->batch_size), (double)windows, "windows", o->user);
     }
     out->windows = windows;
+    out->bytes = bytes;
     if (out->tokens == 0)
         return mo_error(MO_E_RANGE, "%s: no token of the split is predicted with windows of %lld",
                         o->file->path, (long long)t->sequence_length);

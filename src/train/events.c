@@ -128,7 +128,7 @@ static void set_load(summary *s, value *v, const mo_layer_report *layer)
 
 /* ---- what a metrics line says ---- */
 
-enum { STEP_SCALARS = 8, LAYER_VALUES = 6 };
+enum { STEP_SCALARS = 8, LAYER_VALUES = 6, SOURCE_SCALARS = 2 };
 
 static void add_step(summary *s, const mo_step_report *r)
 {
@@ -157,15 +157,24 @@ static void add_layer(summary *s, const mo_layer_report *l)
     set_scalar(add(s, "routing/layer_%d/z", l->layer), l->z);
 }
 
+static void add_source(summary *s, const mo_source_report *source, bool evaluated)
+{
+    if (!isnan(source->train_loss)) set_scalar(add(s, "sources/%s/train", source->name), source->train_loss);
+    if (evaluated && !isnan(source->validation_loss))
+        set_scalar(add(s, "sources/%s/validation", source->name), source->validation_loss);
+}
+
 mo_status mo__events_step(mo__events *e, const mo_step_report *r)
 {
     summary s;
     if (!e->on) return MO_OK;
     mo_status status =
-        summary_begin(&s, (size_t)(STEP_SCALARS + MO_BALANCE_LOSSES + LAYER_VALUES * r->n_layers));
+        summary_begin(&s, (size_t)(STEP_SCALARS + MO_BALANCE_LOSSES + LAYER_VALUES * r->n_layers +
+                                   SOURCE_SCALARS * r->n_sources));
     if (status == MO_OK) {
         add_step(&s, r);
         for (int l = 0; l < r->n_layers; l++) add_layer(&s, &r->layers[l]);
+        for (int i = 0; i < r->n_sources; i++) add_source(&s, &r->sources[i], r->evaluated);
     }
     return summary_end(&s, e, r->step);
 }

@@ -70,6 +70,24 @@ static json_t *layer_json(const mo_layer_report *layer)
                      layer->dropped, "z", layer->z);
 }
 
+static json_t *real_or_null(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
+static json_t *sources_json(const mo_step_report *r)
+{
+    json_t *sources = json_array();
+    for (int i = 0; i < r->n_sources; i++) {
+        const mo_source_report *s = &r->sources[i];
+        json_t *one = json_pack("{s:s, s:I, s:f, s:o}", "source", s->name, "tokens", (json_int_t)s->tokens,
+                                "share", s->share, "train_loss", real_or_null(s->train_loss));
+        if (r->evaluated) json_object_set_new(one, "validation_loss", real_or_null(s->validation_loss));
+        json_array_append_new(sources, one);
+    }
+    return sources;
+}
+
 static json_t *report_json(const mo_step_report *r)
 {
     json_t *line = json_pack("{s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "version",
@@ -82,6 +100,7 @@ static json_t *report_json(const mo_step_report *r)
         json_object_set_new(line, "validation_loss", json_real(r->validation_loss));
         json_object_set_new(line, "bits_per_byte", json_real(r->bits_per_byte));
     }
+    if (r->n_sources > 0) json_object_set_new(line, "sources", sources_json(r));
     if (r->n_layers == 0) return line;
     json_t *balance = json_object(), *layers = json_array();
     for (int k = 0; k < MO_BALANCE_LOSSES; k++)

@@ -44,8 +44,22 @@ static bool read_layer(const json_t *line, mo_layer_report *layer, double *load)
            get(line, "z", &layer->z);
 }
 
-static bool read_line(const json_t *line, mo_step_report *r, mo__routing_sum *routing)
+static bool read_source(const json_t *line, mo_source_report *source)
 {
+    const json_t *tokens = json_object_get(line, "tokens");
+    source->tokens = json_integer_value(tokens);
+    source->validation_loss = (double)NAN;
+    if (!get(line, "train_loss", &source->train_loss)) source->train_loss = (double)NAN; /* had no sequence */
+    return json_is_integer(tokens) && get(line, "share", &source->share);
+}
+
+static bool read_line(const json_t *line, mo_step_report *r, mo__routing_sum *routing,
+                      mo__source_sum *sources)
+{
+    const json_t *parts = json_object_get(line, "sources");
+    if (json_array_size(parts) != (size_t)sources->count) return false;
+    for (int i = 0; i < sources->count; i++)
+        if (!read_source(json_array_get(parts, (size_t)i), &sources->reports[i])) return false;
     const json_t *layers = json_object_get(line, "layers"), *balance = json_object_get(line, "balance");
     if (json_array_size(layers) != (size_t)routing->n_layers) return false;
     for (int l = 0; l < routing->n_layers; l++) {
@@ -61,7 +75,8 @@ static bool read_line(const json_t *line, mo_step_report *r, mo__routing_sum *ro
            get(line, "tokens_per_second", &r->tokens_per_second);
 }
 
-mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report, mo__routing_sum *routing)
+mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report, mo__routing_sum *routing,
+                           mo__source_sum *sources)
 {
     char *path = mo_path_join(dir, "metrics.jsonl"), *text = NULL;
     size_t size = 0;
@@ -71,7 +86,7 @@ mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report
     *report = (mo_step_report){0};
     if (status == MO_OK && !line)
         status = mo_error(MO_E_NOT_FOUND, "%s: has no line of step %lld", path, (long long)step);
-    if (status == MO_OK && !read_line(line, report, routing))
+    if (status == MO_OK && !read_line(line, report, routing, sources))
         status = mo_error(MO_E_FORMAT, "%s: the line of step %lld is not whole", path, (long long)step);
     json_decref(line);
     mo_free(text);

@@ -16,6 +16,16 @@ mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *s
 /* MO_E_MISMATCH if more steps are done than the config has. */
 mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state *state);
 
+/* ---- run_data.c ---- */
+
+/* Ids within the vocabulary, and tokens enough for a sequence, in every source. */
+mo_status mo__run_data_check(const mo_run_data *data, int64_t vocab_size, int64_t sequence_length);
+/* The sources' hashes, 32 digits each, in order. Owned; NULL without memory. */
+char *mo__run_data_hashes(const mo_run_data *data);
+/* Whether the data has the hash, and its sources the hashes ("" = not known), that a run began with:
+ * MO_E_MISMATCH names the source that has not. */
+mo_status mo__run_data_same(const mo_run_data *data, const char *hash, const char *hashes);
+
 /* ---- feed.c ---- */
 
 /* Copies a batch into a graph's inputs; positions count from each document's start. */
@@ -35,6 +45,31 @@ void mo__routing_sum_free(mo__routing_sum *s);
 void mo__routing_sum_clear(mo__routing_sum *s);
 void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t);
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t); /* fills reports */
+
+/* ---- source_sum.c: training loss by source, summed over microbatches ---- */
+
+typedef struct mo__source_sum {
+    int count;    /* 0: nothing is summed */
+    double *loss; /* [count] */
+    int64_t *predicted;
+    mo_source_report *reports;
+} mo__source_sum;
+mo_status mo__source_sum_create(const mo_run_data *data, mo__source_sum *out);
+void mo__source_sum_free(mo__source_sum *s);
+void mo__source_sum_clear(mo__source_sum *s);
+/* After a training step of the graph on the batch. */
+void mo__source_sum_add(mo__source_sum *s, const mo_model_graph *t, const mo_batch *batch);
+/* Fills reports but for their validation loss; `steps` done. */
+void mo__source_sum_report(mo__source_sum *s, const mo_loader *loader, int64_t steps,
+                           int64_t sequence_length);
+
+/* ---- validate.c ---- */
+
+bool mo__can_validate(const mo_run_source *source, int64_t sequence_length);
+/* Evaluates every source that can be, fills the report's part and the sum's reports. At least one can be.
+ * MO_E_INTERRUPTED leaves the report as it was. */
+mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *config,
+                       const volatile sig_atomic_t *stop, mo__source_sum *sum, mo_step_report *report);
 
 /* ---- evaluate.c ---- */
 
@@ -95,8 +130,9 @@ mo_status mo__events_close(mo__events *e);
 
 /* ---- metrics_read.c ---- */
 
-/* The line of a step, without its evaluation, its layers into `routing`, which report->layers points to.
- * MO_E_NOT_FOUND if there is no such line, MO_E_FORMAT if it lacks something that a report has. */
-mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report, mo__routing_sum *routing);
+/* The line of a step, without its evaluation, its layers and sources into the reports of `routing` and
+ * `sources`. MO_E_NOT_FOUND if there is no such line, MO_E_FORMAT if it lacks something that a report has. */
+mo_status mo__metrics_read(const char *dir, int64_t step, mo_step_report *report, mo__routing_sum *routing,
+                           mo__source_sum *sources);
 
 #endif

@@ -19,6 +19,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     double ce = 0, balance[MO_BALANCE_LOSSES] = {0}, part[MO_BALANCE_LOSSES];
     int64_t predicted = 0;
     mo__routing_sum_clear(&t->routing);
+    mo__source_sum_clear(&t->sources);
     for (int64_t k = 0; k < micro; k++) {
         const mo_batch *batch = NULL;
         MO_TRY(mo_loader_get(t->loader, step, k, &batch));
@@ -30,8 +31,10 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
         ce += mo_model_graph_loss(t->train, part);
         for (int b = 0; b < MO_BALANCE_LOSSES; b++) balance[b] += part[b];
         mo__routing_sum_add(&t->routing, t->train);
+        mo__source_sum_add(&t->sources, t->train, batch);
     }
     mo__routing_sum_report(&t->routing, t->train);
+    mo__source_sum_report(&t->sources, t->loader, step + 1, c->train.sequence_length);
     mo_slabs slabs = mo_model_slabs(t->model);
     r->train_loss = ce / (double)predicted;
     r->grad_norm = mo_grad_norm(&slabs);
@@ -66,18 +69,7 @@ static void look_ahead(const mo__trainer *t, mo_step_report *r)
 
 static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
 {
-    mo_eval_options options = {.file = t->file,
-                               .split = MO_SPLIT_VALIDATION,
-                               .sequence_length = t->config.train.sequence_length,
-                               .batch_size = t->config.train.batch_size,
-                               .batches = t->config.eval.batches,
-                               .stop = t->options->stop};
-    mo_eval_result result;
-    MO_TRY(mo__evaluate_graph(t->eval, &options, &result));
-    r->evaluated = true;
-    r->validation_loss = result.loss;
-    r->bits_per_byte = result.bits_per_byte;
-    mo_eval_result_free(&result);
+    MO_TRY(mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources, r));
     if (!isfinite(r->validation_loss))
         return mo_error(MO_E_NONFINITE,
                         "step %lld: the validation loss is %g; no checkpoint was made of it. Try a lower "
@@ -121,7 +113,7 @@ static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prom
     MO_TRY(mo_generate(t->model, &options));
     char *text = NULL;
     size_t size = 0;
-    MO_TRY(mo_tokenizer_decode(t->file->tokenizer, b->ids, b->count, &text, &size));
+    MO_TRY(mo_tokenizer_decode(t->tokenizer, b->ids, b->count, &text, &size));
     const mo_train_events *e = &t->options->events;
     if (e->sample) e->sample(t->state.step, text, size, e->user);
     mo_status status = mo__samples_append(t->dir, t->state.step, text, size);
@@ -135,7 +127,7 @@ static mo_status sample(mo__trainer *t)
     const char *prompt = *t->config.sample.prompt ? t->config.sample.prompt : "\n";
     int32_t *ids = NULL;
     int64_t count = 0;
-    MO_TRY(mo_tokenizer_encode(t->file->tokenizer, prompt, strlen(prompt), &ids, &count));
+    MO_TRY(mo_tokenizer_encode(t->tokenizer, prompt, strlen(prompt), &ids, &count));
     text_buffer b = {mo_malloc((size_t)(count + t->config.sample.tokens) * sizeof(int32_t)), 0};
     mo_status status = b.ids ? sample_into(t, &b, ids, count) : MO_E_MEMORY;
     mo_free(b.ids);
@@ -159,6 +151,8 @@ static void finish_report(mo__trainer *t, mo_step_report *r)
     r->gflops = r->tokens_per_second * t->flops_per_token / 1e9;
     r->layers = t->routing.reports;
     r->n_layers = t->routing.n_layers;
+    r->sources = t->sources.reports;
+    r->n_sources = t->sources.count;
 }
 
 static mo_status tell(mo__trainer *t, const mo_step_report *r)
@@ -206,7 +200,8 @@ static void keep(const mo_step_report *r, mo_step_report *last)
 {
     *last = *r;
     last->layers = NULL;
-    last->n_layers = 0;
+    last->sources = NULL;
+    last->n_layers = last->n_sources = 0;
 }
 
 static mo_status run(mo__trainer *t, mo_step_report *last)
@@ -263,7 +258,7 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
     if (status == MO_OK) {
         const mo_train_events *e = &options->events;
         if (e->start)
-            e->start(&t.config, t.model, &t.memory, t.state.step,
+            e->start(&t.config, &t.data, t.model, &t.memory, t.state.step,
                      !t.state.evaluation_due && mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
         status = end_saving(&t, run(&t, last));
     }

@@ -14,14 +14,16 @@ typedef struct mo__saving {
 typedef struct mo__trainer {
     const mo_train_options *options;
     mo_run_config config; /* a shallow copy with vocab_size settled; strings are the caller's */
-    char *dir, *resolved;
-    mo_tokenfile *file;
+    char *dir, *resolved, *data_hashes;
+    mo_run_data data;
+    const mo_tokenizer *tokenizer; /* of all its sources */
     mo_model *model;
     mo_loader *loader;
     mo_model_graph *train, *eval; /* eval: NULL without a validation split */
     void *arena;                  /* serves both graphs, which never run at once */
     size_t arena_bytes;
     mo__routing_sum routing;
+    mo__source_sum sources;
     mo__metrics metrics;
     mo__events events;
     mo_run_memory memory;

@@ -58,7 +58,8 @@ static mo_status begin_content(mo__trainer *t, const char *const *paths, int n_p
                                      .n_arrays = count,
                                      .state = t->state,
                                      .config = t->resolved,
-                                     .tokenizer = t->file->tokenizer,
+                                     .tokenizer = t->tokenizer,
+                                     .data_hashes = t->data_hashes,
                                      .compression = (int)t->config.checkpoint.compression};
     mo_status status = mo_checkpoint_writer_begin(t->writer, paths, n_paths, &content);
     mo_free(arrays);
@@ -108,16 +109,11 @@ static mo_status check(mo__trainer *t, const mo_checkpoint *c)
     const mo_tokenizer *saved = mo_checkpoint_tokenizer(c);
     const mo_checkpoint_state *state = mo_checkpoint_get_state(c);
     if (o->check_resume) MO_TRY(o->check_resume(mo_checkpoint_config(c), o->config, o->user));
-    if (saved && !mo_tokenizer_equal(saved, t->file->tokenizer))
-        return mo_error(MO_E_MISMATCH,
-                        "%s was made with another tokenizer (%s) than the run's checkpoint (%s)",
-                        t->file->path, mo_tokenizer_kind(t->file->tokenizer), mo_tokenizer_kind(saved));
-    if (*state->data_hash && strcmp(state->data_hash, t->file->hash) != 0)
+    if (saved && !mo_tokenizer_equal(saved, t->tokenizer))
         return mo_error(
-            MO_E_MISMATCH,
-            "%s is not the file that the run began with (its hash is %s, was %s); resuming needs the "
-            "same data",
-            t->file->path, t->file->hash, state->data_hash);
+            MO_E_MISMATCH, "%s was made with another tokenizer (%s) than the run's checkpoint (%s)",
+            t->data.sources[0].file->path, mo_tokenizer_kind(t->tokenizer), mo_tokenizer_kind(saved));
+    MO_TRY(mo__run_data_same(&t->data, state->data_hash, mo_checkpoint_data_hashes(c)));
     return mo__run_extends(&t->config, state);
 }
 

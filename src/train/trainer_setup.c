@@ -9,18 +9,12 @@
 static mo_status settle_data(mo__trainer *t)
 {
     mo_run_config *c = &t->config;
-    MO_TRY(mo_tokenfile_open(c->data.path, &t->file));
-    if (c->model.vocab_size == 0) c->model.vocab_size = t->file->vocab_size;
-    MO_TRY(mo__check_tokens(t->file, c->model.vocab_size));
+    MO_TRY(mo_run_data_open(c, &t->data));
+    t->tokenizer = t->data.sources[0].file->tokenizer;
+    if (c->model.vocab_size == 0) c->model.vocab_size = t->data.sources[0].file->vocab_size;
     if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
-    const mo_tokens *train = &t->file->split[MO_SPLIT_TRAIN];
-    if (train->count < c->train.sequence_length + 1)
-        return mo_error(
-            MO_E_RANGE,
-            "train.sequence_length %lld: %s has only %lld training tokens; a sequence needs %lld of them",
-            (long long)c->train.sequence_length, c->data.path, (long long)train->count,
-            (long long)c->train.sequence_length + 1);
-    return MO_OK;
+    if (!(t->data_hashes = mo__run_data_hashes(&t->data))) return MO_E_MEMORY;
+    return mo__run_data_check(&t->data, c->model.vocab_size, c->train.sequence_length);
 }
 
 static mo_status check_folder(mo__trainer *t)
@@ -53,7 +47,7 @@ typedef struct advice {
 static void reckon(const mo__trainer *t, advice *a)
 {
     mo_run_memory m;
-    if (mo_run_memory_estimate(&a->config, mo_tokenfile_bytes(t->file), &m) == MO_OK)
+    if (mo_run_memory_estimate(&a->config, mo_run_data_bytes(&t->data), &m) == MO_OK)
         a->total = gib(m.total);
     else
         mo_error_clear();
@@ -94,7 +88,7 @@ static mo_status check_memory(mo__trainer *t, uint64_t available)
                         "the run needs %.2f GiB for parameters, gradients and moments alone and %.2f GiB are "
                         "available; make the model smaller",
                         gib(slabs), gib(available));
-    MO_TRY(mo_run_memory_estimate(&t->config, mo_tokenfile_bytes(t->file), &t->memory));
+    MO_TRY(mo_run_memory_estimate(&t->config, mo_run_data_bytes(&t->data), &t->memory));
     if (available == 0 || t->memory.total <= available) return MO_OK;
     advice a[ADVICE];
     make_advice(t, a);
@@ -109,21 +103,33 @@ static mo_status check_memory(mo__trainer *t, uint64_t available)
         a[2].total);
 }
 
+/* Whether any source can be evaluated; says which ones cannot. */
+static bool can_validate(const mo__trainer *t)
+{
+    bool any = false;
+    int64_t length = t->config.train.sequence_length;
+    for (int i = 0; i < t->data.count; i++) {
+        if (mo__can_validate(&t->data.sources[i], length))
+            any = true;
+        else
+            mo_log(MO_LOG_WARNING, "%s: the validation split is shorter than one sequence of %lld tokens; %s",
+                   t->data.sources[i].file->path, (long long)length,
+                   t->data.count == 1 ? "no evaluations" : "no validation loss of this source");
+    }
+    return any;
+}
+
 static mo_status open_graphs(mo__trainer *t)
 {
     const mo_run_config *c = &t->config;
     mo_model_graph_options options = mo_run_graph_options(c, MO_GRAPH_TRAIN);
     MO_TRY(mo_model_graph_create(t->model, &options, &t->train));
     t->arena_bytes = mo_graph_memory_use(t->train->graph).arena;
-    if (mo_eval_windows(&t->file->split[MO_SPLIT_VALIDATION], c->train.sequence_length) > 0) {
+    if (can_validate(t)) {
         options.kind = MO_GRAPH_LOSS;
         MO_TRY(mo_model_graph_create(t->model, &options, &t->eval));
         size_t bytes = mo_graph_memory_use(t->eval->graph).arena;
         if (bytes > t->arena_bytes) t->arena_bytes = bytes;
-    } else {
-        mo_log(MO_LOG_WARNING,
-               "%s: the validation split is shorter than one sequence of %lld tokens; no evaluations",
-               c->data.path, (long long)c->train.sequence_length);
     }
     MO_TRY(mo_pages_alloc(t->arena_bytes, &t->arena));
     MO_TRY(mo_graph_bind(t->train->graph, t->arena));
@@ -137,22 +143,29 @@ static mo_status open_graphs(mo__trainer *t)
 static mo_status open_loader(mo__trainer *t)
 {
     const mo_run_config *c = &t->config;
-    mo_loader_source source = {&t->file->split[MO_SPLIT_TRAIN], 1};
-    mo_loader_options options = {.sources = &source,
-                                 .n_sources = 1,
-                                 .tokenizer = t->file->tokenizer,
+    mo_loader_source *sources = mo_calloc((size_t)t->data.count, sizeof *sources);
+    if (!sources) return MO_E_MEMORY;
+    for (int i = 0; i < t->data.count; i++) {
+        const mo_run_source *s = &t->data.sources[i];
+        sources[i] = (mo_loader_source){&s->file->split[MO_SPLIT_TRAIN], s->share};
+    }
+    mo_loader_options options = {.sources = sources,
+                                 .n_sources = t->data.count,
+                                 .tokenizer = t->tokenizer,
                                  .batch_size = c->train.batch_size,
                                  .sequence_length = c->train.sequence_length,
                                  .accumulation = c->train.gradient_accumulation_steps,
                                  .seed = c->run.seed,
                                  .prefetch = true};
-    return mo_loader_open(&options, &t->loader);
+    mo_status status = mo_loader_open(&options, &t->loader);
+    mo_free(sources);
+    return status;
 }
 
 /* The metrics line of a step whose evaluation was interrupted, which is made now: see after_step. */
 static mo_status take_back(mo__trainer *t)
 {
-    mo_status status = mo__metrics_read(t->dir, t->state.step, &t->postponed, &t->routing);
+    mo_status status = mo__metrics_read(t->dir, t->state.step, &t->postponed, &t->routing, &t->sources);
     if (status != MO_E_NOT_FOUND) return status;
     mo_log(MO_LOG_WARNING, "%s; the evaluation that was interrupted there is left out", mo_last_error());
     mo_error_clear();
@@ -194,12 +207,13 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));
+    if (t->config.data.mixture.count > 0) MO_TRY(mo__source_sum_create(&t->data, &t->sources));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
     if (t->resumed)
         MO_TRY(mo__trainer_load(t));
     else
         mo_model_init(t->model, t->config.run.seed);
-    memcpy(t->state.data_hash, t->file->hash, sizeof t->state.data_hash);
+    memcpy(t->state.data_hash, t->data.hash, sizeof t->state.data_hash);
     MO_TRY(open_graphs(t));
     MO_TRY(mo__trainer_open_writer(t));
     MO_TRY(open_loader(t));
@@ -216,10 +230,12 @@ void mo__trainer_close(mo__trainer *t)
     mo_pages_free(t->arena, t->arena_bytes);
     mo__routing_sum_free(&t->routing);
     mo_model_free(t->model);
-    mo_tokenfile_close(t->file);
+    mo__source_sum_free(&t->sources);
+    mo_run_data_close(&t->data);
     if (t->metrics.path && mo__metrics_close(&t->metrics) != MO_OK)
         mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     if (mo__events_close(&t->events) != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     mo_free(t->resolved);
+    mo_free(t->data_hashes);
     mo_free(t->dir);
 }

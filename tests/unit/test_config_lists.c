@@ -276,6 +276,75 @@ static void help_shows_the_fields_of_a_list(void **state)
     mo_free(text);
 }
 
+static const char no_data[] = "run: {name: t}\n"
+                              "model: {hidden_size: 8, intermediate_size: 8, num_hidden_layers: 1,\n"
+                              "        num_attention_heads: 2}\n"
+                              "train: {steps: 10, batch_size: 2, sequence_length: 16}\n"
+                              "optimizer: {learning_rate: 1e-3}\n"
+                              "data: {";
+
+static mo_status parse_data(const char *data, mo_run_config *out)
+{
+    char *text = mo_strprintf("%s%s}\n", no_data, data);
+    mo_status status = mo_config_parse(text, "x.yaml", out);
+    mo_free(text);
+    return status;
+}
+
+static void data_is_one_file_or_a_mixture(void **state)
+{
+    (void)state;
+    static const wrong all[] = {
+        {"",
+         "x.yaml: neither data.path nor data.mixture is given; name a token file, or several with weights"},
+        {"path: '', mixture: []",
+         "x.yaml: neither data.path nor data.mixture is given; name a token file, or several with weights"},
+        {"path: a.h5, mixture: [{path: b.h5}]", "x.yaml: data.path and data.mixture are both given; keep "
+                                                "one: data.path= or data.mixture=[] takes back "
+                                                "what a file says"},
+        {"mixture: [{path: a.h5}, {path: b.h5}, {path: a.h5}]",
+         "x.yaml: data.mixture[2].path: a.h5 is data.mixture[0] already; give it the sum of their weights, "
+         "once"},
+        {"mixture: [{path: a.h5, weight: 0}]",
+         "x.yaml:6: data.mixture[0].weight: '0' is out of range; expected above 0, at most 1000000000"},
+        {"mixture: [{path: a.h5, weight: -1}]",
+         "x.yaml:6: data.mixture[0].weight: '-1' is out of range; expected above 0, at most 1000000000"},
+        {"mixture: [{weight: 1}]", "x.yaml:6: data.mixture[0].path: is missing; it has no default"},
+    };
+    mo_run_config c;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        MO_CHECK_STATUS(parse_data(all[i].groups, &c), MO_E_CONFIG);
+        assert_string_equal(mo_last_error(), all[i].message);
+    }
+    MO_CHECK_OK(parse_data("mixture: [{path: a.h5, weight: 5}, {path: b.h5}]", &c));
+    assert_string_equal(c.data.path, "");
+    assert_int_equal(c.data.mixture.count, 2);
+    assert_string_equal(c.data.mixture.at[0].path, "a.h5");
+    assert_true(c.data.mixture.at[0].weight == 5 && c.data.mixture.at[1].weight == 1);
+    mo_config_free(&c);
+}
+
+/* Files may have moved; weights and their number may not change. */
+static void a_resumed_mixture_may_lie_elsewhere(void **state)
+{
+    (void)state;
+    mo_run_config saved, wanted;
+    MO_CHECK_OK(parse_data("mixture: [{path: a.h5, weight: 5}, {path: b.h5}]", &saved));
+    MO_CHECK_OK(parse_data("mixture: [{path: x/a.h5, weight: 5}, {path: x/b.h5}]", &wanted));
+    MO_CHECK_OK(mo_config_check_resume(&saved, &wanted));
+    wanted.data.mixture.at[1].weight = 2;
+    MO_CHECK_STATUS(mo_config_check_resume(&saved, &wanted), MO_E_MISMATCH);
+    MO_CHECK_MESSAGE(
+        "resume: data.mixture[1].weight was 1 and is now 2; a resumed run may change only run.dir, "
+        "run.threads, data.path, data.mixture[].path, ");
+    mo_config_free(&wanted);
+    MO_CHECK_OK(parse_data("path: a.h5", &wanted));
+    MO_CHECK_STATUS(mo_config_check_resume(&saved, &wanted), MO_E_MISMATCH);
+    MO_CHECK_MESSAGE("resume: data.mixture had 2 elements and now has 0; a resumed run");
+    mo_config_free(&wanted);
+    mo_config_free(&saved);
+}
+
 /* A list of bare texts, in a struct of its own. */
 typedef struct names {
     struct {
@@ -401,6 +470,8 @@ int main(void)
         IN_FOLDER(a_wrong_word_is_refused_without_a_line),
         cmocka_unit_test(a_refused_resume_names_the_element),
         cmocka_unit_test(help_shows_the_fields_of_a_list),
+        cmocka_unit_test(data_is_one_file_or_a_mixture),
+        cmocka_unit_test(a_resumed_mixture_may_lie_elsewhere),
         cmocka_unit_test(texts_alone_make_a_list_too),
         cmocka_unit_test(a_byte_order_mark_is_passed_over),
         IN_FOLDER(each_allocation_may_fail),

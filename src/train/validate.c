@@ -1,0 +1,40 @@
+/* validate.c -- the validation loss of a run: of a mixture, each source's and their mean by weight. */
+#include <math.h>
+
+#include "train/train_internal.h"
+
+bool mo__can_validate(const mo_run_source *source, int64_t sequence_length)
+{
+    return mo_eval_windows(&source->file->split[MO_SPLIT_VALIDATION], sequence_length) > 0;
+}
+
+/*   loss = sum_i s_i l_i / sum_i s_i     bits per byte = sum_i s_i l_i / (ln 2 sum_i s_i b_i)
+ * over the sources that have a validation split, with shares s, losses l and bytes for each token b. */
+mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *c,
+                       const volatile sig_atomic_t *stop, mo__source_sum *sum, mo_step_report *r)
+{
+    double shares = 0, loss = 0, bytes = 0, single_loss = 0, single_bits = 0;
+    for (int i = 0; i < data->count; i++) {
+        const mo_run_source *source = &data->sources[i];
+        if (!mo__can_validate(source, c->train.sequence_length)) continue;
+        mo_eval_options options = {.file = source->file,
+                                   .split = MO_SPLIT_VALIDATION,
+                                   .sequence_length = c->train.sequence_length,
+                                   .batch_size = c->train.batch_size,
+                                   .batches = c->eval.batches,
+                                   .stop = stop};
+        mo_eval_result result;
+        MO_TRY(mo__evaluate_graph(t, &options, &result));
+        shares += source->share;
+        loss += source->share * result.loss;
+        bytes += source->share * (double)result.bytes / (double)result.tokens;
+        if (i < sum->count) sum->reports[i].validation_loss = result.loss;
+        single_loss = result.loss;
+        single_bits = result.bits_per_byte;
+        mo_eval_result_free(&result);
+    }
+    r->evaluated = true;
+    r->validation_loss = data->count == 1 ? single_loss : loss / shares;
+    r->bits_per_byte = data->count == 1 ? single_bits : bytes > 0 ? loss / (bytes * log(2)) : (double)NAN;
+    return MO_OK;
+}
