@@ -7,6 +7,8 @@
 # Any of these files is a target too: make build/asan/tests/unit/test_base
 
 VERSION := $(shell sed -n 's/^.define MO_VERSION_STRING "\(.*\)"$$/\1/p' include/moira/base.h)
+# What programs are linked to: major.minor, within which the interface of the library stays.
+SONAME  := libmoira.so.$(basename $(VERSION))
 MAKEFLAGS += -rR
 ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
@@ -101,9 +103,10 @@ build/$(1)/libmoira.a: $$(objects.$(1)) build/$(1)/sources
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$(objects.$(1))
 
-build/$(1)/libmoira.so: $$(objects.$(1)) build/$(1)/sources
+build/$(1)/libmoira.so: $$(objects.$(1)) build/$(1)/sources build/exports
 	@echo "  LD    $$@"
-	$$(Q)$(call cc,$(1)) -shared -Wl,-soname,libmoira.so $$(COMMON) $$(FLAGS.$(1)) $$(objects.$(1)) $$(LDFLAGS) $$(LIBS) -o $$@
+	$$(Q)$(call cc,$(1)) -shared -Wl,-soname,$$(SONAME) -Wl,--version-script,build/exports $$(COMMON) $$(FLAGS.$(1)) \
+	    $$(objects.$(1)) $$(LDFLAGS) $$(LIBS) -o $$@
 
 build/$(1)/libharness.a: $$(patsubst %.c,build/$(1)/obj/%.o,$$(HARNESS))
 	@mkdir -p $$(@D)
@@ -141,7 +144,13 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: src/%.proto | deps
 	@echo "  PROTO $@"
 	$(Q)protoc-c -Isrc --c_out=build/gen $<
 
-COMMIT := $(or $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
+# The shared library shows what the public headers name, and nothing else.
+build/exports: $(wildcard include/moira/*.h)
+	@mkdir -p $(@D)
+	@{ echo '{ global:'; grep -oh 'mo_[a-z0-9][a-z0-9_]*' $^ | sort -u | sed 's/$$/;/'; echo 'local: *; };'; } >$@
+
+# `sudo make install` asks about a repository of somebody else.
+COMMIT := $(or $(shell git -c safe.directory='*' describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
 build/commit: FORCE
 	$(call stamp,$(COMMIT))
 
@@ -155,8 +164,8 @@ run      = MOIRA=$(CURDIR)/build/$(1)/moira tests/run.sh $(2)
 
 # ---- targets ----
 
-.PHONY: all lib portable debug demo test gradcheck asan ubsan tsan valgrind check lint deps-check format bench deps \
-    check-deps clean help
+.PHONY: all lib portable debug demo install uninstall test gradcheck asan ubsan tsan valgrind check lint deps-check \
+    format bench deps check-deps clean help
 
 all: lib $(call moira,release) | deps ## the program build/moira and the library (default)
 	$(if $(CLI),@ln -sf release/moira build/moira)
@@ -182,6 +191,55 @@ demo: all ## make a corpus, train a small MoE on it in minutes, show what it lea
 	    echo; build/moira inspect $(DEMO)/best.h5 --routing --data data/demo.h5; \
 	} >$(DEMO)/report.txt; cat $(DEMO)/report.txt
 	@echo; echo "All of this is in $(DEMO)/report.txt; the curves are in $(DEMO)/metrics.jsonl."
+
+# ---- installing: make install [PREFIX=/usr/local] [DESTDIR=] [FLAVOUR=release | portable] ----
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FLAVOUR ?= release
+$(if $(filter-out release portable,$(FLAVOUR)),$(error FLAVOUR is $(FLAVOUR); it is release or portable))
+INSTALLED := build/$(FLAVOUR)
+TO        := $(DESTDIR)$(PREFIX)
+HEADERS   := $(wildcard include/moira/*.h)
+CONFIGS   := $(wildcard configs/*.yaml)
+# What `install` makes below $(TO); `uninstall` removes the same.
+INSTALLED_FILES := bin/moira lib/libmoira.a lib/libmoira.so lib/$(SONAME) lib/libmoira.so.$(VERSION) lib/pkgconfig/moira.pc \
+    $(HEADERS) share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira \
+    $(CONFIGS:%=share/moira/%)
+
+define PKG_CONFIG_FILE
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+includedir=$${prefix}/include
+
+Name: Moira
+Description: trains Mixture-of-Experts language models on CPUs
+Version: $(VERSION)
+Requires.private: $(PKG_CONFIG)
+Libs: -L$${libdir} -lmoira
+Libs.private: -lgomp -lpthread -lm -ldl -lstdc++
+Cflags: -I$${includedir}
+endef
+export PKG_CONFIG_FILE
+
+install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## program, library, headers, manual, completion into PREFIX
+	install -d $(addprefix $(TO)/,$(sort $(dir $(INSTALLED_FILES))))
+	install -m 755 $(INSTALLED)/moira $(TO)/bin/moira
+	install -m 644 $(INSTALLED)/libmoira.a $(TO)/lib/libmoira.a
+	install -m 755 $(INSTALLED)/libmoira.so $(TO)/lib/libmoira.so.$(VERSION)
+	ln -sf libmoira.so.$(VERSION) $(TO)/lib/$(SONAME)
+	ln -sf $(SONAME) $(TO)/lib/libmoira.so
+	@echo "$$PKG_CONFIG_FILE" >$(TO)/lib/pkgconfig/moira.pc
+	install -m 644 $(HEADERS) $(TO)/include/moira
+	install -m 644 $(CONFIGS) $(TO)/share/moira/configs
+	$(INSTALLED)/moira help --man >$(TO)/share/man/man1/moira.1
+	$(INSTALLED)/moira completion bash >$(TO)/share/bash-completion/completions/moira
+	$(INSTALLED)/moira completion zsh >$(TO)/share/zsh/site-functions/_moira
+	$(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),-ldconfig))
+
+uninstall: ## remove what install has put into PREFIX
+	rm -f $(addprefix $(TO)/,$(INSTALLED_FILES))
+	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs $(TO)/share/moira
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
 F64_TESTS     := $(call programs,f64,ops)

@@ -236,6 +236,14 @@ mo_status mo_trained_open(const char *path, mo_config_parse_fn *parse, mo_traine
 /* Frees model and tokenizer; the config is the caller's to free. */
 void mo_trained_free(mo_trained *t);
 
+/* ---- parts of a loop of one's own: tests/api/example.c is one ---- */
+
+/* Copies a batch of the graph's sizes into its inputs; positions count from each document's start. */
+void mo_model_graph_feed(mo_model_graph *t, const mo_batch *batch);
+/* The model as arrays of a checkpoint: its values and, if asked for, both moments. They point into the
+ * model; the array of *count is owned. */
+mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
+
 /* ---- evaluation ---- */
 
 typedef struct mo_eval_options {

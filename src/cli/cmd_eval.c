@@ -17,7 +17,7 @@ typedef struct choices {
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, data, "data", 0, "FILE.h5", NULL, "token file to evaluate on"),
-    MO__OPTION_TEXT(choices, split, "split", 0, "NAME", "validation", "train or validation"),
+    MO__OPTION_TEXT(choices, split, "split", 0, "train|validation", "validation", "which split"),
     MO__OPTION_INT(choices, sequence_length, "sequence-length", "L", "0", 2, 2147483647,
                    "tokens of a window (as in training)"),
     MO__OPTION_INT(choices, batch_size, "batch-size", "B", "0", 1, 1048576,

@@ -6,6 +6,15 @@
 
 #include "commands.h"
 
+typedef struct choices {
+    bool man;
+} choices;
+
+static const mo__option options[] = {
+    MO__OPTION_FLAG(choices, man, "man", "the whole manual, as a page for man"),
+    {.name = NULL},
+};
+
 void mo__help_overview(FILE *out)
 {
 #define X(command) (void)fprintf(out, "  %-10s %s\n", mo__cmd_##command.name, mo__cmd_##command.summary);
@@ -21,13 +30,18 @@ void mo__help_overview(FILE *out)
                  "  moira generate checkpoints/demo/best.h5 --prompt 'Once'\n");
 }
 
-/* The default is shown only if it is a value that could be given: others mean "not given". */
-static bool shows_default(const mo__option *o)
+/* The default is shown only if it is a value that could be given. */
+const char *mo__option_default(const mo__option *o)
 {
-    if (!o->initial || !*o->initial) return false;
-    if (o->kind != MO__INT_OPTION && o->kind != MO__REAL_OPTION) return true;
+    if (!o->initial || !*o->initial) return NULL;
+    if (o->kind != MO__INT_OPTION && o->kind != MO__REAL_OPTION) return o->initial;
     double value = strtod(o->initial, NULL);
-    return value >= o->min && value <= o->max;
+    return value >= o->min && value <= o->max ? o->initial : NULL;
+}
+
+bool mo__takes_settings(const mo__command *c)
+{
+    return strstr(c->synopsis, "section.key=value") != NULL;
 }
 
 static void print_option(const mo__option *o)
@@ -35,8 +49,8 @@ static void print_option(const mo__option *o)
     char left[64];
     snprintf(left, sizeof left, "%s--%s%s%s", o->letter ? "-o, " : "", o->name, *o->value ? " " : "",
              o->value);
-    printf("  %-26s %s", left, o->help);
-    if (shows_default(o)) printf(" (%s)", o->initial);
+    printf("  %-30s %s", left, o->help);
+    if (mo__option_default(o)) printf(" (%s)", mo__option_default(o));
     if (!o->initial && o->kind != MO__FLAG_OPTION) printf(" (required)");
     putchar('\n');
 }
@@ -69,9 +83,13 @@ static mo_status refuse_topic(const char *topic)
                     topic);
 }
 
-static mo_status run(const void *options, const mo__words *words)
+static mo_status run(const void *given, const mo__words *words)
 {
-    (void)options;
+    const choices *c = given;
+    if (c->man && words->count > 0)
+        return mo_error(MO_E_USAGE, "--man is the whole manual; '%.60s' is one argument too many",
+                        words->at[0]);
+    if (c->man) return mo__help_man();
     if (words->count == 0) {
         mo__help_overview(stdout);
         return MO_OK;
@@ -87,12 +105,15 @@ static mo_status run(const void *options, const mo__words *words)
 const mo__command mo__cmd_help = {
     .name = "help",
     .summary = "this list; one command; the keys of a config",
-    .synopsis = "[COMMAND | config [SECTION | KEY]]",
+    .synopsis = "[COMMAND | config [SECTION | KEY]] [--man]",
     .text =
         "Without a word, lists the commands. With a command's name, says what it does and takes.\n"
         "`moira help config` shows every key of a config file: its default, what it takes and what it is\n"
         "for; `moira help config balance` one section, `moira help config num_local_experts` one key.\n",
-    .example = "  moira help config model.router\n",
+    .example = "  moira help config model.router\n"
+               "  moira help --man | man -l -\n",
+    .options = options,
+    .options_size = sizeof(choices),
     .most = 2,
     .run = run,
 };

@@ -19,8 +19,9 @@ typedef struct choices {
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "WHICH", "bytes", "bytes, or a tokenizer.model"),
-    MO__OPTION_TEXT(choices, format, "format", 0, "KIND", "auto", "auto (by extension), text or jsonl"),
+    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE.model", "bytes", "how text becomes ids"),
+    MO__OPTION_TEXT(choices, format, "format", 0, "auto|text|jsonl", "auto",
+                    "what files are; auto: by extension"),
     MO__OPTION_TEXT(choices, extensions, "ext", 0, "LIST", "", "what to take from folders, as txt,jsonl"),
     MO__OPTION_TEXT(choices, field, "field", 0, "NAME", "", "of JSONL: the field with the text (text)"),
     MO__OPTION_TEXT(choices, separator, "separator", 0, "TEXT", "",

@@ -13,6 +13,7 @@
     X(generate)         \
     X(inspect)          \
     X(bench)            \
+    X(completion)       \
     X(help)             \
     X(version)
 
@@ -20,10 +21,17 @@
 MO__COMMANDS(X)
 #undef X
 
+const mo__command *mo__command_at(int i);              /* NULL past the last */
 const mo__command *mo__command_find(const char *name); /* NULL if there is none */
 /* MO_E_USAGE, with the nearest name. */
 mo_status mo__command_unknown(const char *name);
 void mo__help_overview(FILE *out);
 void mo__help_command(const mo__command *command);
+/* The default of an option as help shows it, or NULL: others mean "not given". */
+const char *mo__option_default(const mo__option *option);
+/* Whether the command takes settings of a config: section.key=value. */
+bool mo__takes_settings(const mo__command *command);
+/* moira(1), all of it, for man. */
+mo_status mo__help_man(void);
 
 #endif

@@ -13,6 +13,11 @@ static const mo__command *const commands[] = {
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
+const mo__command *mo__command_at(int i)
+{
+    return i < COMMANDS ? commands[i] : NULL;
+}
+
 const mo__command *mo__command_find(const char *name)
 {
     for (int i = 0; i < COMMANDS; i++)

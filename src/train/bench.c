@@ -69,7 +69,7 @@ static void one_step(bench *b, mo_batch *batch, int64_t step, double *seconds, d
     int64_t N = batch->batch_size * batch->sequence_length, micro = c->train.gradient_accumulation_steps;
     double begin = mo_clock();
     for (int64_t k = 0; k < micro; k++) {
-        mo__feed(b->graph, batch);
+        mo_model_graph_feed(b->graph, batch);
         mo_model_graph_scale(b->graph, micro * N, micro * N);
         mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
         mo_graph_train(b->graph->graph, &run);

@@ -79,7 +79,7 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
     for (int64_t w = 0; w < windows; w += t->batch_size) {
         if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "evaluation was interrupted");
         MO_TRY(mo_eval_batch(tokens, o->file->tokenizer, t->sequence_length, w, batch));
-        mo__feed(t, batch);
+        mo_model_graph_feed(t, batch);
         mo_graph_forward(t->graph, &run);
         add_losses(out, t, batch);
         bytes += batch->predicted_bytes;

@@ -3,7 +3,7 @@
 
 #include "train/train_internal.h"
 
-void mo__feed(mo_model_graph *t, const mo_batch *batch)
+void mo_model_graph_feed(mo_model_graph *t, const mo_batch *batch)
 {
     int64_t T = t->sequence_length, N = t->batch_size * T;
     MO_ASSERT(batch->batch_size == t->batch_size && batch->sequence_length == T);

@@ -3,7 +3,7 @@
 
 #include "train/train_internal.h"
 
-mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
+mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
 {
     const struct {
         const char *group;

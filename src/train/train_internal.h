@@ -26,11 +26,6 @@ char *mo__run_data_hashes(const mo_run_data *data);
  * MO_E_MISMATCH names the source that has not. */
 mo_status mo__run_data_same(const mo_run_data *data, const char *hash, const char *hashes);
 
-/* ---- feed.c ---- */
-
-/* Copies a batch into a graph's inputs; positions count from each document's start. */
-void mo__feed(mo_model_graph *t, const mo_batch *batch);
-
 /* ---- routing_sum.c: router statistics summed over microbatches or batches ---- */
 
 typedef struct mo__routing_sum {
@@ -77,11 +72,9 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
 mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options, mo_eval_result *out);
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
-/* ---- save.c: the model as arrays of a checkpoint ---- */
+/* ---- save.c ---- */
 
 enum { MO_SAVED_SLABS = 3 }; /* values and two moments */
-/* Arrays of values, and of moments if the model has them. Owned array of *count. */
-mo_status mo__model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
 
 /* ---- run_folder.c ---- */
 

@@ -10,7 +10,7 @@ static mo_status fill(mo_checkpoint *c, mo_trained *out)
     MO_TRY(mo_model_allocate(out->model, MO_ALLOCATE_INFERENCE));
     mo_checkpoint_array *arrays = NULL;
     int count = 0;
-    MO_TRY(mo__model_arrays(out->model, false, &arrays, &count));
+    MO_TRY(mo_model_arrays(out->model, false, &arrays, &count));
     mo_status status = mo_checkpoint_read(c, arrays, count);
     mo_free(arrays);
     return status;

@@ -25,7 +25,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
         MO_TRY(mo_loader_get(t->loader, step, k, &batch));
         predicted = batch->predicted_step;
         mo_model_graph_scale(t->train, predicted, micro * N);
-        mo__feed(t->train, batch);
+        mo_model_graph_feed(t->train, batch);
         mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
         mo_graph_train(t->train->graph, &run);
         ce += mo_model_graph_loss(t->train, part);

@@ -53,7 +53,7 @@ static mo_status begin_content(mo__trainer *t, const char *const *paths, int n_p
 {
     mo_checkpoint_array *arrays = NULL;
     int count = 0;
-    MO_TRY(mo__model_arrays(t->model, true, &arrays, &count));
+    MO_TRY(mo_model_arrays(t->model, true, &arrays, &count));
     mo_checkpoint_content content = {.arrays = arrays,
                                      .n_arrays = count,
                                      .state = t->state,
@@ -138,7 +138,7 @@ mo_status mo__trainer_load(mo__trainer *t)
 {
     mo_checkpoint_array *arrays = NULL;
     int count = 0;
-    MO_TRY(mo__model_arrays(t->model, true, &arrays, &count));
+    MO_TRY(mo_model_arrays(t->model, true, &arrays, &count));
     mo_status status = mo_checkpoint_read(t->resumed, arrays, count);
     mo_free(arrays);
     MO_TRY(status);

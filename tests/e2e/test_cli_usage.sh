@@ -3,7 +3,7 @@
 
 # ---- help and version ----
 
-for command in prepare synth train eval generate inspect bench help version; do
+for command in prepare synth train eval generate inspect bench completion help version; do
     moira 0 help
     out_matches "^  $command +[a-z]"
     moira 0 help $command
