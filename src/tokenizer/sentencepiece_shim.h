@@ -21,6 +21,14 @@ int32_t mo__sp_eos(const mo__sp_processor *p);
 mo_status mo__sp_encode(const mo__sp_processor *p, const char *text, size_t size, int32_t **ids,
                         int64_t *count);
 
+typedef struct mo__sp_chunk {
+    size_t at, size; /* in the bytes */
+} mo__sp_chunk;
+/* Learns a byte-pair model from chunks of text, each below 65536 characters. *model is owned. MO_E_RANGE with
+ * the library's words if it refuses the size or the text. */
+mo_status mo__sp_train(const char *bytes, const mo__sp_chunk *chunks, int64_t count, int vocab_size,
+                       char **model, size_t *size);
+
 #ifdef __cplusplus
 }
 #endif

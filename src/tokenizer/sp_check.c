@@ -75,13 +75,11 @@ static mo_status check_symbols(const mo__sp_model *m)
 typedef struct trie {
     const unsigned char *units;
     uint32_t count;
-    size_t results; /* bytes of results */
+    size_t results;  /* bytes of results */
+    uint8_t *nested; /* per unit, once it has been looked at: 1 + the most rules on a way on from it */
 } trie;
 
-typedef struct step {
-    uint32_t base;
-    int rules; /* that end on the way here */
-} step;
+enum { UNSOUND = -1, UNDER_WAY = 255, LONGEST_RULE = 1024 };
 
 static uint32_t load32(const unsigned char *bytes)
 {
@@ -93,32 +91,35 @@ static uint32_t unit_at(const trie *t, uint32_t i)
     return load32(t->units + 4 * (size_t)i);
 }
 
-static uint32_t base_of(uint32_t i, uint32_t unit)
+static int most_nested(trie *t, uint32_t at, int depth);
+
+/* The children of the unit at `at`, which share the base; `ends`: a rule ends there. */
+static int most_nested_below(trie *t, uint32_t base, bool ends, int depth)
 {
-    return i ^ (unit >> 10 << ((unit & (1u << 9)) >> 6));
+    int most = 0;
+    if ((base | 0xFF) >= t->count) return UNSOUND;
+    if (ends && (unit_at(t, base) & ~(1u << 31)) >= t->results) return UNSOUND;
+    for (uint32_t label = 0; label < 256; label++) {
+        uint32_t child = base ^ label;
+        if ((unit_at(t, child) & (1u << 31 | 0xFF)) != label) continue;
+        int below = most_nested(t, child, depth + 1);
+        if (below == UNSOUND) return UNSOUND;
+        most = below > most ? below : most;
+    }
+    return most + ends <= MOST_NESTED_RULES ? most + ends : UNSOUND;
 }
 
-/* A trie has fewer units that are reached than units; more means a circle. */
-static bool trie_is_sound(const trie *t, step *stack)
+/* The most rules that begin one another from here on; ways may meet again (ends are shared), never go round.
+ */
+static int most_nested(trie *t, uint32_t at, int depth)
 {
-    uint32_t depth = 0, reached = 1;
-    stack[depth++] = (step){base_of(0, unit_at(t, 0)), 0};
-    while (depth > 0) {
-        step at = stack[--depth];
-        if ((at.base | 0xFF) >= t->count) return false;
-        for (uint32_t label = 0; label < 256; label++) {
-            uint32_t child = at.base ^ label, unit = unit_at(t, child);
-            if ((unit & (1u << 31 | 0xFF)) != label) continue;
-            step next = {base_of(child, unit), at.rules};
-            if ((next.base | 0xFF) >= t->count || ++reached > t->count) return false;
-            if (unit >> 8 & 1) {
-                if ((unit_at(t, next.base) & ~(1u << 31)) >= t->results) return false;
-                if (++next.rules > MOST_NESTED_RULES) return false;
-            }
-            stack[depth++] = next;
-        }
-    }
-    return true;
+    if (t->nested[at] == UNDER_WAY || depth > LONGEST_RULE) return UNSOUND;
+    if (t->nested[at]) return t->nested[at] - 1;
+    uint32_t unit = unit_at(t, at);
+    t->nested[at] = UNDER_WAY;
+    int most = most_nested_below(t, at ^ (unit >> 10 << ((unit & (1u << 9)) >> 6)), unit >> 8 & 1, depth);
+    if (most != UNSOUND) t->nested[at] = (uint8_t)(most + 1);
+    return most;
 }
 
 static mo_status check_rules(mo__sp_text map)
@@ -128,12 +129,12 @@ static mo_status check_rules(mo__sp_text map)
     const unsigned char *bytes = (const unsigned char *)map.at;
     uint32_t size = map.size > 4 ? load32(bytes) : 0;
     if (size == 0 || size >= map.size - 4) return mo_error(MO_E_CORRUPT, "%s", WHAT);
-    trie t = {bytes + 4, size / 4, map.size - 4 - size};
+    trie t = {bytes + 4, size / 4, map.size - 4 - size, NULL};
     if (t.count < 256) return mo_error(MO_E_CORRUPT, "%s", WHAT);
-    step *stack = mo_malloc((size_t)t.count * sizeof *stack);
-    if (!stack) return MO_E_MEMORY;
-    bool sound = trie_is_sound(&t, stack);
-    mo_free(stack);
+    t.nested = mo_calloc(t.count, 1);
+    if (!t.nested) return MO_E_MEMORY;
+    bool sound = most_nested(&t, 0, 0) != UNSOUND;
+    mo_free(t.nested);
     return sound ? MO_OK : mo_error(MO_E_CORRUPT, "%s", WHAT);
 }
 

@@ -115,7 +115,8 @@ static bool separates(const mo__sp_cuts *c, uint64_t a, uint64_t b)
 }
 
 /* The character that ends at text[end]: one to four bytes. A byte that does not go on a character begins one,
- * so stepping back to it finds what reading from the start would. */
+ * so stepping back to it finds what reading from the start would; and behind a whole character another
+ * begins. */
 static bool character_before(const char *text, size_t end, uint64_t *out)
 {
     for (size_t length = 1; length <= 4 && length <= end; length++)
@@ -127,8 +128,8 @@ static bool character_before(const char *text, size_t end, uint64_t *out)
 size_t mo__sp_cut(const mo__sp_cuts *c, const char *text, size_t size)
 {
     for (size_t end = c ? size : 0; end > 0; end--) {
-        uint64_t before, after = ANY;
-        if (end < size && character(text + end, size - end, &after) == 0) continue;
+        uint64_t before, after;
+        if (character(text + end, size - end, &after) == 0) after = ANY;
         if (character_before(text, end, &before) && separates(c, before, after)) return end;
     }
     return 0;

@@ -140,13 +140,13 @@ static mo_status start(mo_tokenizer *t)
     mo__sp_model m;
     const void *blob = mo_tokenizer_blob(t, &size);
     mo_status status = mo__sp_model_read(blob, size, &m);
-    if (status != MO_OK) return mo_error_context(status, "tokenizer");
+    if (status != MO_OK) return mo_error_context(status, "tokenizer model");
     sp *s = t->state = mo_calloc(1, sizeof *s);
     status = s ? start_from(t, s, &m) : MO_E_MEMORY;
     mo__sp_model_free(&m);
     if (status == MO_OK) return MO_OK;
     stop(t);
-    return mo_error_context(status, "tokenizer");
+    return mo_error_context(status, "tokenizer model");
 }
 
 /* ---- text to ids ---- */

@@ -7,9 +7,10 @@
 
 static const size_t MOST_BYTES = (size_t)256 << 20;
 
+/* where: a part of the model; NULL: all of it. */
 static mo_status damaged(const char *where)
 {
-    return mo_error(MO_E_CORRUPT, "%s: is cut short or damaged", where);
+    return mo_error(MO_E_CORRUPT, "%s%sis cut short or damaged", where ? where : "", where ? ": " : "");
 }
 
 /* The type that a field must have to be the one that the format means. */
@@ -110,7 +111,7 @@ static mo_status read_denormalizer(const mo__wire_field *message, mo__sp_model *
 static mo_status read_field(const mo__wire_field *f, mo__sp_model *m)
 {
     if (f->number > 5) return MO_OK;
-    MO_TRY(expect(f, MO__WIRE_BYTES, "model"));
+    MO_TRY(expect(f, MO__WIRE_BYTES, NULL));
     switch (f->number) {
     case 1:
         return read_piece(f, &m->pieces[m->count++]);
@@ -131,8 +132,8 @@ static mo_status count_pieces(const void *blob, size_t size, int64_t *count)
     mo__wire_field f;
     bool bad = false;
     for (*count = 0; mo__wire_next(&w, &f, &bad);) *count += f.number == 1;
-    if (bad) return damaged("model");
-    return *count > 0 ? MO_OK : mo_error(MO_E_CORRUPT, "model: has no pieces");
+    if (bad) return damaged(NULL);
+    return *count > 0 ? MO_OK : mo_error(MO_E_CORRUPT, "has no pieces");
 }
 
 mo_status mo__sp_model_read(const void *blob, size_t size, mo__sp_model *out)
@@ -144,7 +145,7 @@ mo_status mo__sp_model_read(const void *blob, size_t size, mo__sp_model *out)
                           .escape_spaces = true,
                           .unk_surface = {" \xE2\x81\x87 ", 5}};
     if (size > MOST_BYTES)
-        return mo_error(MO_E_UNSUPPORTED, "model: has %zu bytes, at most %zu are read", size, MOST_BYTES);
+        return mo_error(MO_E_UNSUPPORTED, "has %zu bytes, at most %zu are read", size, MOST_BYTES);
     MO_TRY(count_pieces(blob, size, &count));
     out->pieces = mo_malloc((size_t)count * sizeof *out->pieces);
     if (!out->pieces) return MO_E_MEMORY;
