@@ -63,7 +63,9 @@ for shell in bash zsh; do
     replies $shell 'moira train ' 'data.h5 demo.yaml more'
     replies $shell 'moira eval --data da' data.h5
     replies $shell 'moira eval x.h5 --data=da' data.h5
-    replies $shell 'moira prepare -o d' 'data.h5 demo.yaml'
+    replies $shell 'moira synth -o d' 'data.h5 demo.yaml'
+    replies $shell 'moira synth --output d' 'data.h5 demo.yaml'
+    replies $shell 'moira synth d' ''
     replies $shell 'moira prepare x --tokenizer b' bytes
     replies $shell 'moira eval --split ' 'train validation'
     replies $shell 'moira eval --split=t' train
