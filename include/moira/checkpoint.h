@@ -129,6 +129,11 @@ typedef void (*mo_checkpoint_visit)(const char *name, int ndim, const int64_t *d
 mo_status mo_checkpoint_list(mo_checkpoint *c, const char *group, mo_checkpoint_visit fn, void *user);
 /* End-to-end check of a file: stamp, then every chunk of every array unpacked and summed. */
 mo_status mo_checkpoint_verify(const char *path);
+/* For a checkpoint or token file that other tools have changed on purpose, after which its stamp is wrong:
+ * makes a copy with the right one, calls check (mo_checkpoint_verify, say) with the copy's path, and puts it
+ * in the file's place if that is content. Statuses are check's, MO_E_FORMAT, MO_E_VERSION, MO_E_CORRUPT and
+ * those of files. */
+mo_status mo_restamp(const char *path, mo_status (*check)(const char *path));
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,8 @@ static const mo__option options[] = {
                     "config, checkpoint: every parameter, layers not folded"),
     MO__OPTION_FLAG(mo__inspect_choices, verify, "verify",
                     "checkpoint, token file: read and check every byte"),
+    MO__OPTION_FLAG(mo__inspect_choices, restamp, "restamp",
+                    "checkpoint, token file: check and stamp anew what other tools have changed"),
     MO__OPTION_FLAG(mo__inspect_choices, routing, "routing", "checkpoint: where its routers send --data"),
     MO__OPTION_TEXT(mo__inspect_choices, data, "data", 0, "FILE.h5", "", "token file for --routing"),
     MO__OPTION_TEXT(mo__inspect_choices, dot, "dot", 0, "FILE", "",
@@ -63,6 +65,14 @@ static mo_status find_kind(const char *path, kind *out)
     return MO_OK;
 }
 
+static mo_status check_tokens(const char *path)
+{
+    mo_tokenfile *file;
+    MO_TRY(mo_tokenfile_open(path, &file));
+    mo_tokenfile_close(file);
+    return MO_OK;
+}
+
 static mo_status run(const void *given, const mo__words *words)
 {
     const mo__inspect_choices *c = given;
@@ -70,13 +80,17 @@ static mo_status run(const void *given, const mo__words *words)
     kind what;
     if (c->routing && !*c->data) return mo_error(MO_E_USAGE, "--routing needs --data FILE.h5 to route");
     if (*c->data && !c->routing) return mo_error(MO_E_USAGE, "--data is for --routing");
-    if (c->routing && (c->memory || c->parameters || c->verify || *c->dot))
-        return mo_error(MO_E_USAGE,
-                        "--routing is shown alone, without --memory, --parameters, --verify or --dot");
+    if (c->routing && (c->memory || c->parameters || c->verify || c->restamp || *c->dot))
+        return mo_error(
+            MO_E_USAGE,
+            "--routing is shown alone, without --memory, --parameters, --verify, --restamp or --dot");
     MO_TRY(find_kind(path, &what));
     if (what != CONFIG && words->count > 1)
         return mo_error(MO_E_USAGE, "'%.60s' is one argument too many; only a config takes settings",
                         words->at[1]);
+    MO_TRY(mo__refuse_option(c->restamp && what == CONFIG, "--restamp", "a checkpoint or a token file", path,
+                             "a config"));
+    if (c->restamp) MO_TRY(mo_restamp(path, what == CHECKPOINT ? mo_checkpoint_verify : check_tokens));
     switch (what) {
     case CHECKPOINT:
         return c->routing ? mo__inspect_routing(path, c) : mo__inspect_checkpoint(path, c);
@@ -102,7 +116,11 @@ const mo__command mo__cmd_inspect = {
         "--routing sends the validation split of --data through a checkpoint and shows, for each MoE layer,\n"
         "each expert's load, how each domain's tokens spread over the experts, and the mutual information "
         "of\n"
-        "expert and domain: 0 bits if the expert says nothing about the domain.\n",
+        "expert and domain: 0 bits if the expert says nothing about the domain.\n"
+        "\n"
+        "A file that was changed with h5py or the like is refused as damaged; --restamp makes it valid "
+        "again,\n"
+        "if its checksums, and a token file's offsets and ids, are right.\n",
     .example = "  moira inspect configs/demo.yaml --memory train.batch_size=64\n"
                "  moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5\n",
     .options = options,

@@ -7,7 +7,7 @@
 
 typedef struct mo__inspect_choices {
     const char *data, *dot;
-    bool memory, verify, parameters, routing, json;
+    bool memory, verify, restamp, parameters, routing, json;
 } mo__inspect_choices;
 
 mo_status mo__inspect_config(const mo__words *words,

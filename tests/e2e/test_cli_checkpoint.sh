@@ -32,6 +32,19 @@ for at in 30 550 $((size / 3)) $((size / 2)) $((size - 100)); do
     printf "\\$(printf %o $(((byte + 1) % 256)))" | dd of="$dir/bad.h5" bs=1 seek="$at" conv=notrunc 2>/dev/null
     broken 'is damaged'
 done
+# Stamped anew it is whole again where the stamp alone was wrong, and stays refused where it is not.
+refused "$dir/bad.h5: " inspect "$dir/bad.h5" --restamp
+cp "$best" "$dir/bad.h5"
+printf 0 | dd of="$dir/bad.h5" bs=1 seek=40 conv=notrunc 2>/dev/null
+cmp -s "$best" "$dir/bad.h5" && printf 1 | dd of="$dir/bad.h5" bs=1 seek=40 conv=notrunc 2>/dev/null
+broken 'is damaged'
+err_has '--restamp'
+moira 0 inspect "$dir/bad.h5" --restamp
+out_has 'checkpoint'
+same "$dir/bad.h5" "$best"
+refused '--restamp is for a checkpoint or a token file' inspect "$dir/small.yaml" --restamp
+refused '--routing is shown alone' inspect "$best" --routing --data "$dir/text.h5" --restamp
+
 # A later version's file says so, whatever else is in it.
 sed '1s/CHECKPOINT 1/CHECKPOINT 9/' "$best" >"$dir/bad.h5"
 broken 'is a checkpoint of version 9, moira 0.1.0 reads versions up to 1; use a newer moira'
