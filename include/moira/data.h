@@ -22,6 +22,7 @@ extern "C" {
 /* ---- corpora to token files ---- */
 
 typedef void (*mo_progress_fn)(double done, double total, const char *unit, void *user);
+typedef void (*mo_phase_fn)(const char *what, void *user);
 
 typedef enum mo_corpus_format {
     MO_CORPUS_AUTO, /* JSONL by the extensions .jsonl .ndjson .json-lines .jsonlines (and .gz of these), else
@@ -48,7 +49,9 @@ typedef struct mo_corpus {
 typedef struct mo_prepare_options {
     mo_corpus corpus;
     const char *output;
-    const mo_tokenizer *tokenizer;
+    const mo_tokenizer *tokenizer; /* NULL: one is trained on what trains (mo_tokenizer_train) */
+    int64_t train_vocabulary;      /* its ids; 0 where a tokenizer is given */
+    const char *save_tokenizer;    /* where to write the .model too; NULL: nowhere. Not for "bytes" */
     double validation_fraction; /* v: of several documents one in each run of 1/v validates, drawn by `seed`;
                                    of an only one the first floor((1 - v) n) of its n bytes train, the rest
                                    validates (by characters, where ids are not bytes). 0: all train */
@@ -57,6 +60,7 @@ typedef struct mo_prepare_options {
     const volatile sig_atomic_t
         *stop;               /* may be NULL; not 0: leave with MO_E_INTERRUPTED, nothing is written */
     mo_progress_fn progress; /* may be NULL; in bytes of the files */
+    mo_phase_fn phase;       /* may be NULL; told where a tokenizer is trained: what begins now */
     void *user;
 } mo_prepare_options;
 
@@ -74,6 +78,8 @@ typedef struct mo_prepare_summary {
     mo_lengths lengths[2];
     mo_corpus_facts facts;
     int64_t byte_order_marks; /* left out */
+    char tokenizer_kind[32], tokenizer_hash[33];
+    int64_t vocab_size;
     double seconds;
 } mo_prepare_summary;
 

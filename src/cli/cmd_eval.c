@@ -56,9 +56,10 @@ static void print_result(const char *checkpoint, const mo_trained *t, const mo_e
                          const mo_eval_result *r)
 {
     printf("checkpoint   %s, step %s\n", checkpoint, mo__count(t->state.step).text);
-    printf("data         %s, %s: %s predicted tokens in %s windows of %lld\n", o->file->path,
-           o->split == MO_SPLIT_TRAIN ? "train" : "validation", mo__count(r->tokens).text,
-           mo__count(r->windows).text, (long long)o->sequence_length);
+    printf("data         %s, %s: %s in %s of %lld\n", o->file->path,
+           o->split == MO_SPLIT_TRAIN ? "train" : "validation",
+           mo__counted(r->tokens, "predicted token").text, mo__counted(r->windows, "window").text,
+           (long long)o->sequence_length);
     printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %.4f\n", r->loss, r->perplexity,
            r->bits_per_byte);
     printf("took         %s, %s tokens/s\n", mo__duration(r->seconds).text,

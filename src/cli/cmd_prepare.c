@@ -10,16 +10,21 @@
 #include "units.h"
 
 typedef struct choices {
-    const char *output, *tokenizer, *extensions, *format, *field, *separator;
+    const char *output, *tokenizer, *save_tokenizer, *extensions, *format, *field, *separator;
     double validation;
-    int64_t compression;
+    int64_t train_tokenizer, compression;
     uint64_t seed;
     bool skip_bad, json;
 } choices;
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE.model", "bytes", "how text becomes ids"),
+    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE.model", "",
+                    "how text becomes ids; bytes unless one is given or trained"),
+    MO__OPTION_INT(choices, train_tokenizer, "train-tokenizer", "N", "0", 260, 1e6,
+                   "train a SentencePiece tokenizer of N ids on what trains"),
+    MO__OPTION_TEXT(choices, save_tokenizer, "save-tokenizer", 0, "FILE.model", "",
+                    "write the tokenizer there too"),
     MO__OPTION_TEXT(choices, format, "format", 0, "auto|text|jsonl", "auto",
                     "what files are; auto: by extension"),
     MO__OPTION_TEXT(choices, extensions, "ext", 0, "LIST", "", "what to take from folders, as txt,jsonl"),
@@ -47,31 +52,31 @@ static double rate(const mo_prepare_summary *s)
     return s->seconds > 0 ? text_bytes(s) / s->seconds : 0;
 }
 
-static mo_status print_text(const char *output, const mo_tokenizer *t, const mo_prepare_summary *s)
+static mo_status print_text(const choices *c, const mo_prepare_summary *s)
 {
-    printf("wrote        %s\n", output);
+    printf("wrote        %s%s%s\n", c->output, *c->save_tokenizer ? ", " : "", c->save_tokenizer);
+    printf("tokenizer    %s, %s, %s\n", s->tokenizer_kind, mo__counted(s->vocab_size, "id").text,
+           s->tokenizer_hash);
     printf("files        %s", mo__count(s->files).text);
     if (s->files_repeated) printf("; %s named again, counted once", mo__count(s->files_repeated).text);
     putchar('\n');
     for (int i = 0; i < 2; i++)
         printf("%-12s %s in %s\n", mo__split_names[i], mo__counted(s->tokens[i], "token").text,
                mo__counted(s->documents[i], "document").text);
-    mo__print_facts(&s->facts, t, s->tokens);
+    mo__print_facts(&s->facts, s->tokens, s->tokenizer_kind, s->vocab_size);
     if (s->byte_order_marks)
         printf("             %s left out\n", mo__counted(s->byte_order_marks, "byte order mark").text);
     printf("took         %s, %.1f MB/s\n", mo__duration(s->seconds).text, rate(s) / 1e6);
     return mo__print_lengths(s->lengths);
 }
 
-static mo_status print_json(const char *output, const mo_tokenizer *t, const mo_prepare_summary *s)
+static mo_status print_json(const char *output, const mo_prepare_summary *s)
 {
-    char hash[33];
     json_t *root = json_object(), *tokenizer = json_object();
-    mo_tokenizer_hash(t, hash);
     mo__json_set(root, "path", mo__json_text(output));
-    mo__json_set(root, "vocab_size", mo__json_integer(mo_tokenizer_vocab_size(t)));
-    mo__json_set(tokenizer, "kind", json_string(mo_tokenizer_kind(t)));
-    mo__json_set(tokenizer, "hash", json_string(hash));
+    mo__json_set(root, "vocab_size", mo__json_integer(s->vocab_size));
+    mo__json_set(tokenizer, "kind", json_string(s->tokenizer_kind));
+    mo__json_set(tokenizer, "hash", json_string(s->tokenizer_hash));
     mo__json_set(root, "tokenizer", tokenizer);
     for (int i = 0; i < 2; i++)
         mo__json_set(root, mo__split_names[i], mo__split_json(&s->lengths[i], s->facts.text_bytes[i]));
@@ -101,13 +106,31 @@ static const char *given(const char *text)
     return *text ? text : NULL;
 }
 
-static mo_status open_tokenizer(const char *which, mo_tokenizer **out)
+/* None where one is to be trained. */
+static mo_status open_tokenizer(const choices *c, mo_tokenizer **out)
 {
-    if (strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
+    const char *which = c->tokenizer;
+    *out = NULL;
+    if (*which && c->train_tokenizer)
+        return mo_error(MO_E_USAGE, "--tokenizer and --train-tokenizer: only one of them can be given");
+    if (c->train_tokenizer) return MO_OK;
+    if (!*which || strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
     if (!mo_path_exists(which))
         return mo_error(MO_E_NOT_FOUND,
                         "--tokenizer: '%.200s' is not bytes, and there is no file of this name", which);
     return mo_tokenizer_open(which, out);
+}
+
+static void show_phase(const char *what, void *user)
+{
+    mo__progress_of *progress = user;
+    progress->what = what;
+    progress->begin = 0; /* each has a progress of its own */
+    mo__live_clear();
+    if (mo__live())
+        mo__live_line("%s", what);
+    else
+        mo__say("%s", what);
 }
 
 static mo_status prepare(const choices *c, const mo__words *words, const mo_tokenizer *tokenizer)
@@ -122,25 +145,28 @@ static mo_status prepare(const choices *c, const mo__words *words, const mo_toke
                                        .skip_bad = c->skip_bad},
                             .output = c->output,
                             .tokenizer = tokenizer,
+                            .train_vocabulary = c->train_tokenizer,
+                            .save_tokenizer = given(c->save_tokenizer),
                             .validation_fraction = c->validation,
                             .seed = c->seed,
                             .compression = (int)c->compression,
                             .stop = &mo__stop,
                             .progress = mo__progress,
+                            .phase = show_phase,
                             .user = &progress};
     MO_TRY(parse_format(c->format, &o.corpus.format));
     mo_status status = mo_prepare(&o, &summary);
     mo__live_clear();
     if (progress.begin > 0 && (status == MO_E_IO || status == MO_E_MEMORY)) mo__session_begin_work();
     MO_TRY(status);
-    return c->json ? print_json(c->output, tokenizer, &summary) : print_text(c->output, tokenizer, &summary);
+    return c->json ? print_json(c->output, &summary) : print_text(c, &summary);
 }
 
 static mo_status run(const void *options_given, const mo__words *words)
 {
     const choices *c = options_given;
     mo_tokenizer *tokenizer;
-    MO_TRY(open_tokenizer(c->tokenizer, &tokenizer));
+    MO_TRY(open_tokenizer(c, &tokenizer));
     mo_status status = prepare(c, words, tokenizer);
     mo_tokenizer_free(tokenizer);
     return status;
@@ -168,6 +194,10 @@ const mo__command mo__cmd_prepare = {
         "\n"
         "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
         "second does. Of an only one the end validates: with 0.1, its first floor(0.9 n) of n bytes train.\n"
+        "\n"
+        "--train-tokenizer reads the corpus twice: first to train a SentencePiece tokenizer (byte-pair\n"
+        "encoding with byte pieces, nothing normalized) on at most 100 MB of the documents that train. The\n"
+        "token file has it inside; --save-tokenizer writes it as a file of its own.\n"
         "\n"
         "Bytes that are not UTF-8 are counted and shown; the bytes tokenizer keeps them, SentencePiece\n"
         "replaces each by U+FFFD. A SentencePiece model with <s> and </s> has them at a document's begin\n"

@@ -46,15 +46,21 @@ static mo_status print_histogram(const mo_lengths l[2])
     return mo__table_print(&t);
 }
 
+static void print_range(const char *split, const mo_lengths *l)
+{
+    if (l->least == l->most)
+        printf("%-12s documents of %s each\n", split, mo__counted(l->least, "token").text);
+    else
+        printf("%-12s documents of %s to %s, median %s\n", split, mo__count(l->least).text,
+               mo__counted(l->most, "token").text, mo__count(l->median).text);
+}
+
 mo_status mo__print_lengths(const mo_lengths lengths[2])
 {
     if (lengths[0].documents < 2 && lengths[1].documents < 2) return MO_OK;
     putchar('\n');
     for (int s = 0; s < 2; s++)
-        if (lengths[s].documents)
-            printf("%-12s documents of %s to %s tokens, median %s\n", mo__split_names[s],
-                   mo__count(lengths[s].least).text, mo__count(lengths[s].most).text,
-                   mo__count(lengths[s].median).text);
+        if (lengths[s].documents) print_range(mo__split_names[s], &lengths[s]);
     putchar('\n');
     return print_histogram(lengths);
 }
@@ -120,13 +126,14 @@ static void print_dropped(const mo_corpus_facts *f)
     putchar('\n');
 }
 
-void mo__print_facts(const mo_corpus_facts *f, const mo_tokenizer *tokenizer, const int64_t tokens[2])
+void mo__print_facts(const mo_corpus_facts *f, const int64_t tokens[2], const char *tokenizer_kind,
+                     int64_t vocab_size)
 {
-    bool keeps = strcmp(mo_tokenizer_kind(tokenizer), "bytes") == 0;
+    bool keeps = strcmp(tokenizer_kind, "bytes") == 0;
     print_text(f, tokens);
     if (f->vocabulary_used >= 0)
         printf("vocabulary   %s of %s ids used\n", mo__count(f->vocabulary_used).text,
-               mo__count(mo_tokenizer_vocab_size(tokenizer)).text);
+               mo__count(vocab_size).text);
     print_dropped(f);
     if (f->invalid_utf8 > 0)
         printf("not UTF-8    %s, %s\n", mo__counted(f->invalid_utf8, "byte").text,

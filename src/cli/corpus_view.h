@@ -12,7 +12,8 @@ extern const char *const mo__split_names[2]; /* by mo_split */
  * two. Nothing for splits of a document at most. */
 mo_status mo__print_lengths(const mo_lengths lengths[2]);
 /* Text bytes, bytes per token, ids used, what was left out, what is not UTF-8: lines for what is known. */
-void mo__print_facts(const mo_corpus_facts *facts, const mo_tokenizer *tokenizer, const int64_t tokens[2]);
+void mo__print_facts(const mo_corpus_facts *facts, const int64_t tokens[2], const char *tokenizer_kind,
+                     int64_t vocab_size);
 
 /* {"tokens", "documents", "text_bytes", "length": {"least", "median", "most", "histogram": [{"from", "to",
  * "documents"}]}} */

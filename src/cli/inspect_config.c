@@ -31,10 +31,11 @@ static void print_training(const mo_run_config *c)
     if (c->train.seconds > 0)
         printf("%s%s", mo__duration(c->train.seconds).text, steps > 0 ? ", or at most " : ", ");
     if (steps > 0)
-        printf("%s steps of %lld sequences: %s tokens\n", mo__count(steps).text, sequences,
-               mo__count(tokens).text);
+        printf("%s of %s: %s\n", mo__counted(steps, "step").text, mo__counted(sequences, "sequence").text,
+               mo__counted(tokens, "token").text);
     else
-        printf("in steps of %lld sequences: %s tokens\n", sequences, mo__count(step_tokens).text);
+        printf("in steps of %s: %s\n", mo__counted(sequences, "sequence").text,
+               mo__counted(step_tokens, "token").text);
 }
 
 static mo_status print_text(const char *path, const mo_run_config *config, const mo_run_data *data,

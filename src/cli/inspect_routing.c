@@ -91,8 +91,8 @@ static mo_status print_text(routing *r)
     const mo_eval_result *e = r->result;
     printf("checkpoint   %s, step %s\n", r->path, mo__count(r->trained->state.step).text);
     mo__describe_model(r->trained->model);
-    printf("data         %s, validation: %s predicted tokens, loss %.4f\n", r->file->path,
-           mo__count(e->tokens).text, e->loss);
+    printf("data         %s, validation: %s, loss %.4f\n", r->file->path,
+           mo__counted(e->tokens, "predicted token").text, e->loss);
     if (e->n_domains)
         printf("load is each expert's share of all assignments; under a domain, of that domain's\n");
     for (r->layer = 0; r->layer < e->n_layers; r->layer++) MO_TRY(print_layer(r));

@@ -63,7 +63,7 @@ static mo_status print_text(const view *v)
         printf("%-12s %s of %s in %s\n", mo__split_names[s], mo__counted(v->tokens[s], "token").text,
                mo__counted(f->split[s].width, "byte").text,
                mo__counted(f->split[s].documents, "document").text);
-    mo__print_facts(&f->facts, f->tokenizer, v->tokens);
+    mo__print_facts(&f->facts, v->tokens, mo_tokenizer_kind(f->tokenizer), f->vocab_size);
     if (v->verified) printf("verified     stamp, checksums, every offset and id\n");
     MO_TRY(mo__print_lengths(v->lengths));
     return f->n_domains ? print_domains(f) : MO_OK;

@@ -203,8 +203,8 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
 {
     mo__live_clear();
     if (last->steps > 0)
-        printf("\ndone         %s steps, %s tokens, %s of training\n", mo__count(last->step).text,
-               mo__count(last->tokens).text, mo__duration(last->seconds).text);
+        printf("\ndone         %s, %s, %s of training\n", mo__counted(last->step, "step").text,
+               mo__counted(last->tokens, "token").text, mo__duration(last->seconds).text);
     print_end(config, last->end, last->steps == 0);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;

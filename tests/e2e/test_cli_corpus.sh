@@ -118,6 +118,22 @@ printf 'a\000b' >"$dir/nul.txt"
 refused "$dir/nul.txt: byte 1 is NUL: this is no text" prepare "$dir/nul.txt" -o "$dir/1.h5"
 refused "$dir/c.h5: is a token file of Moira, not a text" prepare "$dir/c.h5" -o "$dir/1.h5"
 refused "$dir/c.h5: is a token file of Moira, not a text" prepare "$dir/text.txt" "$dir/c.h5" -o "$dir/1.h5"
+
+# ---- a tokenizer that is trained on the way ----
+
+moira 0 prepare "$dir/text.txt" -o "$dir/sp.h5" --train-tokenizer 320 --save-tokenizer "$dir/sp.model"
+out_matches '^tokenizer    sentencepiece, 320 ids, [0-9a-f]{32}$'
+err_has 'moira prepare: training the tokenizer'
+moira 0 prepare "$dir/text.txt" -o "$dir/sp2.h5" --tokenizer "$dir/sp.model"
+same "$dir/sp.h5" "$dir/sp2.h5"
+moira 0 inspect "$dir/sp.h5"
+out_matches '^text         31\.9 KiB train, 3\.5 KiB validation, [12]\.[0-9]+ bytes per token$'
+refused 'a vocabulary of 9000 is more than' prepare "$dir/text.txt" -o "$dir/1.h5" --train-tokenizer 9000
+refused '--train-tokenizer: 100 is out of range' prepare "$dir/text.txt" -o "$dir/1.h5" --train-tokenizer 100
+refused 'only one of them can be given' \
+    prepare "$dir/text.txt" -o "$dir/1.h5" --train-tokenizer 320 --tokenizer bytes
+refused "$dir/t.model: the bytes tokenizer has no model to save" \
+    prepare "$dir/text.txt" -o "$dir/1.h5" --save-tokenizer "$dir/t.model"
 refused "$dir/text.gz: " prepare "$dir/text.txt" -o "$dir/1.h5" --tokenizer "$dir/text.gz"
 
 # ---- inputs that are none ----

@@ -160,6 +160,43 @@ static void many_chunks_come_back(void **state)
     mo_tokenizer_free(r.tokenizer);
 }
 
+static mo_status write_facts(const char *path, const mo_tokenizer *t, const mo_corpus_facts *facts)
+{
+    mo_tokenwriter *w;
+    const mo_tokenwriter_options options = {
+        .path = path, .tokenizer = t, .source = "here", .split_by = "hand"};
+    MO_TRY(mo_tokenwriter_open(&options, &w));
+    MO_TRY(mo_tokenwriter_append_bytes(w, MO_SPLIT_TRAIN, "abc", 3));
+    MO_TRY(mo_tokenwriter_end_document(w, MO_SPLIT_TRAIN, 0));
+    MO_TRY(mo_tokenwriter_append_bytes(w, MO_SPLIT_VALIDATION, "a", 1));
+    MO_TRY(mo_tokenwriter_end_document(w, MO_SPLIT_VALIDATION, 0));
+    if (facts) MO_TRY(mo_tokenwriter_set_facts(w, facts));
+    return mo_tokenwriter_finish(w);
+}
+
+/* What is known comes back; the rest is -1, as in files of older programs. */
+static void facts_come_back(void **state)
+{
+    const char *path = temp_path(*state, "f.h5");
+    const mo_corpus_facts facts = {{3, -1}, 7, 0, 2, INT64_C(1) << 40, 3}, unknown = MO_CORPUS_FACTS_UNKNOWN;
+    mo_tokenizer *t;
+    mo_tokenfile *file;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    for (int i = 0; i < 2; i++) {
+        MO_CHECK_OK(write_facts(path, t, i ? &facts : NULL));
+        MO_CHECK_OK(mo_tokenfile_open(path, &file));
+        assert_memory_equal(&file->facts, i ? &facts : &unknown, sizeof facts);
+        assert_string_equal(file->source, "here");
+        assert_string_equal(file->split_by, "hand");
+        mo_tokenfile_close(file);
+    }
+    mo_tokenizer_free(t);
+    MO_CHECK_OK(mo_tokenfile_open("tests/golden/format1_tokens.h5", &file));
+    assert_memory_equal(&file->facts, &unknown, sizeof facts);
+    assert_string_equal(file->split_by, "");
+    mo_tokenfile_close(file);
+}
+
 static mo_status open_and_close(const char *path)
 {
     mo_tokenfile *file;
@@ -386,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(every_width_comes_back),
         WITH_FOLDER(many_chunks_come_back),
+        WITH_FOLDER(facts_come_back),
         WITH_FOLDER(cut_short_is_refused),
         WITH_FOLDER(a_flipped_byte_is_refused),
         WITH_FOLDER(not_a_token_file),
