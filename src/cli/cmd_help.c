@@ -1,6 +1,7 @@
 /* cmd_help.c -- moira help: the commands, one command, the keys of a config. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <moira/config.h>
 
@@ -15,6 +16,32 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
+/* PREFIX/share/moira/configs of PREFIX/bin/moira, if it is there. */
+static bool installed_configs(char *path, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    path[length > 0 ? length : 0] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(path, '/');
+        if (!slash) return false;
+        *slash = '\0';
+    }
+    size_t used = strlen(path);
+    return snprintf(path + used, size - used, "/share/moira/configs") < (int)(size - used) &&
+           mo_path_is_dir(path);
+}
+
+/* An installed program is not run in the folder that has configs and data. */
+static void print_first_run(FILE *out)
+{
+    char configs[4096];
+    bool installed = installed_configs(configs, sizeof configs);
+    fprintf(out, "\nA first run:\n  moira synth -o %s\n  moira train %s/demo.yaml%s\n",
+            installed ? "demo.h5" : "data/demo.h5", installed ? configs : "configs",
+            installed ? " data.path=demo.h5" : "");
+    fprintf(out, "  moira generate checkpoints/demo/best.h5 --prompt 'Once'\n");
+}
+
 void mo__help_overview(FILE *out)
 {
 #define X(command) (void)fprintf(out, "  %-10s %s\n", mo__cmd_##command.name, mo__cmd_##command.summary);
@@ -23,11 +50,8 @@ void mo__help_overview(FILE *out)
     MO__COMMANDS(X)
 #undef X
     fprintf(out, "\nmoira help COMMAND         what a command does, its options, an example\n"
-                 "moira help config [KEY]    what a config file can say\n\n"
-                 "A first run:\n"
-                 "  moira synth -o data/demo.h5\n"
-                 "  moira train configs/demo.yaml\n"
-                 "  moira generate checkpoints/demo/best.h5 --prompt 'Once'\n");
+                 "moira help config [KEY]    what a config file can say\n");
+    print_first_run(out);
 }
 
 /* The default is shown only if it is a value that could be given. */

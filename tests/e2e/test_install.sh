@@ -63,6 +63,16 @@ needs_library dynamic || fail "the program does not ask for $soname"
 needs_library static && fail "the static program asks for $soname"
 
 "$prefix/bin/moira" synth -o "$dir/data.h5" --tokens 60000 >"$out" 2>"$err" || { fail 'the installed program' && show; }
+# What help says to run first can be run, from any folder.
+mkdir "$dir/first"
+"$prefix/bin/moira" help | sed -n '/^A first run/,$ s/^  //p' |
+    sed 's/^moira synth.*/& --tokens 60000/; s/^moira train.*/& train.steps=2 train.batch_size=2/' >"$dir/first/run.sh"
+ran='the first run of help'
+(cd "$dir/first" && PATH=$prefix/bin:$PATH sh -e run.sh) >"$out" 2>"$err" || { fail "$ran" && show; }
+out_matches '^done +2 steps'
+out_has Once
+out_has 'Once'
+
 for kind in dynamic static; do
     ran="example ($kind)"
     LD_LIBRARY_PATH=$prefix/lib "$dir/$kind" "$dir/data.h5" "$dir/$kind.h5" >"$out" 2>"$err" || { fail "$ran" && show; }
