@@ -127,6 +127,9 @@ mo_status mo_checkpoint_read(mo_checkpoint *c, const mo_checkpoint_array *arrays
 /* Names and shapes of a group's arrays, for inspect: calls fn for each in stored order. */
 typedef void (*mo_checkpoint_visit)(const char *name, int ndim, const int64_t *dim, void *user);
 mo_status mo_checkpoint_list(mo_checkpoint *c, const char *group, mo_checkpoint_visit fn, void *user);
+/* The tokenizer that a token file or a checkpoint embeds; nothing else of it is kept. MO_E_NOT_FOUND: no such
+ * file, or it embeds none; MO_E_FORMAT: neither of the two; MO_E_CORRUPT, MO_E_VERSION. */
+mo_status mo_tokenizer_from_file(const char *path, mo_tokenizer **out);
 /* End-to-end check of a file: stamp, then every chunk of every array unpacked and summed. */
 mo_status mo_checkpoint_verify(const char *path);
 /* For a checkpoint or token file that other tools have changed on purpose, after which its stamp is wrong:
