@@ -187,10 +187,10 @@ const mo__command mo__cmd_prepare = {
         "\n"
         "A document is a text file, or what lies between two separators in it (--separator '<|endoftext|>';\n"
         "a line's end right behind one belongs to it), or the text in field --field of a line of JSONL\n"
-        "(a.b is field b of the object in field a). The first line without such a text is an error that "
-        "names\n"
-        "it, or is left out and counted with --skip-bad. So are documents without text and byte order "
-        "marks.\n"
+        "(a.b is field b of the object in field a). A line without such a text is an error that names it, "
+        "or\n"
+        "with --skip-bad is left out and counted. Documents without text and byte order marks are left out\n"
+        "and counted in any case.\n"
         "\n"
         "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
         "second does. Of an only one the end validates: with 0.1, its first floor(0.9 n) of n bytes train.\n"
@@ -203,7 +203,7 @@ const mo__command mo__cmd_prepare = {
         "replaces each by U+FFFD. A SentencePiece model with <s> and </s> has them at a document's begin\n"
         "and end.\n",
     .example = "  moira prepare shakespeare.txt -o data/shakespeare.h5\n"
-               "  moira prepare corpus/ 'more/*.jsonl.gz' -o data/corpus.h5 --tokenizer tokenizer.model\n"
+               "  moira prepare corpus/ 'more/*.jsonl.gz' -o data/corpus.h5 --train-tokenizer 8000\n"
                "  moira prepare TinyStories-train.txt -o data/stories.h5 --separator '<|endoftext|>'\n",
     .options = options,
     .options_size = sizeof(choices),
