@@ -19,8 +19,7 @@ typedef struct choices {
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE.model", "",
-                    "how text becomes ids; bytes unless one is given or trained"),
+    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE", "", "how text becomes ids (bytes)"),
     MO__OPTION_INT(choices, train_tokenizer, "train-tokenizer", "N", "0", 260, 1e6,
                    "train a SentencePiece tokenizer of N ids on what trains"),
     MO__OPTION_TEXT(choices, save_tokenizer, "save-tokenizer", 0, "FILE.model", "",
@@ -118,7 +117,8 @@ static mo_status open_tokenizer(const choices *c, mo_tokenizer **out)
     if (!mo_path_exists(which))
         return mo_error(MO_E_NOT_FOUND,
                         "--tokenizer: '%.200s' is not bytes, and there is no file of this name", which);
-    return mo_tokenizer_open(which, out);
+    mo_status status = mo_tokenizer_from_file(which, out);
+    return status == MO_E_FORMAT ? mo_tokenizer_open(which, out) : status;
 }
 
 static void show_phase(const char *what, void *user)
@@ -194,6 +194,9 @@ const mo__command mo__cmd_prepare = {
         "\n"
         "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
         "second does. Of an only one the end validates: with 0.1, its first floor(0.9 n) of n bytes train.\n"
+        "\n"
+        "--tokenizer is bytes (each byte is an id), a SentencePiece model, or a token file or checkpoint of\n"
+        "Moira's that has the wanted one inside.\n"
         "\n"
         "--train-tokenizer reads the corpus twice: first to train a SentencePiece tokenizer (byte-pair\n"
         "encoding with byte pieces, nothing normalized) on an even sample of what trains, of at most\n"

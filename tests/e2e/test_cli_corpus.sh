@@ -126,6 +126,10 @@ out_matches '^tokenizer    sentencepiece, 320 ids, [0-9a-f]{32}$'
 err_has 'moira prepare: training the tokenizer'
 moira 0 prepare "$dir/text.txt" -o "$dir/sp2.h5" --tokenizer "$dir/sp.model"
 same "$dir/sp.h5" "$dir/sp2.h5"
+moira 0 prepare "$dir/text.txt" -o "$dir/sp2.h5" --tokenizer "$dir/sp.h5"
+same "$dir/sp.h5" "$dir/sp2.h5"
+head -c 3000 "$dir/sp.h5" >"$dir/half.h5"
+refused "$dir/half.h5: is cut short" prepare "$dir/text.txt" -o "$dir/1.h5" --tokenizer "$dir/half.h5"
 moira 0 inspect "$dir/sp.h5"
 out_matches '^text         31\.9 KiB train, 3\.5 KiB validation, [12]\.[0-9]+ bytes per token$'
 refused 'a vocabulary of 9000 is more than' prepare "$dir/text.txt" -o "$dir/1.h5" --train-tokenizer 9000
