@@ -91,8 +91,30 @@ static mo_status apply_text(build *b, const char *text, size_t size, const chain
     return status;
 }
 
+/* Refuses our own files of other kinds, which are easily taken for a config. */
+static mo_status check_kind(const char *path)
+{
+    char head[18] = "";
+    FILE *file = fopen(path, "re");
+    if (!file) return MO_OK; /* whoever reads it says why */
+    size_t size = fread(head, 1, sizeof head - 1, file);
+    fclose(file);
+    head[size] = '\0';
+    if (strncmp(head, "MOIRA TOKENS ", 13) == 0)
+        return mo_error(MO_E_CONFIG, "%s: is a token file, not a config; a config names it as data.path",
+                        path);
+    if (strncmp(head, "MOIRA CHECKPOINT ", 17) == 0)
+        return mo_error(
+            MO_E_CONFIG,
+            "%s: is a checkpoint, not a config; that of its run is config.yaml in the same folder, "
+            "and with --resume the run goes on from its newest checkpoint",
+            path);
+    return MO_OK;
+}
+
 static mo_status apply_file(build *b, const char *path, const chain *parent)
 {
+    MO_TRY(check_kind(path));
     struct stat info;
     char *text;
     size_t size;

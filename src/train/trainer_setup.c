@@ -103,6 +103,17 @@ static mo_status check_memory(mo__trainer *t, uint64_t available)
         a[2].total);
 }
 
+static void warn_of_warmup(const mo_run_config *c)
+{
+    int64_t steps = mo_run_steps(c);
+    if (steps > 0 && c->schedule.warmup_steps > steps)
+        mo_log(MO_LOG_WARNING,
+               "schedule.warmup_steps %lld are more than the run's %lld steps: the learning rate never "
+               "gets "
+               "to optimizer.learning_rate",
+               (long long)c->schedule.warmup_steps, (long long)steps);
+}
+
 /* Whether any source can be evaluated; says which ones cannot. */
 static bool can_validate(const mo__trainer *t)
 {
@@ -217,6 +228,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(open_graphs(t));
     MO_TRY(mo__trainer_open_writer(t));
     MO_TRY(open_loader(t));
+    warn_of_warmup(&t->config);
     return open_folder(t);
 }
 

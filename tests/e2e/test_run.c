@@ -147,13 +147,22 @@ static void count_between(int64_t step, double loss, double rate, void *user)
 static void test_no_allocation(void **state)
 {
     (void)state;
-    char *dir = run_path("quiet"), *where = mo_strprintf("run.dir=%s", dir);
-    allocations = 0;
-    const char *settings[] = {where, "log.every=1000", "eval.every=1000", "checkpoint.every=1000"};
-    MO_CHECK_OK(run_train(settings, 4, (mo_train_options){.events.tick = count_between}, NULL));
-    assert_int_equal(allocations, 0);
-    mo_free(where);
-    mo_free(dir);
+    char *other = run_path("other.h5"), *where[2] = {NULL};
+    run_make_data(other, 6);
+    char *mixture =
+        mo_strprintf("data.mixture=[{path: %s/data.h5, weight: 2}, {path: %s}]", run_folder, other);
+    for (int mixed = 0; mixed < 2; mixed++) {
+        where[mixed] = mo_strprintf("run.dir=%s/quiet%d", run_folder, mixed);
+        const char *settings[] = {where[mixed], "log.every=1000", "eval.every=1000", "checkpoint.every=1000",
+                                  "data.path=", mixture};
+        allocations = 0;
+        MO_CHECK_OK(
+            run_train(settings, mixed ? 6 : 4, (mo_train_options){.events.tick = count_between}, NULL));
+        assert_int_equal(allocations, 0);
+        mo_free(where[mixed]);
+    }
+    mo_free(mixture);
+    mo_free(other);
 }
 
 /* A run of the same folder with a changed model, or with none to resume. */

@@ -146,6 +146,7 @@ static void state_config_and_tokenizer_come_back(void **state)
     mo_checkpoint_content content = content_of(NULL, 0, 1);
     content.state.best_loss = (double)NAN;
     content.tokenizer = t;
+    content.data_hashes = "0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210";
     content.state.stale_evaluations = 3;
     content.state.patience_loss = 2.25;
     content.state.evaluation_due = true;
@@ -163,6 +164,7 @@ static void state_config_and_tokenizer_come_back(void **state)
     assert_int_equal(s->n_recent_losses, MO_RECENT_LOSSES);
     assert_memory_equal(s->recent_losses, content.state.recent_losses, sizeof s->recent_losses);
     assert_string_equal(mo_checkpoint_config(c), content.config);
+    assert_string_equal(mo_checkpoint_data_hashes(c), content.data_hashes);
     assert_true(mo_tokenizer_equal(mo_checkpoint_tokenizer(c), t));
     mo_checkpoint_close(c);
 
@@ -170,11 +172,13 @@ static void state_config_and_tokenizer_come_back(void **state)
     memset(config, 'k', 200000);
     content.config = config;
     content.tokenizer = NULL;
+    content.data_hashes = NULL;
     content.state.n_recent_losses = 0;
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     assert_int_equal(mo_checkpoint_get_state(c)->n_recent_losses, 0);
     assert_string_equal(mo_checkpoint_config(c), config);
+    assert_string_equal(mo_checkpoint_data_hashes(c), "");
     assert_null(mo_checkpoint_tokenizer(c));
     mo_checkpoint_close(c);
     mo_free(config);
