@@ -289,6 +289,10 @@ typedef struct mo_generate_options {
     bool (*emit)(int32_t id, void *user); /* each new token as it comes; false stops */
     void *user;
 } mo_generate_options;
+/* What a model goes on from: the begin of a document, if the tokenizer has one, and the ids of text[size].
+ * *ids is owned. MO_E_RANGE: that is no token at all. */
+mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids,
+                             int64_t *count);
 /* With a key-value cache of max_position_embeddings; past that the older half of the context is dropped. */
 mo_status mo_generate(const mo_model *model, const mo_generate_options *options);
 

@@ -1,6 +1,8 @@
 /* cmd_generate.c -- moira generate: text from a checkpoint, written as it comes. */
 #include <string.h>
+#include <unistd.h>
 
+#include "base/utf8.h"
 #include "commands.h"
 #include "inputs.h"
 #include "session.h"
@@ -27,19 +29,49 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
+/* Prompt and new tokens go the same way, so that what is shown is what the model has read. */
 typedef struct writer {
-    const mo_tokenizer *tokenizer; /* NULL: ids are printed */
+    mo_tokenizer_stream *stream; /* NULL: ids are printed */
+    int64_t vocab_size;          /* of the tokenizer: a model's may be larger */
+    int32_t eos;
+    bool terminal; /* stdout is one, and must be safe from what is printed */
+    bool begun;
     mo_status status;
 } writer;
 
-static mo_status write_token(const mo_tokenizer *tokenizer, int32_t id)
+static mo_status write_text(const writer *w, const char *text, size_t size)
 {
-    char *text;
-    size_t size;
-    MO_TRY(mo_tokenizer_decode(tokenizer, &id, 1, &text, &size));
-    fwrite(text, 1, size, stdout);
-    mo_free(text);
+    if (size == 0) return MO_OK;
+    char *shown = w->terminal ? mo__printable(text, size) : NULL;
+    if (w->terminal && !shown) return MO_E_MEMORY;
+    if (shown)
+        fputs(shown, stdout);
+    else
+        fwrite(text, 1, size, stdout);
+    mo_free(shown);
     return MO_OK;
+}
+
+static mo_status write_token(writer *w, int32_t id)
+{
+    size_t size = 0;
+    if (!w->stream) {
+        printf("%s%d", w->begun ? " " : "", id);
+        w->begun = true;
+        return MO_OK;
+    }
+    if (id >= w->vocab_size) return MO_OK;
+    const char *text = mo_tokenizer_stream_next(w->stream, id, &size);
+    return write_text(w, text, size);
+}
+
+static mo_status write_end(writer *w)
+{
+    size_t size;
+    const char *rest = w->stream ? mo_tokenizer_stream_end(w->stream, &size) : NULL;
+    mo_status status = rest ? write_text(w, rest, size) : MO_OK;
+    putchar('\n');
+    return status;
 }
 
 static bool emit(int32_t id, void *user)
@@ -49,23 +81,15 @@ static bool emit(int32_t id, void *user)
         w->status = mo_error(MO_E_INTERRUPTED, "interrupted");
         return false;
     }
-    if (w->tokenizer)
-        w->status = write_token(w->tokenizer, id);
-    else
-        printf(" %d", id);
-    return w->status == MO_OK && mo__stdout_flush();
-}
-
-static void print_prompt(const choices *c, const int32_t *ids, int64_t count)
-{
-    if (!c->tokens) fputs(c->prompt, stdout);
-    for (int64_t i = 0; c->tokens && i < count; i++) printf("%s%d", i ? " " : "", ids[i]);
-    fflush(stdout);
+    w->status = write_token(w, id);
+    return w->status == MO_OK && mo__stdout_flush() && id != w->eos;
 }
 
 static mo_status generate(const mo_trained *t, const choices *c, const int32_t *prompt, int64_t count)
 {
-    writer w = {.tokenizer = c->tokens ? NULL : t->tokenizer};
+    writer w = {.vocab_size = mo_tokenizer_vocab_size(t->tokenizer),
+                .eos = mo_tokenizer_eos(t->tokenizer),
+                .terminal = isatty(STDOUT_FILENO)};
     mo_generate_options generation = {.prompt = prompt,
                                       .prompt_count = count,
                                       .max_tokens = c->max_tokens,
@@ -75,11 +99,26 @@ static mo_status generate(const mo_trained *t, const choices *c, const int32_t *
                                       .seed = c->seed,
                                       .emit = emit,
                                       .user = &w};
+    if (!c->tokens) MO_TRY(mo_tokenizer_stream_open(t->tokenizer, &w.stream));
     mo__session_begin_work();
-    print_prompt(c, prompt, count);
-    mo_status status = mo_generate(t->model, &generation);
-    putchar('\n');
-    return status == MO_OK ? w.status : status;
+    mo_status status = MO_OK;
+    for (int64_t i = 0; status == MO_OK && i < count; i++) status = write_token(&w, prompt[i]);
+    fflush(stdout);
+    if (status == MO_OK) status = mo_generate(t->model, &generation);
+    if (status == MO_OK) status = w.status;
+    mo_status end = write_end(&w);
+    mo_tokenizer_stream_close(w.stream);
+    return status == MO_OK ? end : status;
+}
+
+static mo_status read_prompt(const mo_trained *t, const char *path, const char *text, int32_t **ids,
+                             int64_t *count)
+{
+    if (!t->tokenizer) return mo_error(MO_E_MISMATCH, "%s: holds no tokenizer to read the prompt with", path);
+    mo_status status = mo_generate_prompt(t->tokenizer, text, strlen(text), ids, count);
+    if (status == MO_E_RANGE && !*text)
+        return mo_error(MO_E_USAGE, "--prompt: is empty; this model goes on from at least one token");
+    return status;
 }
 
 static mo_status run(const void *given, const mo__words *words)
@@ -88,16 +127,10 @@ static mo_status run(const void *given, const mo__words *words)
     mo_trained t;
     int32_t *prompt = NULL;
     int64_t count = 0;
-    if (!*c->prompt)
-        return mo_error(MO_E_USAGE, "--prompt: is empty; a model goes on from at least one token");
     mo_threads_set((int)c->threads);
     MO_TRY(mo_blas_init());
     MO_TRY(mo__trained_load(words->at[0], &t));
-    mo_status status = MO_OK;
-    if (!t.tokenizer)
-        status = mo_error(MO_E_MISMATCH, "%s: holds no tokenizer to read the prompt with", words->at[0]);
-    if (status == MO_OK)
-        status = mo_tokenizer_encode(t.tokenizer, c->prompt, strlen(c->prompt), &prompt, &count);
+    mo_status status = read_prompt(&t, words->at[0], c->prompt, &prompt, &count);
     if (status == MO_OK) status = generate(&t, c, prompt, count);
     mo_free(prompt);
     mo__trained_close(&t);
@@ -108,11 +141,18 @@ const mo__command mo__cmd_generate = {
     .name = "generate",
     .summary = "continue a text with a trained model",
     .synopsis = "CHECKPOINT --prompt TEXT [options]",
-    .text = "Prints the prompt and what the model makes of it, token by token as they come. The checkpoint "
-            "holds\n"
-            "the model and its tokenizer; nothing else is needed. The same checkpoint, options and seed give "
-            "the\n"
-            "same text. Past max_position_embeddings the older half of the context is forgotten.\n",
+    .text =
+        "Prints the prompt and what the model makes of it, token by token as they come. The checkpoint "
+        "holds\n"
+        "the model and its tokenizer; nothing else is needed. The same checkpoint, options and seed give "
+        "the\n"
+        "same text. Past max_position_embeddings the older half of the context is forgotten.\n"
+        "\n"
+        "With a SentencePiece tokenizer that has <s> and </s>, the prompt is the beginning of a document (it "
+        "may\n"
+        "be empty), and the text ends where the model ends it. On a terminal control characters are shown "
+        "as\n"
+        "U+FFFD; what goes into a file or a pipe is the text as it is.\n",
     .example =
         "  moira generate checkpoints/demo/best.h5 --prompt 'Once upon' --temperature 0.7 --top-p 0.9\n",
     .options = options,

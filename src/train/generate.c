@@ -97,6 +97,25 @@ static const mo_real *push(generator *g, int32_t id)
     return read_context(g, g->length + 1);
 }
 
+mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids,
+                             int64_t *count)
+{
+    int32_t bos = mo_tokenizer_bos(t), *encoded;
+    int64_t begin = bos >= 0, n;
+    *ids = NULL;
+    *count = 0;
+    MO_TRY(mo_tokenizer_encode(t, text, size, &encoded, &n));
+    if (begin + n > 0 && (*ids = mo_malloc((size_t)(begin + n) * sizeof **ids))) {
+        if (begin) (*ids)[0] = bos;
+        if (n) memcpy(*ids + begin, encoded, (size_t)n * sizeof *encoded);
+        *count = begin + n;
+    }
+    mo_free(encoded);
+    if (begin + n == 0)
+        return mo_error(MO_E_RANGE, "generate: the prompt is empty; it needs at least one token");
+    return *ids ? MO_OK : MO_E_MEMORY;
+}
+
 static mo_status check(const mo_model *model, const mo_generate_options *o)
 {
     if (o->prompt_count < 1)

@@ -87,11 +87,13 @@ static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
 typedef struct text_buffer {
     int32_t *ids;
     int64_t count;
+    int32_t eos; /* where a text ends, -1 if nowhere */
 } text_buffer;
 
 static bool collect(int32_t id, void *user)
 {
     text_buffer *b = user;
+    if (id == b->eos) return false;
     b->ids[b->count++] = id;
     return true;
 }
@@ -122,13 +124,16 @@ static mo_status sample_into(mo__trainer *t, text_buffer *b, const int32_t *prom
     return status;
 }
 
+/* Without a prompt the begin of a document, or, where the tokenizer has no token for it, of a line. */
 static mo_status sample(mo__trainer *t)
 {
-    const char *prompt = *t->config.sample.prompt ? t->config.sample.prompt : "\n";
+    const char *prompt = t->config.sample.prompt;
     int32_t *ids = NULL;
     int64_t count = 0;
-    MO_TRY(mo_tokenizer_encode(t->tokenizer, prompt, strlen(prompt), &ids, &count));
-    text_buffer b = {mo_malloc((size_t)(count + t->config.sample.tokens) * sizeof(int32_t)), 0};
+    if (!*prompt && mo_tokenizer_bos(t->tokenizer) < 0) prompt = "\n";
+    MO_TRY(mo_generate_prompt(t->tokenizer, prompt, strlen(prompt), &ids, &count));
+    text_buffer b = {mo_malloc((size_t)(count + t->config.sample.tokens) * sizeof(int32_t)), 0,
+                     mo_tokenizer_eos(t->tokenizer)};
     mo_status status = b.ids ? sample_into(t, &b, ids, count) : MO_E_MEMORY;
     mo_free(b.ids);
     mo_free(ids);

@@ -153,6 +153,11 @@ moira 0 generate "$best" --prompt AB --max-tokens 3 --tokens
 out_matches '^65 66( [0-9]+){3}$'
 moira 0 generate "$best" --prompt AB --max-tokens 0
 [ "$(cat "$out")" = AB ] || fail "$ran: not the prompt alone"
+refused '--prompt: is empty; this model goes on from at least one token' generate "$best" --prompt ''
+# Into a pipe, what is no text goes as it is: control characters, half a character.
+prompt=$(printf 'a\033[31mb\303')
+moira 0 generate "$best" --prompt "$prompt" --max-tokens 0
+[ "$(cat "$out")" = "$prompt" ] || fail "$ran: not the prompt's bytes"
 ran='moira generate | head -c 5'
 {
     "$MOIRA" generate "$best" --prompt ABCDE --max-tokens 100000000 2>"$err"

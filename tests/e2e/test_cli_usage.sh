@@ -79,7 +79,6 @@ refused "--temperature: 'nan' is not a number" generate none.h5 --prompt x --tem
 refused '--temperature: -1 is out of range: it takes 0 to 100' generate none.h5 --prompt x --temperature -1
 refused '--top-p: 0 is out of range' generate none.h5 --prompt x --top-p 0
 refused '--seed: -1 is out of range: it takes 0 to 18446744073709551615' generate none.h5 --prompt x --seed -1
-refused '--prompt: is empty' generate none.h5 --prompt ''
 refused "--split: 'test' is no split; it is train or validation" eval none.h5 --data none.h5 --split test
 refused "--tokenizer: 'words' is not bytes, and there is no file of this name" prepare "$MOIRA" -o "$dir/x.h5" --tokenizer words
 refused '--routing needs --data' inspect none.h5 --routing
