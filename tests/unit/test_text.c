@@ -1,5 +1,9 @@
-/* test_text.c -- "did you mean" and globs. */
+/* test_text.c -- "did you mean", globs, bytes that are no UTF-8. */
 #include "harness/harness.h"
+
+#include <string.h>
+
+#include "base/utf8.h"
 
 static const char *const KEYS[] = {
     "model.hidden_size",
@@ -89,14 +93,49 @@ static void many_stars_take_no_time(void **state)
     assert_false(mo_glob_match(pattern, text));
 }
 
+/* At every offset, so that the eight bytes that are looked at together begin everywhere. */
+static void invalid_bytes_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t invalid;
+    } CASES[] = {{"", 0},
+                 {"plain", 0},
+                 {"na\xC3\xAFve \xF0\x9F\x99\x82", 0},
+                 {"\xFF", 1},
+                 {"a\xC3", 1},
+                 {"\xC3 \xA9", 2},
+                 {"\xE6\x97", 2},
+                 {"\xED\xA0\x80", 3},
+                 {"\xC0\xAF", 2},
+                 {"\xF4\x90\x80\x80", 4},
+                 {"\xF0\x9F\x99\xF0\x9F\x99\x82", 3},
+                 {"\x80\x80\x80\x80\x80\x80\x80\x80\x80", 9}};
+    char text[64];
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        for (size_t before = 0; before < 12; before++) {
+            size_t size = strlen(CASES[i].text);
+            memset(text, 'x', sizeof text);
+            memcpy(text + before, CASES[i].text, size);
+            assert_int_equal(mo_utf8_invalid(text, before + size), CASES[i].invalid);
+            assert_int_equal(mo_utf8_invalid(text, before + size + 13), CASES[i].invalid);
+        }
+    /* NUL is a character; what the size cuts short is none. */
+    assert_int_equal(mo_utf8_invalid("a\0b\0\0\0\0\0\0", 9), 0);
+    assert_int_equal(mo_utf8_invalid("\xF0\x9F\x99\x82", 3), 3);
+    uint32_t point = 0;
+    assert_int_equal(mo__utf8_at("\xF0\x9F\x99\x82", 4, &point), 4);
+    assert_int_equal(point, 0x1F642);
+    assert_int_equal(mo__utf8_at("\xF0\x9F\x99\x82", 3, &point), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(typing_errors_find_their_key),
-        cmocka_unit_test(strange_words_find_nothing),
-        cmocka_unit_test(a_swap_is_one_edit_and_the_first_wins),
-        cmocka_unit_test(globs_match_whole_names),
-        cmocka_unit_test(many_stars_take_no_time),
+        cmocka_unit_test(invalid_bytes_are_counted),  cmocka_unit_test(typing_errors_find_their_key),
+        cmocka_unit_test(strange_words_find_nothing), cmocka_unit_test(a_swap_is_one_edit_and_the_first_wins),
+        cmocka_unit_test(globs_match_whole_names),    cmocka_unit_test(many_stars_take_no_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

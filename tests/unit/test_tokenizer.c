@@ -1,6 +1,7 @@
 /* The byte tokenizer: every byte there and back, identity, and what is refused. */
 #include <moira/tokenizer.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "harness/harness.h"
@@ -79,6 +80,99 @@ static void bad_embeddings_are_refused(void **state)
     assert_null(t);
 }
 
+static void bytes_are_shown_and_may_be_cut_anywhere(void **state)
+{
+    (void)state;
+    mo_tokenizer *t;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    assert_int_equal(mo_tokenizer_bos(t), -1);
+    assert_int_equal(mo_tokenizer_eos(t), -1);
+    assert_string_equal(mo_tokenizer_piece(t, 'a'), "a");
+    assert_string_equal(mo_tokenizer_piece(t, '~'), "~");
+    assert_string_equal(mo_tokenizer_piece(t, ' '), "<0x20>");
+    assert_string_equal(mo_tokenizer_piece(t, 0x7F), "<0x7F>");
+    assert_string_equal(mo_tokenizer_piece(t, 0xC3), "<0xC3>");
+    assert_int_equal(mo_tokenizer_cut(t, "\xC3\xA9", 1), 1);
+    mo_tokenizer_free(t);
+}
+
+/* More than a task's share of text, in pieces of all sizes, empty ones too. */
+static void a_batch_is_its_pieces_in_order(void **state)
+{
+    (void)state;
+    enum { SIZE = 2500000, PIECES = 40 };
+    char *text = malloc(SIZE);
+    assert_non_null(text);
+    for (size_t i = 0; i < SIZE; i++) text[i] = (char)(i * i >> 7);
+    mo_text_piece pieces[PIECES];
+    int64_t counts[PIECES];
+    size_t at = 0;
+    for (size_t i = 0; i < PIECES; i++) {
+        size_t size = i == PIECES - 1 ? SIZE - at : i % 4 * i * 100;
+        pieces[i] = (mo_text_piece){text + at, size, i % 2};
+        at += size;
+    }
+    mo_tokenizer *t;
+    int32_t *ids;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    for (int threads = 1; threads <= 3; threads++) {
+        mo_threads_set(threads);
+        MO_CHECK_OK(mo_tokenizer_encode_batch(t, pieces, PIECES, &ids, counts));
+        for (size_t i = 0; i < PIECES; i++) assert_int_equal(counts[i], pieces[i].size);
+        for (size_t i = 0; i < SIZE; i++)
+            if (ids[i] != (unsigned char)text[i]) fail_msg("id %zu is %d", i, ids[i]);
+        mo_free(ids);
+    }
+    mo_threads_set(0);
+    mo_tokenizer_free(t);
+    free(text);
+}
+
+/* A stream holds back a character that is not whole; what is none goes out as it is. */
+static void a_stream_gives_whole_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned char byte;
+        const char *out;
+    } STEPS[] = {{'a', "a"},
+                 {0xC3, ""},
+                 {0xA9, "\xC3\xA9"},
+                 {0xF0, ""},
+                 {0x9F, ""},
+                 {0x99, ""},
+                 {0x82, "\xF0\x9F\x99\x82"},
+                 {0xFF, "\xFF"},
+                 {0xE6, ""},
+                 {0x97, ""},
+                 {'b', "\xE6\x97"
+                       "b"},
+                 {0x80, "\x80"},
+                 {0xC3, ""},
+                 {0xC3, "\xC3"},
+                 {0x1B, "\xC3\x1B"}};
+    mo_tokenizer *t;
+    mo_tokenizer_stream *s;
+    size_t size;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    MO_CHECK_OK(mo_tokenizer_stream_open(t, &s));
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
+            const char *text = mo_tokenizer_stream_next(s, STEPS[i].byte, &size);
+            if (size != strlen(STEPS[i].out) || memcmp(text, STEPS[i].out, size))
+                fail_msg("step %zu gives %zu bytes \"%.*s\"", i, size, (int)size, text);
+        }
+        mo_tokenizer_stream_end(s, &size);
+        assert_int_equal(size, 0);
+        mo_tokenizer_stream_next(s, 0xF0, &size);
+        assert_int_equal(size, 0);
+        assert_memory_equal(mo_tokenizer_stream_end(s, &size), "\xF0", 1);
+        assert_int_equal(size, 1);
+    }
+    mo_tokenizer_stream_close(s);
+    mo_tokenizer_free(t);
+}
+
 static mo_status make_and_free(void)
 {
     mo_tokenizer *t;
@@ -100,8 +194,13 @@ static void no_leak_when_memory_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_byte_there_and_back), cmocka_unit_test(decode_names_the_id_that_is_none),
-        cmocka_unit_test(restored_is_equal),         cmocka_unit_test(bad_embeddings_are_refused),
+        cmocka_unit_test(every_byte_there_and_back),
+        cmocka_unit_test(decode_names_the_id_that_is_none),
+        cmocka_unit_test(restored_is_equal),
+        cmocka_unit_test(bad_embeddings_are_refused),
+        cmocka_unit_test(bytes_are_shown_and_may_be_cut_anywhere),
+        cmocka_unit_test(a_batch_is_its_pieces_in_order),
+        cmocka_unit_test(a_stream_gives_whole_characters),
         cmocka_unit_test(no_leak_when_memory_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
