@@ -167,7 +167,7 @@ static void check_line(const json_t *line, int64_t step)
 {
     const json_t *sources = json_object_get(line, "sources");
     bool evaluated = json_object_get(line, "validation_loss");
-    double shares = 0, mean = 0, low = INFINITY, high = -INFINITY;
+    double shares = 0, mean = 0, low = (double)INFINITY, high = -(double)INFINITY;
     assert_int_equal(json_array_size(sources), SOURCES);
     assert_int_equal(json_object_get(json_array_get(sources, 0), "validation_loss") != NULL, evaluated);
     for (int i = 0; i < SOURCES; i++) {

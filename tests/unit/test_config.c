@@ -365,8 +365,9 @@ static void a_dump_is_plain_and_complete(void **state)
     MO_CHECK_OK(mo_config_parse(good, "x.yaml", &c));
     c.optimizer.learning_rate = 3e-4;
     MO_CHECK_OK(mo_config_dump(&c, &text));
-    assert_ptr_equal(strstr(text, "version: 1\nrun:\n  name: \"t\"\n  dir: \"\"\n  seed: 1337\n  threads: 0\ndata:\n"),
-                     text);
+    assert_ptr_equal(
+        strstr(text, "version: 1\nrun:\n  name: \"t\"\n  dir: \"\"\n  seed: 1337\n  threads: 0\ndata:\n"),
+        text);
     assert_non_null(strstr(text, "\n  rope_theta: 10000\n  rms_norm_eps: 1e-05\n"));
     assert_non_null(strstr(text, "\n  learning_rate: 0.0003\n  weight_decay: 0.1\n"));
     assert_non_null(strstr(text, "\nbalance:\n  switch: 0\n  mixtral: 0\n"));
