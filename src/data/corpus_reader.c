@@ -230,7 +230,7 @@ mo_status mo__reader_next(mo__reader *r, mo__records *b)
     b->used = r->carried;
     b->count = 0;
     r->parsed = 0;
-    MO_TRY(grow_bytes(&b->bytes, &b->room, r->carried));
+    MO_TRY(grow_bytes(&b->bytes, &b->room, r->carried + BLOCK));
     if (r->carried) memcpy(b->bytes, r->carry, r->carried);
     while (r->parsed < MO__CORPUS_BATCH && b->count < MOST_RECORDS && !at_last(r)) MO_TRY(go_on(r, b));
     b->stored = r->stored + (r->stream ? mo__stream_stored(r->stream) : 0);
