@@ -84,7 +84,12 @@ static void check_runs(mo_model *m, mo_recompute recompute)
                                       .balance = {1e-2, 1e-2, 1e-2, 1e-2, 1e-3, MO_SCOPE_SEQUENCE},
                                       .recompute = recompute};
     mo_run run = {.seed = 1, .training = true};
-    mo_optim_config adamw = {1e-3, 0.1, 0.9, 0.95, 1e-8, 1};
+    mo_optim_config adamw = {.learning_rate = 1e-3,
+                             .weight_decay = 0.1,
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .epsilon = 1e-8,
+                             .max_grad_norm = 1};
     mo_slabs slabs = mo_model_slabs(m);
     MO_CHECK_OK(mo_model_graph_create(m, &options, &t));
     MO_CHECK_OK(mo_graph_bind(t->graph, NULL));
