@@ -71,6 +71,7 @@ typedef struct mo_run_config {
     struct {
         int64_t every; /* steps between progress lines */
         bool tensorboard;
+        double spike; /* robust standard deviations that make a loss a spike; 0 = none do */
     } log;
 } mo_run_config;
 

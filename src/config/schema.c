@@ -192,6 +192,8 @@ const mo__key mo__keys[] = {
          "Sampling temperature; 0 takes the likeliest token."),
 
     INT(log.every, "10", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between progress lines."),
+    REAL(log.spike, "8", 0, 1e6, MO__RESUMABLE,
+         "Robust standard deviations above the recent losses from which a step is told of; 0 is never."),
     BOOL(log.tensorboard, "true", MO__RESUMABLE, "Whether a file of TensorBoard events is written."),
 };
 const int mo__key_count = sizeof mo__keys / sizeof mo__keys[0];

@@ -32,7 +32,7 @@ static mo_status good_bytes(const char *path, const char *text, size_t size, int
     return MO_OK;
 }
 
-static mo_status cut_back(const char *path, int64_t step)
+mo_status mo__lines_cut(const char *path, int64_t step)
 {
     if (!mo_path_exists(path)) return MO_OK;
     char *text = NULL;
@@ -49,7 +49,7 @@ mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out)
 {
     *out = (mo__metrics){.path = mo_path_join(dir, "metrics.jsonl")};
     if (!out->path) return MO_E_MEMORY;
-    mo_status status = cut_back(out->path, step);
+    mo_status status = mo__lines_cut(out->path, step);
     if (status == MO_OK) {
         out->file = fopen(out->path, "ae");
         if (!out->file) status = mo_error(MO_E_IO, "%s: %s", out->path, strerror(errno));

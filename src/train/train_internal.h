@@ -102,7 +102,9 @@ typedef struct mo__metrics {
     FILE *file;
     char *path;
 } mo__metrics;
-/* Cuts lines past `step` (and a broken last line), then appends. */
+/* Cuts lines past `step`, and a broken last one, from metrics.jsonl or spikes.jsonl. */
+mo_status mo__lines_cut(const char *path, int64_t step);
+/* Cuts, then appends. */
 mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out);
 mo_status mo__metrics_write(mo__metrics *m, const mo_step_report *report);
 mo_status mo__metrics_close(mo__metrics *m);

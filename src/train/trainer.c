@@ -20,6 +20,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     int64_t predicted = 0;
     mo__routing_sum_clear(&t->routing);
     mo__source_sum_clear(&t->sources);
+    mo__spike_begin(&t->spike, &t->state, c->log.spike);
     for (int64_t k = 0; k < micro; k++) {
         const mo_batch *batch = NULL;
         MO_TRY(mo_loader_get(t->loader, step, k, &batch));
@@ -32,6 +33,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
         for (int b = 0; b < MO_BALANCE_LOSSES; b++) balance[b] += part[b];
         mo__routing_sum_add(&t->routing, t->train);
         mo__source_sum_add(&t->sources, t->train, batch);
+        mo__spike_add(&t->spike, t->train, batch);
     }
     mo__routing_sum_report(&t->routing, t->train);
     mo__source_sum_report(&t->sources, t->loader, step + 1, c->train.sequence_length);
@@ -55,6 +57,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
             (long long)step + 1, r->train_loss, r->balance_loss, r->grad_norm, (long long)step);
     }
     mo_adamw_step(&slabs, &c->optimizer, r->learning_rate, r->grad_norm, step);
+    mo__spike_remember(&t->state, r->train_loss);
     t->state.step = step + 1;
     t->state.tokens += predicted;
     t->span_tokens += predicted;
@@ -212,6 +215,7 @@ static void keep(const mo_step_report *r, mo_step_report *last)
 static mo_status run(mo__trainer *t, mo_step_report *last)
 {
     const mo_train_options *o = t->options;
+    const mo_run_config *c = &t->config;
     if (t->state.evaluation_due) {
         mo_step_report r = t->postponed;
         t->state.evaluation_due = false;
@@ -231,12 +235,15 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
                             (long long)t->state.step);
         }
         double begin = mo_clock();
+        int64_t before = t->state.tokens;
         mo_step_report r = {0};
         MO_TRY(take_step(t, &r));
         double seconds = mo_clock() - begin;
         t->state.seconds += seconds;
         t->span_seconds += seconds;
         finish_report(t, &r);
+        if (c->log.spike > 0 && mo__spike_height(&t->spike, r.train_loss) > c->log.spike)
+            MO_TRY(mo__spike_write(t, &r, t->state.tokens - before));
         if (o->events.tick) o->events.tick(r.step, r.train_loss, r.tokens_per_second, o->events.user);
         MO_TRY(after_step(t, &r));
         keep(&r, last);

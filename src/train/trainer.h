@@ -2,6 +2,7 @@
 #ifndef MOIRA_TRAIN_TRAINER_H
 #define MOIRA_TRAIN_TRAINER_H
 
+#include "train/spike.h"
 #include "train/train_internal.h"
 
 /* A save that was begun and not yet told of. */
@@ -24,6 +25,7 @@ typedef struct mo__trainer {
     size_t arena_bytes;
     mo__routing_sum routing;
     mo__source_sum sources;
+    mo__spike_watch spike;
     mo__metrics metrics;
     mo__events events;
     mo_run_memory memory;
@@ -41,6 +43,8 @@ typedef struct mo__trainer {
 /* trainer_setup.c: from options to something that can step; trainer.c frees it. */
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
+/* spike_report.c: warns, and appends a line to spikes.jsonl. predicted: tokens of the step. */
+mo_status mo__spike_write(const mo__trainer *t, const mo_step_report *r, int64_t predicted);
 /* trainer_save.c */
 mo_status mo__trainer_open_writer(mo__trainer *t);
 /* Begins to save step-<step>.h5, best.h5 or both; waits for the save before. */

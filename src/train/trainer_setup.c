@@ -184,6 +184,16 @@ static mo_status take_back(mo__trainer *t)
     return MO_OK;
 }
 
+/* Spikes are told of before the evaluation that may be due. */
+static mo_status cut_spikes(const mo__trainer *t)
+{
+    char *path = mo_path_join(t->dir, "spikes.jsonl");
+    if (!path) return MO_E_MEMORY;
+    mo_status status = mo__lines_cut(path, t->state.step);
+    mo_free(path);
+    return status;
+}
+
 /* The folder comes into being. */
 static mo_status open_folder(mo__trainer *t)
 {
@@ -198,6 +208,7 @@ static mo_status open_folder(mo__trainer *t)
     mo_free(path);
     MO_TRY(status);
     MO_TRY(mo__samples_cut(t->dir, told));
+    MO_TRY(cut_spikes(t));
     return mo__metrics_open(t->dir, told, &t->metrics);
 }
 

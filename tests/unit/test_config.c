@@ -482,6 +482,9 @@ static void help_has_topics(void **state)
     assert_string_equal(text, "log: progress lines\n"
                               "  every                        10           1 to 1000000000 steps +\n"
                               "      Steps between progress lines.\n"
+                              "  spike                        8            0 to 1000000 +\n"
+                              "      Robust standard deviations above the recent losses from which a step is "
+                              "told of; 0 is never.\n"
                               "  tensorboard                  true         true or false +\n"
                               "      Whether a file of TensorBoard events is written.\n");
     mo_free(text);
