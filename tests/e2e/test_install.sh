@@ -70,7 +70,6 @@ mkdir "$dir/first"
 ran='the first run of help'
 (cd "$dir/first" && PATH=$prefix/bin:$PATH sh -e run.sh) >"$out" 2>"$err" || { fail "$ran" && show; }
 out_matches '^done +2 steps'
-out_has Once
 out_has 'Once'
 
 for kind in dynamic static; do

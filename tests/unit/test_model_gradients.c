@@ -499,6 +499,32 @@ static void test_dropout_nodes(void **state)
     }
 }
 
+static mo_graph_memory memory_of(mo_model_config c, mo_recompute recompute)
+{
+    mo_model *m = make(c);
+    mo_model_graph *t = open_graph(
+        m, (mo_model_graph_options){.kind = MO_GRAPH_TRAIN, .batch_size = 4, .recompute = recompute});
+    mo_graph_memory memory = mo_graph_memory_use(t->graph);
+    mo_model_graph_free(t);
+    mo_model_free(m);
+    return memory;
+}
+
+/* No mask is stored: dropout keeps nothing for backward, and a stream's worth of room is all that it takes.
+ */
+static void test_dropout_memory(void **state)
+{
+    (void)state;
+    for (int policy = MO_RECOMPUTE_NONE; policy <= MO_RECOMPUTE_FULL; policy++) {
+        mo_graph_memory without = memory_of(small, (mo_recompute)policy),
+                        with = memory_of(dropping(0.5, 0.5, 0.5), (mo_recompute)policy);
+        size_t stream = (size_t)(4 * T * small.hidden_size) * sizeof(mo_real);
+        assert_int_equal(with.kept, without.kept);
+        assert_int_equal(with.scratch, without.scratch);
+        assert_in_range(with.arena, without.arena, without.arena + stream);
+    }
+}
+
 /* Each layer's count of assignments is K per valid token, and padding is nobody. */
 static void test_routing(void **state)
 {
@@ -555,6 +581,7 @@ int main(void)
                                        cmocka_unit_test(test_noise),
                                        cmocka_unit_test(test_dropout_in_training),
                                        cmocka_unit_test(test_dropout_nodes),
+                                       cmocka_unit_test(test_dropout_memory),
                                        cmocka_unit_test(test_routing),
                                        cmocka_unit_test(test_tied)};
     return cmocka_run_group_tests(tests, setup, NULL);
