@@ -14,7 +14,8 @@ typedef struct choices {
 } choices;
 
 static const mo__option options[] = {
-    MO__OPTION_INT(choices, threads, "threads", "N", "0", 1, 1024, "threads (as in the config)"),
+    MO__OPTION_INT(choices, threads, "threads", "N", "-1", 0, 1024,
+                   "threads; 0 is one for each core (as in the config)"),
     MO__OPTION_INT(choices, steps, "steps", "N", "10", 1, 1000000, "steps to time"),
     MO__OPTION_FLAG(choices, json, "json", "print JSON"),
     {.name = NULL},
@@ -154,7 +155,7 @@ static mo_status run(const void *given, const mo__words *words)
     const choices *c = given;
     mo_run_config config;
     MO_TRY(load(words, &config));
-    if (c->threads > 0) config.run.threads = c->threads;
+    if (c->threads >= 0) config.run.threads = c->threads;
     mo_status status = measure(&config, c);
     mo_config_free(&config);
     return status;

@@ -24,7 +24,7 @@ static const mo__option options[] = {
                    "windows at once (as in training)"),
     MO__OPTION_FLAG(choices, by_domain, "by-domain", "loss of each domain beside its entropy floor"),
     MO__OPTION_FLAG(choices, json, "json", "print JSON"),
-    MO__OPTION_INT(choices, threads, "threads", "N", "0", 1, 1024, "threads (all cores)"),
+    MO__OPTION_INT(choices, threads, "threads", "N", "0", 0, 1024, "threads; 0 is one for each core"),
     {.name = NULL},
 };
 
@@ -60,8 +60,8 @@ static void print_result(const char *checkpoint, const mo_trained *t, const mo_e
            o->split == MO_SPLIT_TRAIN ? "train" : "validation",
            mo__counted(r->tokens, "predicted token").text, mo__counted(r->windows, "window").text,
            (long long)o->sequence_length);
-    printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %.4f\n", r->loss, r->perplexity,
-           r->bits_per_byte);
+    printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %s\n", r->loss, r->perplexity,
+           mo__fixed(r->bits_per_byte, 4).text);
     printf("took         %s, %s tokens/s\n", mo__duration(r->seconds).text,
            mo__count((int64_t)((double)r->tokens / r->seconds)).text);
 }

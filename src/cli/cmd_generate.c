@@ -25,7 +25,7 @@ static const mo__option options[] = {
                     "choose among the likeliest that have probability P together"),
     MO__OPTION_SEED(choices, seed, "seed", "S", "1337", "same seed, same text"),
     MO__OPTION_FLAG(choices, tokens, "tokens", "print token ids instead of text"),
-    MO__OPTION_INT(choices, threads, "threads", "N", "0", 1, 1024, "threads (all cores)"),
+    MO__OPTION_INT(choices, threads, "threads", "N", "0", 0, 1024, "threads; 0 is one for each core"),
     {.name = NULL},
 };
 

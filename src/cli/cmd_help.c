@@ -6,6 +6,7 @@
 #include <moira/config.h>
 
 #include "commands.h"
+#include "terminal.h"
 
 typedef struct choices {
     bool man;
@@ -70,19 +71,25 @@ bool mo__takes_settings(const mo__command *c)
 
 static void print_option(const mo__option *o)
 {
-    char left[64];
+    enum { LEFT = 30 };
+    char left[64], line[512];
+    const char *initial = mo__option_default(o);
+    bool required = !o->initial && o->kind != MO__FLAG_OPTION;
     snprintf(left, sizeof left, "%s--%s%s%s", o->letter ? "-o, " : "", o->name, *o->value ? " " : "",
              o->value);
-    printf("  %-30s %s", left, o->help);
-    if (mo__option_default(o)) printf(" (%s)", mo__option_default(o));
-    if (!o->initial && o->kind != MO__FLAG_OPTION) printf(" (required)");
-    putchar('\n');
+    snprintf(line, sizeof line, "  %-*s %s%s%s%s\n", LEFT, left, o->help, initial ? " (" : "",
+             initial ? initial : "",
+             initial    ? ")"
+             : required ? " (required)"
+                        : "");
+    mo__paragraphs(line, 2 + LEFT + 1);
 }
 
 void mo__help_command(const mo__command *c)
 {
-    printf("moira %s: %s\n\nusage: moira %s%s%s\n\n%s", c->name, c->summary, c->name, *c->synopsis ? " " : "",
-           c->synopsis, c->text);
+    printf("moira %s: %s\n\nusage: moira %s%s%s\n\n", c->name, c->summary, c->name, *c->synopsis ? " " : "",
+           c->synopsis);
+    mo__paragraphs(c->text, 4);
     if (c->options && c->options[0].name) printf("\noptions:\n");
     for (int i = 0; c->options && c->options[i].name; i++) print_option(&c->options[i]);
     if (*c->example) printf("\nexample:\n%s", c->example);
@@ -92,7 +99,7 @@ static mo_status help_config(const char *topic)
 {
     char *text;
     MO_TRY(mo_config_help(topic, &text));
-    fputs(text, stdout);
+    mo__paragraphs(text, 8);
     mo_free(text);
     return MO_OK;
 }

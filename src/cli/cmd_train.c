@@ -1,4 +1,6 @@
 /* cmd_train.c -- moira train: a run from a config, or the rest of one. */
+#include <string.h>
+
 #include <moira/config.h>
 
 #include "commands.h"
@@ -24,6 +26,35 @@ static mo_status check_resume(const char *saved, const mo_run_config *wanted, vo
     return status;
 }
 
+/* A word as a shell reads it. Owned. */
+static char *quoted(const char *word)
+{
+    static const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,@%+=-";
+    if (*word && word[strspn(word, PLAIN)] == '\0') return mo_strdup(word);
+    char *out = mo_malloc(4 * strlen(word) + 3), *end = out;
+    if (!out) return NULL;
+    *end++ = '\'';
+    for (; *word; word++) end += sprintf(end, "%s%.1s", *word == '\'' ? "'\\'" : "", word);
+    memcpy(end, "'", 2);
+    return out;
+}
+
+/* Adds the command that goes on with the run; its folder has all settings. */
+static mo_status say_how_to_resume(const mo_run_config *config)
+{
+    char *dir = mo_run_dir(config), *path = dir ? mo_path_join(dir, "config.yaml") : NULL;
+    char *word = path ? quoted(path) : NULL, *program = quoted(mo__program());
+    char *message = mo_strdup(mo_last_error());
+    if (word && program && message)
+        mo_error(MO_E_INTERRUPTED, "%s\n  %s train %s --resume", message, program, word);
+    mo_free(message);
+    mo_free(program);
+    mo_free(word);
+    mo_free(path);
+    mo_free(dir);
+    return MO_E_INTERRUPTED;
+}
+
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
@@ -38,6 +69,7 @@ static mo_status run(const void *given, const mo__words *words)
                               .stop = &mo__stop,
                               .events = mo__train_view_events(&view)};
     mo_status status = mo_train(&train, &last);
+    if (status == MO_E_INTERRUPTED) status = say_how_to_resume(&config);
     if (status == MO_OK) status = mo__train_view_end(&view, &config, &last);
     mo__train_view_free(&view);
     mo_config_free(&config);
@@ -80,7 +112,8 @@ const mo__command mo__cmd_train = {
         "losses, and max vio how far the busiest expert of the worst layer is above its fair share (0: "
         "even).\n",
     .example = "  moira train configs/demo.yaml model.num_local_experts=16 train.steps=2000\n"
-               "  moira train configs/demo.yaml train.steps=4000 --resume\n",
+               "  moira train configs/demo.yaml train.steps=4000 --resume\n"
+               "  moira train checkpoints/demo/config.yaml --resume\n",
     .options = options,
     .options_size = sizeof(choices),
     .word = "CONFIG",

@@ -64,7 +64,7 @@ static void wait_briefly(char **argv)
 int main(int argc, char **argv)
 {
     wait_briefly(argv);
-    mo__session_open();
+    mo__session_open(argc > 0 ? argv[0] : "moira");
     const char *name = argc > 1 ? argv[1] : "";
     if (argc < 2) {
         mo__help_overview(stderr);

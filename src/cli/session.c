@@ -14,7 +14,7 @@ enum { DONE = 0, FAILED = 1, REFUSED = 2, INTERRUPTED = 130 };
 
 volatile sig_atomic_t mo__stop;
 
-static const char *command_name;
+static const char *program_name, *command_name;
 static bool working;
 
 static void on_signal(int number)
@@ -41,11 +41,17 @@ static void fill_standard_files(void)
         if (fcntl(file, F_GETFD) == -1 && open("/dev/null", O_RDONLY) != file) _exit(REFUSED);
 }
 
-void mo__session_open(void)
+void mo__session_open(const char *program)
 {
+    program_name = program;
     fill_standard_files();
     signal(SIGPIPE, SIG_IGN);
     mo_log_set(on_log, NULL);
+}
+
+const char *mo__program(void)
+{
+    return program_name;
 }
 
 void mo__session_command(const char *name, bool stops)

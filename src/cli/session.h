@@ -10,7 +10,9 @@
 #include <moira/base.h>
 
 /* Opens what is closed of the three standard files, ignores SIGPIPE, sends the library's log to stderr. */
-void mo__session_open(void);
+void mo__session_open(const char *program);
+/* What this program was called by. */
+const char *mo__program(void);
 /* The command whose name messages carry. `stops`: it watches mo__stop, so that a first SIGINT or SIGTERM asks
  * it to end and only a second one ends the process, at once, with 130. */
 void mo__session_command(const char *name, bool stops);

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "terminal.h"
+
 static void add(mo__table *t, char *owned)
 {
     if (t->count == t->room) {
@@ -52,24 +54,41 @@ void mo__cell(mo__table *t, const char *format, ...)
     add(t, mo_strdup(text));
 }
 
-/* Characters of UTF-8: bytes that do not continue one. */
+enum { GAP = 2 }; /* between columns */
+
 static int width_of(const char *text)
 {
-    int width = 0;
-    for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;
-    return width;
+    return mo__text_width(text, strlen(text));
 }
 
-static void print_row(const mo__table *t, int first, const int *widths)
+static void print_cell(const mo__table *t, int at, int width, bool last)
 {
-    for (int c = 0; c < t->columns && first + c < t->count; c++) {
-        const char *text = t->cells[first + c];
-        int padding = widths[c] - width_of(text);
-        bool last = c == t->columns - 1;
-        printf("%s%*s%s%*s", c ? "  " : "", t->right[c] ? padding : 0, "", text,
-               t->right[c] || last ? 0 : padding, "");
+    int c = at % t->columns, padding = width - width_of(t->cells[at]);
+    printf("%s%*s%s%*s", c ? "  " : "", t->right[c] ? padding : 0, "", t->cells[at],
+           t->right[c] || last ? 0 : padding, "");
+}
+
+/* The first column, which names the rows, and those from `from` up to `to`. */
+static void print_part(const mo__table *t, const int *widths, int from, int to)
+{
+    for (int row = 0; row + t->columns <= t->count; row += t->columns) {
+        print_cell(t, row, widths[0], to == 1);
+        for (int c = from; c < to; c++) print_cell(t, row + c, widths[c], c == to - 1);
+        putchar('\n');
     }
-    putchar('\n');
+}
+
+/* Columns that do not fit beside the others go below them, the first column again in front. */
+static void print_parts(const mo__table *t, const int *widths)
+{
+    int limit = mo__columns();
+    for (int from = 1, to; from == 1 || from < t->columns; from = to) {
+        int width = widths[0];
+        for (to = from; to < t->columns && (to == from || width + GAP + widths[to] <= limit); to++)
+            width += GAP + widths[to];
+        if (from > 1) putchar('\n');
+        print_part(t, widths, from, to);
+    }
 }
 
 mo_status mo__table_print(mo__table *t)
@@ -80,7 +99,7 @@ mo_status mo__table_print(mo__table *t)
         int width = width_of(t->cells[i]), c = i % t->columns;
         if (width > widths[c]) widths[c] = width;
     }
-    for (int i = 0; whole && i < t->count; i += t->columns) print_row(t, i, widths);
+    if (whole && t->columns) print_parts(t, widths);
     for (int i = 0; i < t->count; i++) mo_free(t->cells[i]);
     mo_free(t->cells);
     *t = (mo__table){0};

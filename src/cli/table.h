@@ -1,4 +1,4 @@
-/* table.h -- columns that line up.
+/* table.h -- columns that line up; where the terminal is too narrow for all, in parts one below the other.
  *
  *     mo__table t = mo__table_begin("<domain|>tokens|>loss");          < left, > right
  *     mo__cell(&t, "%s", name); mo__cell(&t, "%s", ...); mo__cell(&t, "%.4f", loss);     row after row

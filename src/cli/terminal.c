@@ -1,8 +1,10 @@
 /* terminal.c -- the live line, progress, text that is safe to show. */
 #include "terminal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -22,11 +24,19 @@ bool mo__live(void)
     return terminal;
 }
 
-static int width(void)
+/* 0: not a terminal, or one that does not say. */
+static int terminal_width(int file)
 {
     struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2) return 80;
-    return size.ws_col;
+    return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col >= 2 ? size.ws_col : 0;
+}
+
+int mo__columns(void)
+{
+    const char *told = getenv("COLUMNS");
+    int width = told ? atoi(told) : 0;
+    if (width <= 0) width = terminal_width(STDOUT_FILENO);
+    return width > 0 ? width : INT_MAX;
 }
 
 void mo__live_line(const char *format, ...)
@@ -39,8 +49,9 @@ void mo__live_line(const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     fflush(stdout);
+    int width = terminal_width(STDERR_FILENO);
     /* One column stays free: in the last one some terminals wrap. ESC [K clears what was longer before. */
-    fprintf(stderr, "\r%.*s\033[K", width() - 1, text);
+    fprintf(stderr, "\r%.*s\033[K", (width ? width : 80) - 1, text);
     drawn = true;
     drawn_at = now;
 }
@@ -61,6 +72,65 @@ void mo__line(const char *format, ...)
     va_end(arguments);
     putchar('\n');
     fflush(stdout);
+}
+
+int mo__text_width(const char *text, size_t size)
+{
+    int width = 0;
+    for (size_t i = 0; i < size; i++)
+        width += ((unsigned char)text[i] & 0xC0) != 0x80; /* continues no other */
+    return width;
+}
+
+/* The words of text[size] in lines, spaces between those on one line as they are; `at` is the column where
+ * the first begins. */
+static void fill(const char *text, size_t size, int at, int hanging, int limit)
+{
+    for (size_t i = 0, gap, length; i < size; i += length) {
+        gap = strspn(text + i, " \n");
+        if (i + gap >= size) break;
+        length = strcspn(text + i + gap, " \n");
+        int width = mo__text_width(text + i + gap, length);
+        if (i > 0 && at + (int)gap + width > limit) {
+            printf("\n%*s", hanging, "");
+            at = hanging;
+        } else {
+            printf("%*s", (int)gap, "");
+            at += (int)gap;
+        }
+        i += gap;
+        printf("%.*s", (int)length, text + i);
+        at += width;
+    }
+    putchar('\n');
+}
+
+/* Bytes of the paragraph at `text`, its last line break with them; *widest: of its lines. */
+static size_t paragraph(const char *text, int *widest)
+{
+    size_t size = 0;
+    *widest = 0;
+    do {
+        size_t length = strcspn(text + size, "\n");
+        int width = mo__text_width(text + size, length);
+        if (width > *widest) *widest = width;
+        size += length + (text[size + length] == '\n');
+    } while (*text != ' ' && *text != '\n' && text[size] && !strchr(" \n", text[size]));
+    return size;
+}
+
+void mo__paragraphs(const char *text, int hanging)
+{
+    int limit = mo__columns(), widest = 0;
+    for (size_t size; *text; text += size) {
+        size = paragraph(text, &widest);
+        int indent = (int)strspn(text, " ");
+        printf("%*s", indent, "");
+        if (widest > limit)
+            fill(text + indent, size - (size_t)indent, indent, indent ? hanging : 0, limit);
+        else
+            printf("%.*s", (int)size - indent, text + indent);
+    }
 }
 
 static bool is_bytes(const char *unit)

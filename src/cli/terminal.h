@@ -5,6 +5,14 @@
 
 #include <moira/base.h>
 
+/* How wide a line on stdout may be: what COLUMNS says, or the terminal; INT_MAX if it is neither told nor
+ * one. */
+int mo__columns(void);
+int mo__text_width(const char *text, size_t size); /* characters of UTF-8 */
+/* Prints paragraphs. Where a line is wider than mo__columns() its paragraph is broken anew; an indented line
+ * is a paragraph of its own, and goes on below at `hanging` columns. */
+void mo__paragraphs(const char *text, int hanging);
+
 bool mo__live(void); /* stderr is a terminal */
 /* Redraws the live line, cut to the terminal's width, at most ten times a second. Nothing without one. */
 void mo__live_line(const char *format, ...) __attribute__((format(printf, 1, 2)));

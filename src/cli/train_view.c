@@ -39,14 +39,59 @@ static void print_plan(const mo_run_config *c, int64_t first_step)
     printf(" = %s tokens\n\n", mo__count(tokens).text);
 }
 
+/* ---- the table of steps: columns that do not fit are left out, those of the highest rank first ---- */
+
+enum { STEP, LOSS, BALANCE, GRAD_NORM, RATE, TOKENS, GFLOPS, MAX_VIO, LEFT, COLUMNS };
+
+static const struct {
+    const char *heading;
+    int width, rank; /* rank 0 stays */
+    bool routed;     /* for models with experts */
+} columns[COLUMNS] = {
+    [STEP] = {"step", 8, 0, false},      [LOSS] = {"loss", 8, 0, false},
+    [BALANCE] = {"balance", 8, 5, true}, [GRAD_NORM] = {"grad norm", 10, 4, false},
+    [RATE] = {"rate", 9, 6, false},      [TOKENS] = {"tokens/s", 10, 3, false},
+    [GFLOPS] = {"GFLOP/s", 8, 7, false}, [MAX_VIO] = {"max vio", 8, 2, true},
+    [LEFT] = {"left", 9, 1, false},
+};
+
+static unsigned fitting_columns(bool routed)
+{
+    unsigned shown = 0;
+    int width = 0, limit = mo__columns();
+    for (int c = 0; c < COLUMNS; c++) {
+        if (columns[c].routed && !routed) continue;
+        shown |= 1u << c;
+        width += columns[c].width;
+    }
+    for (int rank = COLUMNS; rank > 0; rank--)
+        for (int c = 0; c < COLUMNS && width > limit; c++) {
+            if (columns[c].rank != rank || !(shown >> c & 1)) continue;
+            shown &= ~(1u << c);
+            width -= columns[c].width;
+        }
+    return shown;
+}
+
+static void print_row(const mo__train_view *v, const char *const cells[COLUMNS])
+{
+    char line[36 * COLUMNS];
+    int at = 0;
+    for (int c = 0; c < COLUMNS; c++)
+        if (v->shown >> c & 1)
+            at += snprintf(line + at, sizeof line - (size_t)at, "%s%*.31s", c ? " " : "",
+                           columns[c].width - (c > 0), cells[c]);
+    mo__line("%s", line);
+}
+
 static void print_headings(const mo__train_view *v)
 {
-    printf("%8s %9s", "step", "loss");
-    if (v->routed) printf(" %9s", "balance");
-    printf(" %9s %9s %10s %8s", "grad norm", "rate", "tokens/s", "GFLOP/s");
-    if (v->routed) printf(" %8s", "max vio");
-    printf(" %9s\n", "left");
+    const char *cells[COLUMNS];
+    for (int c = 0; c < COLUMNS; c++) cells[c] = columns[c].heading;
+    print_row(v, cells);
 }
+
+/* ---- start of the run ---- */
 
 static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_model *model,
                      const mo_run_memory *memory, int64_t first_step, bool over, void *user)
@@ -56,7 +101,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     *v = (mo__train_view){.first_step = first_step,
                           .step = first_step,
                           .steps = mo_run_steps(c),
-                          .routed = c->model.num_local_experts > 0,
+                          .shown = fitting_columns(c->model.num_local_experts > 0),
                           .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
                           .max_vio = (double)NAN,
                           .begin = mo_clock()};
@@ -107,14 +152,14 @@ static double worst_balance(const mo_step_report *r)
 
 static void print_step(const mo__train_view *v, const mo_step_report *r)
 {
-    char balance[32] = "", vio[64] = "";
-    if (v->routed) {
-        snprintf(balance, sizeof balance, " %9.4f", r->balance_loss);
-        snprintf(vio, sizeof vio, " %8s", mo__fixed(v->max_vio, 2).text);
-    }
-    mo__line("%8s %9.4f%s %9.3f %9.2e %10s %8.1f%s %9s", mo__count(r->step).text, r->train_loss, balance,
-             r->grad_norm, r->learning_rate, mo__count((int64_t)r->tokens_per_second).text, r->gflops, vio,
-             time_left(v, r->step).text);
+    char rate[32];
+    snprintf(rate, sizeof rate, "%.2e", r->learning_rate);
+    const mo__shown_number step = mo__count(r->step), loss = mo__fixed(r->train_loss, 4),
+                           balance = mo__fixed(r->balance_loss, 4), norm = mo__fixed(r->grad_norm, 3),
+                           tokens = mo__count((int64_t)r->tokens_per_second), flops = mo__fixed(r->gflops, 1),
+                           vio = mo__fixed(v->max_vio, 2), left = time_left(v, r->step);
+    print_row(v, (const char *const[COLUMNS]){step.text, loss.text, balance.text, norm.text, rate,
+                                              tokens.text, flops.text, vio.text, left.text});
 }
 
 /* On a terminal the live line has every step, and a line stays only at evaluations. */
@@ -126,8 +171,8 @@ static void on_step(const mo_step_report *r, void *user)
     v->max_vio = worst_balance(r);
     if (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live()) print_step(v, r);
     if (!r->evaluated) return;
-    mo__line("%8s validation loss %.4f, perplexity %.3f, %.4f bits per byte", "", r->validation_loss,
-             exp(r->validation_loss), r->bits_per_byte);
+    mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte", "", r->validation_loss,
+             exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text);
     if (r->n_sources == 0) return;
     mo_free(v->sources);
     v->sources = mo__source_losses(r);

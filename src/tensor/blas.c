@@ -16,6 +16,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "tensor/blas.h"
 
@@ -64,9 +65,26 @@ static bool wants_avx512_kernels(void)
 /* ISO C has no cast from void * to a function pointer; POSIX promises the representation. */
 #define RESOLVE(pointer, library, symbol) (*(void **)(&(pointer)) = dlsym((library), (symbol)))
 
+/* OpenBLAS passes over a kernel that it does not have, without a word. */
+static void describe(const char *config, const char *core, const char *wanted)
+{
+    int major = 0, minor = 0, patch = 0;
+    sscanf(config, "OpenBLAS %d.%d.%d", &major, &minor, &patch);
+    int length = snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s", major,
+                          minor, patch, core);
+    char *end = description + length;
+    size_t room = sizeof description - (size_t)length;
+    if (wanted && strcasecmp(wanted, core) == 0)
+        snprintf(end, room, " (OPENBLAS_CORETYPE)");
+    else if (wanted)
+        snprintf(end, room, " (it has none for OPENBLAS_CORETYPE=%.32s)", wanted);
+}
+
 static mo_status load(void)
 {
-    bool chosen = getenv("OPENBLAS_CORETYPE") != NULL, choose = wants_avx512_kernels() && !chosen;
+    const char *wanted = getenv("OPENBLAS_CORETYPE");
+    if (wanted && !*wanted) wanted = NULL;
+    bool choose = wants_avx512_kernels() && !wanted;
     if (choose) setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 1);
     void *library = open_library();
     if (choose) unsetenv("OPENBLAS_CORETYPE");
@@ -87,10 +105,7 @@ static mo_status load(void)
             "the OpenBLAS found is not the OpenMP variant (openblas_get_parallel() is %d, not %d); "
             "install libopenblas0-openmp",
             parallel(), PARALLEL_OPENMP);
-    int major = 0, minor = 0, patch = 0;
-    sscanf(config(), "OpenBLAS %d.%d.%d", &major, &minor, &patch);
-    snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s%s", major, minor, patch,
-             core(), chosen ? " (OPENBLAS_CORETYPE)" : "");
+    describe(config(), core(), wanted);
     return MO_OK;
 }
 

@@ -93,7 +93,7 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
         return mo_error(MO_E_RANGE, "%s: no token of the split is predicted with windows of %lld",
                         o->file->path, (long long)t->sequence_length);
     out->bits_per_byte = bytes > 0 ? out->loss / ((double)bytes * log(2)) : (double)NAN;
-    out->loss /= (double)out->tokens;
+    out->loss = mo__unsigned_nan(out->loss / (double)out->tokens);
     out->perplexity = exp(out->loss);
     for (int d = 0; d < out->n_domains; d++)
         out->domain_loss[d] =

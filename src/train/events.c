@@ -65,15 +65,19 @@ static value *add(summary *s, const char *format, ...) __attribute__((format(pri
 static value *add(summary *s, const char *format, ...)
 {
     MO_ASSERT(s->count < s->room);
-    char tag[256];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(tag, sizeof tag, format, arguments);
-    va_end(arguments);
     value *v = &s->values[s->count];
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    size_t size = (size_t)vsnprintf(NULL, 0, format, arguments) + 1;
     mo_tb__summary__value__init(&v->message);
-    v->message.tag = mo_strdup(tag);
-    if (!v->message.tag) s->failed = true;
+    v->message.tag = mo_malloc(size);
+    if (v->message.tag)
+        vsnprintf(v->message.tag, size, format, again);
+    else
+        s->failed = true;
+    va_end(again);
+    va_end(arguments);
     s->list[s->count++] = &v->message;
     return v;
 }
@@ -128,14 +132,14 @@ static void set_load(summary *s, value *v, const mo_layer_report *layer)
 
 /* ---- what a metrics line says ---- */
 
-enum { STEP_SCALARS = 8, LAYER_VALUES = 6, SOURCE_SCALARS = 2 };
+enum { STEP_SCALARS = 8, LAYER_VALUES = 6, SOURCE_SCALARS = 3 };
 
 static void add_step(summary *s, const mo_step_report *r)
 {
     set_scalar(add(s, "loss/train"), r->train_loss);
     if (r->evaluated) {
         set_scalar(add(s, "loss/validation"), r->validation_loss);
-        set_scalar(add(s, "loss/bits_per_byte"), r->bits_per_byte);
+        if (!isnan(r->bits_per_byte)) set_scalar(add(s, "loss/bits_per_byte"), r->bits_per_byte);
     }
     if (r->n_layers) set_scalar(add(s, "loss/balance"), r->balance_loss);
     for (int k = 0; k < MO_BALANCE_LOSSES; k++)
@@ -159,6 +163,7 @@ static void add_layer(summary *s, const mo_layer_report *l)
 
 static void add_source(summary *s, const mo_source_report *source, bool evaluated)
 {
+    set_scalar(add(s, "sources/%s/share", source->name), source->share);
     if (!isnan(source->train_loss)) set_scalar(add(s, "sources/%s/train", source->name), source->train_loss);
     if (evaluated && !isnan(source->validation_loss))
         set_scalar(add(s, "sources/%s/validation", source->name), source->validation_loss);

@@ -2,6 +2,8 @@
 #ifndef MOIRA_TRAIN_INTERNAL_H
 #define MOIRA_TRAIN_INTERNAL_H
 
+#include <math.h>
+
 #include "moira/train.h"
 #include "train/event_file.h"
 
@@ -25,6 +27,12 @@ char *mo__run_data_hashes(const mo_run_data *data);
 /* Whether the data has the hash, and its sources the hashes ("" = not known), that a run began with:
  * MO_E_MISMATCH names the source that has not. */
 mo_status mo__run_data_same(const mo_run_data *data, const char *hash, const char *hashes);
+
+/* A NaN as printf should show it: its sign bit means nothing. */
+static inline double mo__unsigned_nan(double value)
+{
+    return isnan(value) ? (double)NAN : value;
+}
 
 /* ---- routing_sum.c: router statistics summed over microbatches or batches ---- */
 

@@ -38,8 +38,8 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
     mo__routing_sum_report(&t->routing, t->train);
     mo__source_sum_report(&t->sources, t->loader, step + 1, c->train.sequence_length);
     mo_slabs slabs = mo_model_slabs(t->model);
-    r->train_loss = ce / (double)predicted;
-    r->grad_norm = mo_grad_norm(&slabs);
+    r->train_loss = mo__unsigned_nan(ce / (double)predicted);
+    r->grad_norm = mo__unsigned_nan(mo_grad_norm(&slabs));
     r->learning_rate =
         mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, mo__run_projected(c, &t->state));
     r->balance_loss = 0;
@@ -48,6 +48,7 @@ static mo_status take_step(mo__trainer *t, mo_step_report *r)
         r->balance[b] = coefficient > 0 ? balance[b] / (double)(micro * N) : (double)NAN;
         if (coefficient > 0) r->balance_loss += coefficient * r->balance[b];
     }
+    r->balance_loss = mo__unsigned_nan(r->balance_loss);
     if (!isfinite(r->train_loss) || !isfinite(r->grad_norm) || !isfinite(r->balance_loss)) {
         MO_TRY(mo__trainer_save_now(t));
         return mo_error(

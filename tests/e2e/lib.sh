@@ -11,6 +11,7 @@
 OMP_NUM_THREADS=1
 LC_ALL=C
 export OMP_NUM_THREADS LC_ALL
+unset COLUMNS
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM

@@ -54,6 +54,13 @@ for step in 5 10 15 20; do
     [ "$(loss_at "$dir/whole" $step)" = "$(loss_at "$dir/parts" $step)" ] || fail "step $step: another loss"
 done
 
+# ---- a narrow terminal: columns that matter least go first, and no line of the table is wider ----
+
+COLUMNS=60 moira 0 train "$dir/small.yaml" "run.dir=$dir/narrow" sample.tokens=0
+out_matches '^ +step +loss +grad norm +tokens/s +max vio +left$'
+out_matches '^ +20 +[0-9.]+ +[0-9.]+ +[0-9,]+ +[0-9.]+ +[0-9.]+ s$'
+sed -n '/^ *step /,/^done/p' "$out" | grep -E '^ +[0-9]' | grep -E '.{61}' && fail "$ran: a line of over 60 columns"
+
 # ---- interrupted ----
 
 # Starts a long run in the background and waits until it steps.
@@ -68,15 +75,18 @@ start_run() {
     fail "$1: the run did not start"
 }
 ran='interrupted run'
-start_run stopped '' '^ *3 '
+start_run "it's stopped" '' '^ *3 '
 kill -INT $pid
 wait $pid
 [ $? -eq 130 ] || fail "$ran: not exit status 130"
 err_has 'moira train: interrupted after step '
 err_has 'goes on with --resume'
-for last in "$dir"/stopped/step-*.h5; do :; done
+err_has "  $MOIRA train '$dir/it'\\''s stopped/config.yaml' --resume"
+for last in "$dir/it's stopped"/step-*.h5; do :; done
 step=$(basename "$last" .h5 | sed 's/step-0*//')
-moira 0 train "$dir/small.yaml" "run.dir=$dir/stopped" train.steps=$((step + 2)) --resume
+# The command that was told, with an end.
+ran=$(sed -n 's/^  //p' "$err")
+eval "$ran train.steps=$((step + 2))" >"$out" 2>"$err" || { fail "$ran: exit status $?"; show; }
 out_matches "^training     steps $(echo $((step + 1)) | sed ':a;s/\B[0-9]\{3\}\>/,&/;ta') to "
 # A second signal does not wait for the step, which takes a minute here.
 ran='run interrupted twice'
@@ -94,6 +104,7 @@ ls "$dir"/killed/step-*.h5 >/dev/null 2>&1 && fail "$ran: saved a step that was 
 moira 1 train "$dir/small.yaml" "run.dir=$dir/wild" optimizer.learning_rate=100 optimizer.max_grad_norm=0 \
     schedule.warmup_steps=0 train.steps=500 sample.tokens=0 eval.every=500 checkpoint.every=500
 err_has 'Try a lower optimizer.learning_rate'
+grep -q -e '-nan' "$err" && fail "$ran: shows the sign of a NaN" && show
 # The disk is full at the first checkpoint, here by a limit on the size of files (signal 25, SIGXFSZ, ignored).
 ran='run on a full disk'
 (
@@ -125,6 +136,7 @@ out_matches '"bits_per_byte": [0-9.]+'
 moira 0 eval "$best" --data "$dir/text.h5" --json --batch-size 7 --threads 2
 other=$(sed -n 's/^ *"loss": \([0-9.]*\),$/\1/p' "$out")
 [ "${loss%"${loss#????????}"}" = "${other%"${other#????????}"}" ] || fail "$ran: loss $other, was $loss"
+moira 0 eval "$best" --data "$dir/text.h5" --batch-size 7 --threads 0
 moira 0 eval "$best" --data "$dir/text.h5" --split train --sequence-length 16 --by-domain
 out_has 'windows of 16'
 out_has 'has no domain labels'
@@ -151,7 +163,7 @@ moira 0 generate "$best" --prompt 'The quick' --max-tokens 5 --temperature 2 --t
 same "$out" "$dir/said"
 moira 0 generate "$best" --prompt AB --max-tokens 3 --tokens
 out_matches '^65 66( [0-9]+){3}$'
-moira 0 generate "$best" --prompt AB --max-tokens 0
+moira 0 generate "$best" --prompt AB --max-tokens 0 --threads 0
 [ "$(cat "$out")" = AB ] || fail "$ran: not the prompt alone"
 refused '--prompt: is empty; this model goes on from at least one token' generate "$best" --prompt ''
 # Into a pipe, what is no text goes as it is: control characters, half a character.

@@ -43,6 +43,52 @@ out_matches '^computes   in float(32|64)$'
 cp "$out" "$dir/version"
 moira 0 --version
 same "$out" "$dir/version"
+OPENBLAS_CORETYPE=nonsense moira 0 version
+out_matches '^BLAS .*, kernel [A-Za-z0-9]+ \(it has none for OPENBLAS_CORETYPE=nonsense\)$'
+OPENBLAS_CORETYPE='' moira 0 version
+grep -q OPENBLAS_CORETYPE "$out" && fail "$ran: an empty OPENBLAS_CORETYPE is none" && show
+if [ "$(uname -m)" = x86_64 ]; then
+    OPENBLAS_CORETYPE=haswell moira 0 version
+    out_matches '^BLAS .*, kernel Haswell \(OPENBLAS_CORETYPE\)$'
+fi
+
+# ---- as wide as the terminal ----
+
+# words: of the last output; a table in parts repeats its first column
+words() {
+    tr -s ' \n' '\n\n' <"$out" | case $request in
+    inspect*) sort -u ;;
+    *) sort ;;
+    esac
+}
+
+cat >"$dir/wide.yaml" <<END
+run: {name: wide}
+data: {path: none.h5}
+model: {vocab_size: 256, hidden_size: 32, intermediate_size: 32, num_hidden_layers: 2, num_attention_heads: 2}
+train: {steps: 20, batch_size: 4, sequence_length: 32}
+optimizer: {learning_rate: 1.0e-3}
+END
+for request in 'help train' 'help config' 'help generate' "inspect $dir/wide.yaml"; do
+    # shellcheck disable=SC2086
+    moira 0 $request
+    words >"$dir/wide"
+    # shellcheck disable=SC2086
+    COLUMNS=64 moira 0 $request
+    words >"$dir/narrow"
+    same "$dir/wide" "$dir/narrow"
+    # But for single words, examples, usage and the facts above a table.
+    grep -vE '^(usage: |  moira |model |operations |weight decay )' "$out" | grep -E '.{65}' &&
+        fail "$ran: a line of over 64 columns"
+done
+out_matches '^parameter +copies +shape$'
+out_matches '^parameter +elements$'
+if command -v script >/dev/null && command -v stty >/dev/null; then
+    ran='moira help train on a terminal of 50 columns'
+    script -qec "stty cols 50; '$MOIRA' help train" /dev/null 2>"$err" </dev/null | tr -d '\r' >"$out"
+    out_has 'usage: moira train'
+    sed '/^example:/,$d; /^usage:/d' "$out" | grep -E '.{51}' && fail "$ran: a line of over 50 columns"
+fi
 
 # ---- what is wrong with a request ----
 
@@ -77,6 +123,8 @@ refused '--max-tokens: 99999999999999999999 is out of range' generate none.h5 --
 refused "--temperature: 'warm' is not a number" generate none.h5 --prompt x --temperature warm
 refused "--temperature: 'nan' is not a number" generate none.h5 --prompt x --temperature nan
 refused '--temperature: -1 is out of range: it takes 0 to 100' generate none.h5 --prompt x --temperature -1
+refused '--threads: -1 is out of range: it takes 0 to 1024' generate none.h5 --prompt x --threads -1
+refused '--threads: -1 is out of range: it takes 0 to 1024' bench none.yaml --threads=-1
 refused '--top-p: 0 is out of range' generate none.h5 --prompt x --top-p 0
 refused '--seed: -1 is out of range: it takes 0 to 18446744073709551615' generate none.h5 --prompt x --seed -1
 refused "--split: 'test' is no split; it is train or validation" eval none.h5 --data none.h5 --split test

@@ -50,6 +50,10 @@ def expected_values(folder):
             put("loss/balance", m["balance_loss"])
         for name, value in m.get("balance", {}).items():
             put("balance/" + name, value)
+        for source in m.get("sources", []):
+            for name, key in [("share", "share"), ("train", "train_loss"), ("validation", "validation_loss")]:
+                if source.get(key) is not None:
+                    put("sources/%s/%s" % (source["source"], name), source[key])
         for layer in m.get("layers", []):
             place = "routing/layer_%d/" % layer["layer"]
             for name in LAYER:

@@ -143,6 +143,50 @@ static void a_dense_model_routes_nothing(void **state)
                          "4 scalar speed/gflops 1.5\n");
 }
 
+/* Of a mixture each source has its losses, where it has any. */
+static void sources_have_losses_of_their_own(void **state)
+{
+    (void)state;
+    mo__events e;
+    mo_layer_report layers[2];
+    mo_step_report r = report_of(4, layers);
+    const mo_source_report sources[] = {
+        {.name = "books", .share = 0.75, .train_loss = 1.5, .validation_loss = 2.5},
+        {.name = "data/a.h5", .share = 0.25, .train_loss = (double)NAN, .validation_loss = 3.5},
+        {.name = "code", .train_loss = 4.5, .validation_loss = (double)NAN}};
+    r.n_layers = 0;
+    r.sources = sources;
+    r.n_sources = 3;
+    MO_CHECK_OK(open_events(0, &e));
+    MO_CHECK_OK(mo__events_step(&e, &r));
+    r.step = 5;
+    r.evaluated = true;
+    r.validation_loss = 3;
+    r.bits_per_byte = (double)NAN; /* bytes of text are not known */
+    MO_CHECK_OK(mo__events_step(&e, &r));
+    MO_CHECK_OK(mo__events_close(&e));
+    char *list = events_list(file(), NULL, 0, NULL);
+    assert_string_equal(strstr(list, "4 scalar sources/"), "4 scalar sources/books/share 0.75\n"
+                                                           "4 scalar sources/books/train 1.5\n"
+                                                           "4 scalar sources/data/a.h5/share 0.25\n"
+                                                           "4 scalar sources/code/share 0\n"
+                                                           "4 scalar sources/code/train 4.5\n"
+                                                           "5 scalar loss/train 1.5\n"
+                                                           "5 scalar loss/validation 3\n"
+                                                           "5 scalar optimizer/learning_rate 0.00100000005\n"
+                                                           "5 scalar optimizer/grad_norm 2\n"
+                                                           "5 scalar speed/tokens_per_second 1000\n"
+                                                           "5 scalar speed/gflops 1.5\n"
+                                                           "5 scalar sources/books/share 0.75\n"
+                                                           "5 scalar sources/books/train 1.5\n"
+                                                           "5 scalar sources/books/validation 2.5\n"
+                                                           "5 scalar sources/data/a.h5/share 0.25\n"
+                                                           "5 scalar sources/data/a.h5/validation 3.5\n"
+                                                           "5 scalar sources/code/share 0\n"
+                                                           "5 scalar sources/code/train 4.5\n");
+    free(list);
+}
+
 /* No text can end the block that shows it, and none is left that TensorBoard could not decode. */
 static void text_is_shown_as_it_is(void **state)
 {
@@ -400,6 +444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_step_is_one_record_of_all_its_values),
                                        cmocka_unit_test(a_dense_model_routes_nothing),
+                                       cmocka_unit_test(sources_have_losses_of_their_own),
                                        cmocka_unit_test(text_is_shown_as_it_is),
                                        cmocka_unit_test(what_is_off_writes_nothing),
                                        cmocka_unit_test(later_steps_are_cut_off_and_made_again),
