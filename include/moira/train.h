@@ -189,6 +189,26 @@ typedef struct mo_save_report {
     double background_seconds;
 } mo_save_report;
 
+/* An op of a graph, forward and backward apart; all but the name per step. */
+typedef struct mo_bench_op {
+    const char *name;
+    mo_phase phase;
+    double seconds, flops, bytes;
+    int64_t calls;
+} mo_bench_op;
+
+/* Where the time of a run's steps went: means over `steps` of them. What ops, optimizer, statistics and
+ * waiting leave of step_seconds is everything else. */
+typedef struct mo_profile {
+    int64_t steps; /* without the first of the process, unless it is the only one */
+    double step_seconds;
+    double optimizer_seconds, statistics_seconds, waited_seconds; /* waited: for the loader */
+    double clock_seconds;            /* of it all, what the profile itself took */
+    double peak_gflops, peak_gbytes; /* of the machine, measured afterwards */
+    mo_bench_op *ops;                /* slowest first */
+    int n_ops;
+} mo_profile;
+
 typedef struct mo_train_events {
     void (*start)(const mo_run_config *config, const mo_run_data *data, const mo_model *model,
                   const mo_run_memory *memory, int64_t first_step, bool over,
@@ -198,6 +218,9 @@ typedef struct mo_train_events {
                  void *user); /* every step: live line */
     void (*sample)(int64_t step, const char *text, size_t size, void *user);
     void (*saved)(const mo_save_report *report, void *user); /* once it is whole, maybe some steps later */
+    /* When the run ends or is interrupted and has made a step. If it is not NULL every op is timed, which
+     * changes no bit. */
+    void (*profile)(const mo_profile *profile, void *user);
     void *user;
 } mo_train_events; /* every callback may be NULL */
 
@@ -299,12 +322,6 @@ mo_status mo_generate(const mo_model *model, const mo_generate_options *options)
 
 /* ---- measurement ---- */
 
-typedef struct mo_bench_op {
-    const char *name; /* op, forward and backward apart */
-    mo_phase phase;
-    double seconds, flops, bytes; /* per step */
-    int64_t calls;
-} mo_bench_op;
 typedef struct mo_bench_result {
     double step_seconds, step_seconds_low, step_seconds_high; /* median, fastest, slowest */
     double tokens_per_second, gflops, peak_gflops, peak_low, peak_high, share_of_peak;
@@ -312,6 +329,7 @@ typedef struct mo_bench_result {
     uint64_t peak_rss_bytes;
     int threads;
     int64_t steps;
+    double peak_gbytes; /* GB/s through memory */
     mo_bench_op *ops;
     int n_ops;
 } mo_bench_result;

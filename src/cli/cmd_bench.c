@@ -4,8 +4,8 @@
 #include "commands.h"
 #include "inputs.h"
 #include "json_out.h"
+#include "op_table.h"
 #include "session.h"
-#include "table.h"
 #include "units.h"
 
 typedef struct choices {
@@ -41,32 +41,16 @@ static double ratio(double a, double b)
     return b > 0 ? a / b : 0;
 }
 
-static void add_row(mo__table *t, const char *name, const char *pass, const mo_bench_op *op, double step)
-{
-    mo__cell(t, "%s", name);
-    mo__cell(t, "%s", pass);
-    mo__cell(t, "%lld", (long long)op->calls);
-    mo__cell(t, "%.3f", 1e3 * op->seconds);
-    mo__cell(t, "%.1f%%", 100 * ratio(op->seconds, step));
-    mo__cell(t, "%s", op->flops > 0 ? mo__fixed(ratio(op->flops, op->seconds) / 1e9, 1).text : "-");
-    mo__cell(t, "%s", op->bytes > 0 ? mo__fixed(ratio(op->bytes, op->seconds) / 1e9, 1).text : "-");
-    mo__cell(t, "%s", op->flops > 0 ? mo__short(op->flops).text : "-");
-}
-
 static mo_status print_ops(const mo_bench_result *r)
 {
-    mo__table t = mo__table_begin("<op|<pass|>calls|>ms a step|>share|>GFLOP/s|>GB/s|>FLOP a step");
-    double ops = r->optimizer_seconds;
-    for (int i = 0; i < r->n_ops; i++) {
-        ops += r->ops[i].seconds;
-        add_row(&t, r->ops[i].name, r->ops[i].phase == MO_FORWARD ? "forward" : "backward", &r->ops[i],
-                r->step_seconds);
-    }
-    mo_bench_op optimizer = {.calls = 1, .seconds = r->optimizer_seconds};
-    mo_bench_op rest = {.calls = 1, .seconds = r->step_seconds > ops ? r->step_seconds - ops : 0};
-    add_row(&t, "adamw and norm", "", &optimizer, r->step_seconds);
-    add_row(&t, "the rest", "", &rest, r->step_seconds);
-    return mo__table_print(&t);
+    const mo__op_row rows[] = {{"adamw and norm", r->optimizer_seconds}};
+    return mo__op_table_print(&(mo__op_table){.ops = r->ops,
+                                              .n_ops = r->n_ops,
+                                              .rows = rows,
+                                              .n_rows = 1,
+                                              .step_seconds = r->step_seconds,
+                                              .peak_gflops = r->peak_gflops,
+                                              .peak_gbytes = r->peak_gbytes});
 }
 
 static mo_status print_result(const mo_bench_result *r)
@@ -79,23 +63,25 @@ static mo_status print_result(const mo_bench_result *r)
            100 * r->share_of_peak);
     printf("peak         %.1f GFLOP/s (%.1f to %.1f): products of 2048 x 2048, one per thread\n",
            r->peak_gflops, r->peak_low, r->peak_high);
+    printf("bandwidth    %.1f GB/s through memory\n", r->peak_gbytes);
     printf("memory       %s at most\n", mo__bytes((double)r->peak_rss_bytes).text);
     printf("computing    %d thread%s, %s\n", r->threads, r->threads == 1 ? "" : "s", mo_blas_describe());
     return MO_OK;
 }
 
-static json_t *op_json(const mo_bench_op *op, double step)
+static json_t *op_json(const mo_bench_op *op, const mo_bench_result *r)
 {
     json_t *one = json_object();
     mo__json_set(one, "name", json_string(op->name));
     mo__json_set(one, "pass", json_string(op->phase == MO_FORWARD ? "forward" : "backward"));
     mo__json_set(one, "calls", mo__json_integer(op->calls));
     mo__json_set(one, "seconds", mo__json_real(op->seconds));
-    mo__json_set(one, "share", mo__json_real(ratio(op->seconds, step)));
+    mo__json_set(one, "share", mo__json_real(ratio(op->seconds, r->step_seconds)));
     mo__json_set(one, "flops", mo__json_real(op->flops));
     mo__json_set(one, "bytes", mo__json_real(op->bytes));
     mo__json_set(one, "gflops", mo__json_real(ratio(op->flops, op->seconds) / 1e9));
     mo__json_set(one, "gbytes_per_second", mo__json_real(ratio(op->bytes, op->seconds) / 1e9));
+    mo__json_set(one, "roofline", mo__json_real(mo__roofline(op, r->peak_gflops, r->peak_gbytes)));
     return one;
 }
 
@@ -110,6 +96,7 @@ static json_t *result_json(const mo_bench_result *r)
                    {"peak_gflops_low", r->peak_low},
                    {"peak_gflops_high", r->peak_high},
                    {"share_of_peak", r->share_of_peak},
+                   {"peak_gbytes_per_second", r->peak_gbytes},
                    {"step_seconds", r->step_seconds},
                    {"step_seconds_low", r->step_seconds_low},
                    {"step_seconds_high", r->step_seconds_high},
@@ -121,7 +108,7 @@ static json_t *result_json(const mo_bench_result *r)
     mo__json_set(root, "threads", mo__json_integer(r->threads));
     mo__json_set(root, "steps", mo__json_integer(r->steps));
     mo__json_set(root, "blas", json_string(mo_blas_describe()));
-    for (int i = 0; i < r->n_ops; i++) mo__json_add(ops, op_json(&r->ops[i], r->step_seconds));
+    for (int i = 0; i < r->n_ops; i++) mo__json_add(ops, op_json(&r->ops[i], r));
     mo__json_set(root, "ops", ops);
     return root;
 }
@@ -168,7 +155,9 @@ const mo__command mo__cmd_bench = {
     .text =
         "Times whole training steps on random tokens and shows each op's share of the time, its GFLOP/s and\n"
         "its GB/s, from the operations and bytes that it says it must do. The peak is measured on the same\n"
-        "threads before, between and after. Without a config, a small standard model is timed.\n",
+        "threads before, between and after. Without a config, a small standard model is timed.\n"
+        "\n"
+        "The rows of the table add up to the step.\n" MO__OP_TABLE_HELP,
     .example = "  moira bench configs/demo.yaml train.batch_size=16 --threads 2\n",
     .options = options,
     .options_size = sizeof(choices),

@@ -4,15 +4,17 @@
 #include <moira/config.h>
 
 #include "commands.h"
+#include "op_table.h"
 #include "session.h"
 #include "train_view.h"
 
 typedef struct choices {
-    bool resume;
+    bool resume, profile;
 } choices;
 
 static const mo__option options[] = {
     MO__OPTION_FLAG(choices, resume, "resume", "go on with the run in its folder, to the bit"),
+    MO__OPTION_FLAG(choices, profile, "profile", "time every op, and say at the end where the time went"),
     {.name = NULL},
 };
 
@@ -68,6 +70,7 @@ static mo_status run(const void *given, const mo__words *words)
                               .resume = c->resume,
                               .stop = &mo__stop,
                               .events = mo__train_view_events(&view)};
+    if (c->profile) train.events.profile = mo__train_view_profile;
     mo_status status = mo_train(&train, &last);
     if (status == MO_E_INTERRUPTED) status = say_how_to_resume(&config);
     if (status == MO_OK) status = mo__train_view_end(&view, &config, &last);
@@ -79,7 +82,7 @@ static mo_status run(const void *given, const mo__words *words)
 const mo__command mo__cmd_train = {
     .name = "train",
     .summary = "train a model as a config says",
-    .synopsis = "CONFIG [section.key=value...] [--resume]",
+    .synopsis = "CONFIG [section.key=value...] [--resume] [--profile]",
     .text =
         "Trains the model that a YAML config describes; settings on the command line come after the file's.\n"
         "The run's folder, checkpoints/NAME, gets the resolved config, metrics.jsonl, checkpoints, best.h5 "
@@ -110,7 +113,12 @@ const mo__command mo__cmd_train = {
         "\n"
         "In its lines, loss is cross-entropy in nats per token, balance the sum of the weighted balancing\n"
         "losses, and max vio how far the busiest expert of the worst layer is above its fair share (0: "
-        "even).\n",
+        "even).\n"
+        "\n"
+        "--profile prints a table at the end, or when interrupted: each op's time in a step, and what a "
+        "step\n"
+        "does besides, which add up to the step. It changes no bit of the run and states its own "
+        "cost.\n" MO__OP_TABLE_HELP,
     .example = "  moira train configs/demo.yaml model.num_local_experts=16 train.steps=2000\n"
                "  moira train configs/demo.yaml train.steps=4000 --resume\n"
                "  moira train checkpoints/demo/config.yaml --resume\n",

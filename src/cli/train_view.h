@@ -14,6 +14,8 @@ typedef struct mo__train_view {
 
 /* Callbacks of mo_train_events, whose user is the view. */
 mo_train_events mo__train_view_events(mo__train_view *view);
+/* The profile callback, for --profile. */
+void mo__train_view_profile(const mo_profile *profile, void *user);
 /* The last lines: what was done, and where its results are. */
 mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
                              const mo_step_report *last);

@@ -1,13 +1,14 @@
 /* bench.c -- whole training steps against the machine's matrix-product peak, measured in the same process.
  *
- * The peak is the best rate of independent one-thread PEAK_N^3 products on all threads; it is measured
- * before, between and after the timed steps because machines drift. Times are medians. */
+ * The peak (peak.c) is measured before, between and after the timed steps because machines drift. Times are
+ * medians. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/profile.h"
 #include "train/train_internal.h"
 
-enum { PEAK_N = 2048, PEAK_ROUNDS = 3, WARMUP = 2 };
+enum { PEAK_ROUNDS = 3, WARMUP = 2 };
 
 typedef struct bench {
     const mo_run_config *config;
@@ -23,32 +24,6 @@ static int rising(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
-}
-
-/* GFLOP/s of one product per thread, all at once; the best of two. */
-static mo_status measure_peak(double *out)
-{
-    int threads = mo_threads();
-    size_t elements = (size_t)PEAK_N * PEAK_N, bytes = 3 * elements * sizeof(mo_real) * (size_t)threads;
-    void *memory = NULL;
-    MO_TRY(mo_pages_alloc(bytes, &memory));
-    mo_real *all = memory;
-    for (size_t i = 0; i < bytes / sizeof(mo_real); i++) all[i] = (mo_real)(i % 7) - 3;
-    double best = 0;
-    for (int round = 0; round < 2; round++) {
-        double begin = mo_clock();
-#pragma omp parallel for schedule(static, 1)
-        for (int i = 0; i < threads; i++) {
-            mo_real *a = all + (size_t)i * 3 * elements;
-            mo_gemm_tile(false, false, PEAK_N, PEAK_N, PEAK_N, 1, a, PEAK_N, a + elements, PEAK_N, 0,
-                         a + 2 * elements, PEAK_N);
-        }
-        double rate = 2.0 * PEAK_N * PEAK_N * PEAK_N * threads / (mo_clock() - begin) / 1e9;
-        if (rate > best) best = rate;
-    }
-    mo_pages_free(memory, bytes);
-    *out = best;
-    return MO_OK;
 }
 
 static void random_batch(const bench *b, mo_batch *batch, int64_t step)
@@ -96,52 +71,15 @@ static mo_status run_steps(bench *b, int64_t steps)
         }
         bool peak_due = s == WARMUP || s == WARMUP + steps / 2;
         for (int i = 0; peak_due && i < PEAK_ROUNDS / 2 + 1 && status == MO_OK; i++)
-            status = measure_peak(&b->peaks[b->n_peaks++]);
+            status = mo__measure_peak(&b->peaks[b->n_peaks++]);
         if (s < WARMUP)
             one_step(b, batch, s, &ignored[0], &ignored[1]);
         else
             one_step(b, batch, s, &b->step_seconds[s - WARMUP], &b->optimizer_seconds[s - WARMUP]);
     }
-    if (status == MO_OK) status = measure_peak(&b->peaks[b->n_peaks++]);
+    if (status == MO_OK) status = mo__measure_peak(&b->peaks[b->n_peaks++]);
     mo_batch_free(batch);
     return status;
-}
-
-static mo_bench_op *op_row(mo_bench_result *out, const char *name, mo_phase phase)
-{
-    for (int i = 0; i < out->n_ops; i++)
-        if (strcmp(out->ops[i].name, name) == 0 && out->ops[i].phase == phase) return &out->ops[i];
-    out->ops[out->n_ops] = (mo_bench_op){.name = name, .phase = phase};
-    return &out->ops[out->n_ops++];
-}
-
-static int by_seconds(const void *a, const void *b)
-{
-    double x = ((const mo_bench_op *)a)->seconds, y = ((const mo_bench_op *)b)->seconds;
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
-static mo_status profile(const bench *b, int64_t steps, mo_bench_result *out)
-{
-    const mo_graph *g = b->graph->graph;
-    out->ops = mo_calloc((size_t)mo_graph_node_count(g) * 2, sizeof *out->ops);
-    if (!out->ops) return MO_E_MEMORY;
-    for (int i = 0; i < mo_graph_node_count(g); i++)
-        for (int phase = MO_FORWARD; phase <= MO_BACKWARD; phase++) {
-            const mo_node *node = mo_graph_node_at(g, i);
-            int64_t calls = 0;
-            double seconds = mo_graph_node_seconds(g, i, (mo_phase)phase, &calls);
-            if (calls == 0) continue;
-            mo_bench_op *row = op_row(out, node->op->name, (mo_phase)phase);
-            mo_cost cost = node->op->cost ? node->op->cost(node, (mo_phase)phase) : (mo_cost){0, 0};
-            double per_step = (double)calls / (double)steps;
-            row->calls += calls / steps;
-            row->seconds += seconds / (double)steps;
-            row->flops += cost.flops * per_step;
-            row->bytes += cost.bytes * per_step;
-        }
-    qsort(out->ops, (size_t)out->n_ops, sizeof *out->ops, by_seconds);
-    return MO_OK;
 }
 
 static void summarise(bench *b, int64_t steps, mo_bench_result *out)
@@ -184,7 +122,8 @@ static mo_status measure(bench *b, int64_t steps, mo_bench_result *out)
     b->optimizer_seconds = mo_calloc((size_t)steps, sizeof(double));
     if (!b->step_seconds || !b->optimizer_seconds) return MO_E_MEMORY;
     MO_TRY(run_steps(b, steps));
-    MO_TRY(profile(b, steps, out));
+    MO_TRY(mo__profile_ops(b->graph->graph, steps, &out->ops, &out->n_ops));
+    MO_TRY(mo__measure_bandwidth(&out->peak_gbytes));
     summarise(b, steps, out);
     return MO_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef MOIRA_TRAIN_TRAINER_H
 #define MOIRA_TRAIN_TRAINER_H
 
+#include "train/profile.h"
 #include "train/spike.h"
 #include "train/train_internal.h"
 
@@ -26,6 +27,7 @@ typedef struct mo__trainer {
     mo__routing_sum routing;
     mo__source_sum sources;
     mo__spike_watch spike;
+    mo__profile profile;
     mo__metrics metrics;
     mo__events events;
     mo_run_memory memory;
@@ -43,6 +45,10 @@ typedef struct mo__trainer {
 /* trainer_setup.c: from options to something that can step; trainer.c frees it. */
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
+/* trainer_step.c: one optimizer step; fills the report's step part. */
+mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r);
+/* trainer_sample.c: generates, tells, and appends to samples.txt. */
+mo_status mo__trainer_sample(mo__trainer *t);
 /* spike_report.c: warns, and appends a line to spikes.jsonl. predicted: tokens of the step. */
 mo_status mo__spike_write(const mo__trainer *t, const mo_step_report *r, int64_t predicted);
 /* trainer_save.c */

@@ -1,0 +1,54 @@
+/* peak.c -- what the machine can do: products in cache, and streams through memory. */
+#include "train/profile.h"
+
+enum { PEAK_N = 2048, PEAK_ROUNDS = 2, STREAM = 1 << 24, STREAM_ROUNDS = 6 };
+
+/* GFLOP/s of one product per thread, all at once; the best of two. */
+mo_status mo__measure_peak(double *out)
+{
+    int threads = mo_threads();
+    size_t elements = (size_t)PEAK_N * PEAK_N, bytes = 3 * elements * sizeof(mo_real) * (size_t)threads;
+    void *memory = NULL;
+    MO_TRY(mo_pages_alloc(bytes, &memory));
+    mo_real *all = memory;
+    for (size_t i = 0; i < bytes / sizeof(mo_real); i++) all[i] = (mo_real)(i % 7) - 3;
+    double best = 0;
+    for (int round = 0; round < PEAK_ROUNDS; round++) {
+        double begin = mo_clock();
+#pragma omp parallel for schedule(static, 1)
+        for (int i = 0; i < threads; i++) {
+            mo_real *a = all + (size_t)i * 3 * elements;
+            mo_gemm_tile(false, false, PEAK_N, PEAK_N, PEAK_N, 1, a, PEAK_N, a + elements, PEAK_N, 0,
+                         a + 2 * elements, PEAK_N);
+        }
+        double rate = 2.0 * PEAK_N * PEAK_N * PEAK_N * threads / (mo_clock() - begin) / 1e9;
+        if (rate > best) best = rate;
+    }
+    mo_pages_free(memory, bytes);
+    *out = best;
+    return MO_OK;
+}
+
+/* a = b + 3 c over arrays that no cache holds, as in McCalpin's STREAM: two reads and a write are counted. */
+static double triad(float *a, const float *b, const float *c)
+{
+    double begin = mo_clock();
+#pragma omp parallel for simd schedule(static)
+    for (int64_t i = 0; i < STREAM; i++) a[i] = b[i] + 3 * c[i];
+    return 3.0 * STREAM * sizeof(float) / (mo_clock() - begin) / 1e9;
+}
+
+mo_status mo__measure_bandwidth(double *out)
+{
+    void *memory = NULL;
+    size_t bytes = (size_t)3 * STREAM * sizeof(float);
+    MO_TRY(mo_pages_alloc(bytes, &memory));
+    float *a = memory;
+    *out = 0;
+    for (int round = 0; round < STREAM_ROUNDS; round++) { /* the first touches the pages */
+        double rate = triad(a, a + STREAM, a + 2 * (int64_t)STREAM);
+        if (rate > *out) *out = rate;
+    }
+    mo_pages_free(memory, bytes);
+    return MO_OK;
+}
