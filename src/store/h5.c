@@ -15,7 +15,9 @@ static pthread_mutex_t one_at_a_time = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 int mo__h5_lock(void)
 {
-    return pthread_mutex_lock(&one_at_a_time);
+    int error = pthread_mutex_lock(&one_at_a_time);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return error;
 }
 
 void mo__h5_unlock(const int *unused)
@@ -62,7 +64,6 @@ mo_status mo__h5_error(mo_status status, const char *format, ...)
  * network file systems. */
 static mo_status file_access(hid_t *list)
 {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     *list = H5Pcreate(H5P_FILE_ACCESS);
     if (*list < 0 || H5Pset_libver_bounds(*list, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
         H5Pset_fclose_degree(*list, H5F_CLOSE_STRONG) < 0 || H5Pset_file_locking(*list, false, true) < 0)

@@ -22,10 +22,11 @@ enum { MO__H5_CHUNK = 1 << 20 }; /* most bytes in a chunk that we write */
 
 /* ---- one thread at a time ----
  *
- * Debian's HDF5 is built without locks. So whoever calls it, or a function of this header, holds the one lock
- * of the process: the public functions of checkpoint.h and tokenfile.h take it where they reach HDF5, and
- * hold it no longer than that; hashing, packing and syncing go on without it. It may be taken again by its
- * holder.
+ * HDF5 need not be built with locks of its own (Debian's is, H5is_library_threadsafe tells). So whoever calls
+ * it, or a function of this header, holds the one lock of the process: the public functions of checkpoint.h
+ * and tokenfile.h take it where they reach HDF5, and hold it no longer than that; hashing, packing and
+ * syncing go on without it. It may be taken again by its holder. Taking it also turns off HDF5's own printing
+ * of errors, which is a matter of each thread.
  *
  *     MO__H5_LOCK();      until the end of the scope */
 int mo__h5_lock(void);
