@@ -68,6 +68,7 @@ static bool read_line(const json_t *line, mo_step_report *r, mo__routing_sum *ro
                         routing->loads + l * routing->experts))
             return false;
     }
+    r->step = json_integer_value(json_object_get(line, "step"));
     for (int k = 0; k < MO_BALANCE_LOSSES; k++)
         if (!get(balance, mo_balance_names[k], &r->balance[k])) r->balance[k] = (double)NAN; /* off */
     return get(line, "train_loss", &r->train_loss) && get(line, "balance_loss", &r->balance_loss) &&

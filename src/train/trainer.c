@@ -1,7 +1,7 @@
 /* trainer.c -- the loop: steps, and what is due after one.
  *
- * Order after a step: evaluation, metrics line, sample, checkpoint. A checkpoint so
- * comes after all that its step has to say, and what a kill leaves of a later step is cut off and made again.
+ * Order after a step: evaluation, metrics line, sample, checkpoint. A checkpoint so comes after all that its
+ * step has to say, and what a kill leaves of a later step is cut off and made again.
  */
 #include <math.h>
 
@@ -63,16 +63,23 @@ static mo_status tell(mo__trainer *t, const mo_step_report *r)
 }
 
 /* A signal in the middle of an evaluation: the metrics line keeps what the step has to say, without the
- * evaluation, and whoever resumes takes it back and makes the evaluation (mo__trainer_open). */
+ * evaluation, and whoever resumes reads it (mo__trainer_open) and makes the evaluation. */
 static mo_status postpone(mo__trainer *t, const mo_step_report *r)
 {
-    MO_TRY(mo__metrics_write(&t->metrics, r));
+    if (r->step != t->postponed.step) MO_TRY(mo__metrics_write(&t->metrics, r));
     t->state.evaluation_due = true;
     MO_TRY(mo__trainer_save_now(t));
     return mo_error(MO_E_INTERRUPTED,
                     "interrupted in the evaluation after step %lld; the run goes on with --resume, which "
                     "makes it again",
                     (long long)r->step);
+}
+
+/* Its line stays until then, so that a kill while the evaluation is made again loses nothing. */
+static mo_status take_line_back(mo__trainer *t)
+{
+    MO_TRY(mo__metrics_close(&t->metrics));
+    return mo__metrics_open(t->dir, t->postponed.step - 1, &t->metrics);
 }
 
 static mo_status after_step(mo__trainer *t, mo_step_report *r)
@@ -84,6 +91,7 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
         if (status == MO_E_INTERRUPTED) return postpone(t, r);
         MO_TRY(status);
     }
+    if (r->step == t->postponed.step) MO_TRY(take_line_back(t));
     if (r->evaluated || r->step == 1 || due(r, c->log.every)) MO_TRY(tell(t, r));
     bool sample_due = c->sample.every > 0 ? due(r, c->sample.every) : r->evaluated;
     if (c->sample.tokens > 0 && sample_due) MO_TRY(mo__trainer_sample(t));
@@ -160,8 +168,7 @@ static mo_status tell_profile(const mo_train_events *e, mo_profile *profile, mo_
     char message[MO__MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", mo_last_error());
     mo_status measured = MO_OK;
-    for (int round = 0; round < 3 && measured == MO_OK;
-         round++) { /* other work on the machine comes and goes */
+    for (int round = 0; round < 3 && measured == MO_OK; round++) { /* other work comes and goes */
         double gflops = 0;
         measured = mo__measure_peak(&gflops);
         profile->peak_gflops = fmax(profile->peak_gflops, gflops);

@@ -35,7 +35,7 @@ typedef struct mo__trainer {
     mo_checkpoint_state state;
     mo_checkpoint_writer *writer;
     mo__saving saving;
-    mo_step_report postponed;      /* of the step whose evaluation is due, from its metrics line */
+    mo_step_report postponed; /* of the step whose evaluation was due at the start, from its metrics line */
     int64_t last_saved, last_best; /* steps of the newest step file and of best.h5, -1 if none */
     double span_seconds;           /* since the last metrics line */
     int64_t span_tokens;

@@ -173,8 +173,8 @@ static mo_status open_loader(mo__trainer *t)
     return status;
 }
 
-/* The metrics line of a step whose evaluation was interrupted, which is made now: see after_step. */
-static mo_status take_back(mo__trainer *t)
+/* The metrics line of a step whose evaluation was interrupted, which is made now: see postpone. */
+static mo_status read_postponed(mo__trainer *t)
 {
     mo_status status = mo__metrics_read(t->dir, t->state.step, &t->postponed, &t->routing, &t->sources);
     if (status != MO_E_NOT_FOUND) return status;
@@ -199,7 +199,7 @@ static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
     mo__remove_leftovers(t->dir);
-    if (t->state.evaluation_due) MO_TRY(take_back(t));
+    if (t->state.evaluation_due) MO_TRY(read_postponed(t));
     int64_t told = t->state.step - t->state.evaluation_due; /* the last step that has had its say */
     if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, told, t->resolved, &t->events));
     char *path = mo_path_join(t->dir, "config.yaml");
@@ -209,7 +209,7 @@ static mo_status open_folder(mo__trainer *t)
     MO_TRY(status);
     MO_TRY(mo__samples_cut(t->dir, told));
     MO_TRY(cut_spikes(t));
-    return mo__metrics_open(t->dir, told, &t->metrics);
+    return mo__metrics_open(t->dir, t->state.step, &t->metrics);
 }
 
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)

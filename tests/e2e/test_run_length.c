@@ -239,6 +239,35 @@ static void an_interrupted_evaluation_is_made_again(void **state)
     mo_free(whole);
 }
 
+static void copy_folder(const mo_run_config *config, const mo_run_data *data, const mo_model *model,
+                        const mo_run_memory *memory, int64_t first_step, bool over, void *user)
+{
+    (void)data;
+    (void)model;
+    (void)memory;
+    assert_true(first_step == 5 && !over);
+    char *command = mo_strprintf("cp -r '%s' '%s'", config->run.dir, (const char *)user);
+    assert_int_equal(system(command), 0);
+    mo_free(command);
+}
+
+/* What a kill in the evaluation that is made again leaves is the folder as it is before. */
+static void killed_in_the_second_evaluation(void **state)
+{
+    (void)state;
+    char *dir = run_path("survivor"), *where = mo_strprintf("run.dir=%s", dir);
+    char *killed = run_path("killed"), *there = mo_strprintf("run.dir=%s", killed);
+    interrupt(where, false, 5);
+    mo_train_options options = {.resume = true, .events = {.start = copy_folder, .user = killed}};
+    MO_CHECK_OK(run_train((const char *[]){where}, 1, options, NULL));
+    MO_CHECK_OK(run_train((const char *[]){there}, 1, (mo_train_options){.resume = true}, NULL));
+    assert_same_run(dir, killed);
+    mo_free(there);
+    mo_free(killed);
+    mo_free(where);
+    mo_free(dir);
+}
+
 static void *stop_soon(void *user)
 {
     nap(*(double *)user);
@@ -246,7 +275,7 @@ static void *stop_soon(void *user)
     return NULL;
 }
 
-/* Signals that come when they will, most of them in evaluations, which take most of the time here. */
+/* Signals that come when they will; where they fall is the machine's affair. */
 static void signals_at_any_time(void **state)
 {
     (void)state;
@@ -256,19 +285,18 @@ static void signals_at_any_time(void **state)
     settings[0] = there;
     MO_CHECK_OK(run_train(settings, 4, (mo_train_options){0}, NULL));
     settings[0] = where;
-    int due = 0;
+    int round = 0;
     mo_status status = MO_E_INTERRUPTED;
-    for (int round = 0; status == MO_E_INTERRUPTED; round++) { /* longer and longer, so that there is an end */
+    for (; status == MO_E_INTERRUPTED; round++) { /* longer and longer, so that there is an end */
         double wait = 0.004 * (3 + round) * mo_rng_uniform(3, MO_RNG_TEST, (uint64_t)round, 0, 0);
         pthread_t thread;
         stop = 0;
         assert_int_equal(pthread_create(&thread, NULL, stop_soon, &wait), 0);
         status = run_train(settings, 4, (mo_train_options){.resume = round > 0, .stop = &stop}, NULL);
         pthread_join(thread, NULL);
-        if (status == MO_E_INTERRUPTED) due += newest_state(dir).evaluation_due;
     }
     MO_CHECK_OK(status);
-    assert_true(due > 0);
+    assert_true(round > 1);
     assert_same_run(whole, dir);
     mo_free(where);
     mo_free(there);
@@ -295,10 +323,14 @@ static void a_lost_metrics_line_is_no_end(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_are_steps),     cmocka_unit_test(schedules_end_with_the_tokens),
-        cmocka_unit_test(seconds_end_a_run),    cmocka_unit_test(patience_ends_a_run),
-        cmocka_unit_test(gains_are_waited_for), cmocka_unit_test(an_interrupted_evaluation_is_made_again),
-        cmocka_unit_test(signals_at_any_time),  cmocka_unit_test(a_lost_metrics_line_is_no_end)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(tokens_are_steps),
+                                       cmocka_unit_test(schedules_end_with_the_tokens),
+                                       cmocka_unit_test(seconds_end_a_run),
+                                       cmocka_unit_test(patience_ends_a_run),
+                                       cmocka_unit_test(gains_are_waited_for),
+                                       cmocka_unit_test(an_interrupted_evaluation_is_made_again),
+                                       cmocka_unit_test(killed_in_the_second_evaluation),
+                                       cmocka_unit_test(signals_at_any_time),
+                                       cmocka_unit_test(a_lost_metrics_line_is_no_end)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }
