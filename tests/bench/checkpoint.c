@@ -21,9 +21,10 @@ typedef struct record {
     mo_save_report save;
 } record;
 
-static void on_start(const mo_run_config *config, const mo_model *model, const mo_run_memory *memory,
-                     int64_t first_step, bool over, void *user)
+static void on_start(const mo_run_config *config, const mo_run_data *data, const mo_model *model,
+                     const mo_run_memory *memory, int64_t first_step, bool over, void *user)
 {
+    (void)data;
     (void)first_step, (void)over;
     record *r = user;
     r->begin = mo_clock();
