@@ -165,7 +165,7 @@ run      = MOIRA=$(CURDIR)/build/$(1)/moira tests/run.sh $(2)
 # ---- targets ----
 
 .PHONY: all lib portable debug demo install uninstall test gradcheck asan ubsan tsan valgrind check lint deps-check \
-    format bench deps check-deps clean help
+    format bench bench-checkpoint deps check-deps clean help
 
 all: lib $(call moira,release) | deps ## the program build/moira and the library (default)
 	$(if $(CLI),@ln -sf release/moira build/moira)
@@ -291,6 +291,9 @@ format: | check-deps ## clang-format everything in place
 
 bench: all ## time training steps: each op, and the share of the machine's peak
 	build/moira bench
+
+bench-checkpoint: build/release/tests/bench/checkpoint ## what saving a checkpoint costs training, in seconds
+	GOMP_SPINCOUNT=1000 $<
 
 # $(call install,packages): only what is missing, only on Debian and its kin, and not at all with NO_DEPS=1.
 define install

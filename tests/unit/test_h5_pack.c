@@ -88,6 +88,75 @@ static void chunks_are_those_of_hdf5(void **state)
     }
 }
 
+/* Coding by entropy alone: byte j of an element is noise (n), noise of 3 bits (f), its index (i) or always
+ * the same (c), by `kinds`; HDF5 reads the same back. Returns the stored bytes of the only chunk. */
+static hsize_t pack_planes(const char *path, const char *kinds, hsize_t n)
+{
+    size_t width = strlen(kinds);
+    unsigned char *data = mo_malloc(n * width), *back = mo_calloc(n, width);
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t bits[4];
+        mo_rng_bits(2, MO_RNG_TEST, 0, 0, i, bits);
+        for (size_t j = 0; j < width; j++) {
+            unsigned char noise = (unsigned char)(bits[j / 2] >> 8 * (j % 2));
+            data[i * width + j] = kinds[j] == 'n'   ? noise
+                                  : kinds[j] == 'f' ? noise & 7
+                                  : kinds[j] == 'i' ? (unsigned char)i
+                                                    : 42;
+        }
+    }
+    hid_t file, dataset;
+    mo__pack *pack;
+    const mo__h5_shape shape = {.ndim = 1, .dim = {n}, .chunk = {n}};
+    hsize_t at = 0, size = 0;
+    MO_CHECK_OK(mo__h5_create(path, &file));
+    MO_CHECK_OK(mo__h5_dataset_create(file, "x", type_of(width), &shape, 1, false, &dataset));
+    MO_CHECK_OK(mo__pack_create(1, true, &pack));
+    const mo__pack_chunk chunk = {
+        .dataset = dataset, .data = data, .valid = n * width, .full = n * width, .width = width};
+    MO_CHECK_OK(mo__pack_write(pack, &chunk, 1));
+    mo__pack_free(pack);
+    assert_true(H5Dget_chunk_storage_size(dataset, &at, &size) >= 0);
+    mo__h5_release(&dataset);
+    MO_CHECK_OK(mo__h5_close(file, MO_OK));
+    MO_CHECK_OK(mo__h5_open(path, &file));
+    mo__h5_dataset d;
+    MO_CHECK_OK(mo__h5_dataset_open(file, "x", &d));
+    MO_CHECK_OK(mo__h5_dataset_read(&d, "x", type_of(width), back));
+    mo__h5_dataset_close(&d);
+    H5Fclose(file);
+    assert_memory_equal(back, data, n * width);
+    mo_free(data);
+    mo_free(back);
+    return size;
+}
+
+static void only_planes_that_shrink_are_coded(void **state)
+{
+    const char *path = temp_path(*state, "p.h5");
+    enum { SLACK = 400 };
+    /* of 8 bits: f takes 3 (and an eighth: one code more, for the end of a block), c 1, n and i all */
+    const struct {
+        const char *kinds;
+        double share;
+    } cases[] = {{"nnnn", 1},     {"iiii", 1},     {"nnnf", 0.84375},   {"fnnn", 0.84375},
+                 {"nfnc", 0.625}, {"cccc", 0.125}, {"ffff", 0.375},     {"cncn", 0.5625},
+                 {"fn", 0.6875},  {"nf", 0.6875},  {"nnffccii", 0.625}, {"fnfnfnfn", 0.6875}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t width = strlen(cases[i].kinds);
+        hsize_t n = MO__H5_CHUNK / width;
+        double raw = (double)(n * width), size = (double)pack_planes(path, cases[i].kinds, n);
+        if (!(size <= raw * cases[i].share * 1.05 + SLACK && size > raw * cases[i].share * 0.99))
+            fail_msg("%s: %.0f of %.0f bytes", cases[i].kinds, size, raw);
+    }
+    const hsize_t sizes[] = {1, 2, 3, 1000, 4095, 4096, 4097, 5003};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        pack_planes(path, "nfci", sizes[i]);
+        pack_planes(path, "nnnn", sizes[i]);
+        pack_planes(path, "nncfnncf", sizes[i]);
+    }
+}
+
 /* Chunks take at most MO__H5_CHUNK, are one run of the array, and waste little. */
 static void chunks_are_runs_of_the_array(void **state)
 {
@@ -118,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(chunks_are_those_of_hdf5, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(only_planes_that_shrink_are_coded, make_folder, remove_folder),
         cmocka_unit_test(chunks_are_runs_of_the_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
