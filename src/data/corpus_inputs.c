@@ -120,9 +120,12 @@ static mo_status walk(const finder *f, const char *path, const place *above, nam
 static mo_status visit(const finder *f, const char *path, const char *name, const place *here, names *found)
 {
     struct stat info;
-    if (stat(path, &info) != 0) return mo__file_error(path, "look at");
+    bool there = stat(path, &info) == 0, wanted = is_wanted(f, name);
+    if (!there && !wanted && (errno == ENOENT || errno == ELOOP))
+        return MO_OK; /* a link that leads nowhere */
+    if (!there) return mo__file_error(path, "look at");
     if (S_ISDIR(info.st_mode)) return walk(f, path, here, found);
-    return is_wanted(f, name) ? names_add(found, mo_strdup(path)) : MO_OK;
+    return wanted ? names_add(found, mo_strdup(path)) : MO_OK;
 }
 
 static mo_status walk_entries(const finder *f, DIR *folder, const char *path, const place *here, names *found)

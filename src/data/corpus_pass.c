@@ -83,13 +83,13 @@ static mo_status add_by_position(mo__pass *p, mo__piece piece)
         piece.split = MO_SPLIT_VALIDATION;
         return add_piece(p, piece);
     }
-    if (p->cut > end) return add_piece(p, piece);
+    if (p->cut > end || (p->cut == end && piece.ends)) return add_piece(p, piece);
     size_t size = (size_t)(p->cut - start);
     if (!bytes && size < piece.size) size = mo__corpus_character(piece.text, size);
     mo__piece rest = {piece.text + size, piece.size - size, MO_SPLIT_VALIDATION, false,
                       piece.ends,        piece.ends};
     MO_TRY(add_piece(p, (mo__piece){piece.text, size, MO_SPLIT_TRAIN, piece.begins, false, true}));
-    return rest.size || rest.ends ? add_piece(p, rest) : MO_OK;
+    return rest.size ? add_piece(p, rest) : MO_OK;
 }
 
 static mo_status add(mo__pass *p, const mo__record *r, const mo__record_text *t)

@@ -1,8 +1,10 @@
 /* prepare.c -- texts to a token file: pieces of text in (corpus_pass.h), ids of each split out. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include <moira/data.h>
 
+#include "base/file.h"
 #include "corpus_pass.h"
 #include "prepare_learn.h"
 #include "prepare_tokens.h"
@@ -120,11 +122,39 @@ static mo_status check_tokenizer(const mo_prepare_options *o)
     if (!o->save_tokenizer) return MO_OK;
     if (o->tokenizer && mo__tokenizer_byte_ids(o->tokenizer))
         return mo_error(MO_E_USAGE, "%s: the bytes tokenizer has no model to save", o->save_tokenizer);
-    if (!strcmp(o->save_tokenizer, o->output))
-        return mo_error(MO_E_USAGE, "%s: cannot be both the token file and the tokenizer's", o->output);
-    mo_replace replace; /* what stands in its way is told before the work */
-    MO_TRY(mo_replace_begin(&replace, o->save_tokenizer));
+    return MO_OK;
+}
+
+static const char *name_in(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* What stands in a file's way is told before the work. */
+static mo_status check_place(const char *path, struct stat *folder)
+{
+    mo_replace replace;
+    MO_TRY(mo_replace_begin(&replace, path));
     mo_replace_abort(&replace);
+    char *dir = mo_path_dir(path);
+    if (!dir) return MO_E_MEMORY;
+    mo_status status = stat(dir, folder) == 0 ? MO_OK : mo__file_error(dir, "look at");
+    mo_free(dir);
+    return status;
+}
+
+/* Two spellings may be one place: that is its folder, and its name there. */
+static mo_status check_outputs(const mo_prepare_options *o)
+{
+    struct stat of_output, of_tokenizer;
+    MO_TRY(check_place(o->output, &of_output));
+    if (!o->save_tokenizer) return MO_OK;
+    MO_TRY(check_place(o->save_tokenizer, &of_tokenizer));
+    if (of_output.st_dev == of_tokenizer.st_dev && of_output.st_ino == of_tokenizer.st_ino &&
+        !strcmp(name_in(o->output), name_in(o->save_tokenizer)))
+        return mo_error(MO_E_USAGE, "%s: cannot be both the token file and the tokenizer's",
+                        o->save_tokenizer);
     return MO_OK;
 }
 
@@ -154,6 +184,7 @@ static mo_status start(job *j)
     const mo_prepare_options *o = j->options;
     MO_TRY(check_tokenizer(o));
     MO_TRY(mo__corpus_files_find(&o->corpus, &j->files));
+    MO_TRY(check_outputs(o));
     MO_TRY(mo__corpus_files_spare(&j->files, o->output));
     if (o->save_tokenizer) MO_TRY(mo__corpus_files_spare(&j->files, o->save_tokenizer));
     j->summary->files = j->summary->facts.files = j->files.count;

@@ -66,7 +66,6 @@ static mo_status append_mark(mo__prepare_tokens *t, mo_split split, bool wanted,
 
 static mo_status append_encoded(mo__prepare_tokens *t, const mo__piece *p, const int32_t *ids, int64_t count)
 {
-
     MO_TRY(append_mark(t, p->split, p->begins, mo_tokenizer_bos(t->tokenizer)));
     MO_TRY(append_ids(t, p->split, ids, count));
     return append_mark(t, p->split, p->ends, mo_tokenizer_eos(t->tokenizer));

@@ -85,6 +85,7 @@ static void files_are_taken_once(void **state)
     write_files(*state, "a.txt b.txt s/c.txt s/d.jsonl");
     assert_int_equal(symlink("../s", temp_path(*state, "s/loop")), 0);
     assert_int_equal(symlink("a.txt", temp_path(*state, "z.txt")), 0);
+    assert_int_equal(symlink("nowhere", temp_path(*state, "s/broken.bin")), 0); /* nobody asked for it */
     const char *inputs[] = {temp_path(*state, "s/d.jsonl"), *state, temp_path(*state, "b.txt"),
                             temp_path(*state, "?.txt")};
     mo_corpus c = {.inputs = inputs, .n_inputs = 4};
@@ -97,6 +98,8 @@ static void files_are_taken_once(void **state)
     MO_CHECK_STATUS(mo__corpus_files_spare(&files, temp_path(*state, "z.txt")), MO_E_USAGE);
     MO_CHECK_MESSAGE("a.txt: is both an input and the output");
     mo__corpus_files_free(&files);
+    assert_int_equal(symlink("nowhere", temp_path(*state, "s/broken.txt")), 0);
+    expect_refused(&c, MO_E_NOT_FOUND, "broken.txt: cannot look at");
 }
 
 static void patterns_are_expanded(void **state)

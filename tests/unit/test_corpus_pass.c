@@ -150,6 +150,7 @@ static void the_only_document_is_cut(void **state)
     expect_cut(&characters, line, "<a|", "éz>|");
     expect_cut(&(corpus){.plan = {.validation = 0.25}}, text, "<aé|", "z>|");
     expect_cut(&(corpus){.plan = {.validation = 0}}, text, "<aéz>|", "");
+    expect_cut(&(corpus){.plan = {.validation = 1e-18}}, text, "<aéz>|", ""); /* less than a byte */
     expect_cut(&(corpus){.corpus = {.separator = "z"}, .plan = {.validation = 0.4}}, text, "<a|", "é>|");
     mo_tokenizer_free(bytes);
 }

@@ -78,7 +78,7 @@ static void check_document(const mo_tokens *split, int64_t d, const mo_tokenizer
 /* A document of several pieces among short ones. */
 static void documents_have_begins_and_ends(void **state)
 {
-    const size_t sizes[] = {3000, 3500000, 1, 200};
+    const size_t sizes[] = {3000, 1300000, 1, 200};
     const char *names[] = {"0.txt", "1.txt", "2.txt", "3.txt"}, *inputs[4];
     char *texts[4], *sample = make_text(9, 60000);
     mo_tokenizer *t = learn(sample, strlen(sample));
@@ -112,8 +112,8 @@ static void documents_have_begins_and_ends(void **state)
 static void the_only_document_is_cut_in_two(void **state)
 {
     const char *input = temp_path(*state, "a.txt");
-    char *text = make_text(5, 1500000);
-    size_t size = strlen(text), cut = (size_t)(0.7 * (double)size);
+    char *text = make_text(5, 1170000); /* cut in its second piece */
+    size_t size = strlen(text), cut = (size_t)(0.9 * (double)size);
     memcpy(strchr(text + cut - 1000, ' '), "字", 3); /* in train alone: learnt */
     memset(text + cut - 1, 'x', 5);
     memcpy(text + cut - 1, "😀", 4); /* the cut is within it */
@@ -123,7 +123,7 @@ static void the_only_document_is_cut_in_two(void **state)
                             .output = temp_path(*state, "o.h5"),
                             .train_vocabulary = VOCABULARY,
                             .save_tokenizer = temp_path(*state, "o.model"),
-                            .validation_fraction = 0.3};
+                            .validation_fraction = 0.1};
     mo_prepare_summary summary;
     mo_tokenfile *file;
     MO_CHECK_OK(mo_prepare(&o, &summary));
@@ -197,9 +197,16 @@ static void bad_requests_are_refused(void **state)
     o.save_tokenizer = o.output;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_USAGE);
     MO_CHECK_MESSAGE("both the token file and the tokenizer's");
+    o.save_tokenizer = temp_path(*state, "./o.h5"); /* the same place by another spelling */
+    MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_USAGE);
+    MO_CHECK_MESSAGE("both the token file and the tokenizer's");
     o.save_tokenizer = input;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_USAGE);
     o.save_tokenizer = temp_path(*state, "none/t.model");
+    MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_NOT_FOUND);
+    o.save_tokenizer = NULL;
+    o.output = temp_path(*state, "none/o.h5"); /* told before a tokenizer is trained */
+    o.train_vocabulary = 5000;
     MO_CHECK_STATUS(mo_prepare(&o, &summary), MO_E_NOT_FOUND);
     assert_int_equal(damage_count_files(*state), 1);
     mo_tokenizer_free(t);
