@@ -69,7 +69,7 @@ cxx = $(or $(CXX.$(1)),$(CXX.default))
 
 PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
     zlib1g-dev libsentencepiece-dev protobuf-c-compiler libprotobuf-c-dev pkg-config libcmocka-dev hdf5-tools g++
-CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev g++
+CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev
 
 # Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
 PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sentencepiece libprotobuf-c

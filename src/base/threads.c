@@ -1,7 +1,10 @@
-/* threads.c -- the size of OpenMP teams. */
+/* threads.c -- the size of OpenMP teams, and threads beside them. */
 #include <moira/base.h>
 
 #include <omp.h>
+#include <signal.h>
+
+#include "thread.h"
 
 int mo_cores(void)
 {
@@ -17,4 +20,14 @@ void mo_threads_set(int count)
 int mo_threads(void)
 {
     return omp_get_max_threads();
+}
+
+int mo__thread_start(pthread_t *thread, void *(*work)(void *), void *user)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, work, user);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
 }

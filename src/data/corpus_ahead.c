@@ -3,13 +3,15 @@
 #include "corpus_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
+
+#include "base/text.h"
+#include "base/thread.h"
 
 typedef struct {
     mo__records batch;
     mo_status status;
-    char message[1024];
+    char message[MO__MESSAGE_SIZE];
 } slot;
 
 struct mo__ahead {
@@ -57,20 +59,15 @@ static void forget(mo__ahead *a)
     mo_free(a);
 }
 
-/* Signals are for the program's own threads. */
 mo_status mo__ahead_start(mo__reader *reader, mo__ahead **out)
 {
-    sigset_t all, before;
     mo__ahead *a = *out = mo_calloc(1, sizeof *a);
     if (!a) return MO_E_MEMORY;
     a->reader = reader;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->filled, NULL);
     pthread_cond_init(&a->left, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&a->thread, NULL, run, a);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = mo__thread_start(&a->thread, run, a);
     if (!error) return MO_OK;
     forget(a);
     *out = NULL;

@@ -5,9 +5,10 @@
  * that the caller holds. A get of any other q starts the ring anew there. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
+#include "base/text.h"
+#include "base/thread.h"
 #include "batch.h"
 #include "order.h"
 
@@ -16,7 +17,7 @@ enum { RING = 4 };
 typedef struct {
     mo_batch *batch;
     mo_status status;
-    char message[256];
+    char message[MO__MESSAGE_SIZE];
 } slot;
 
 struct mo_loader {
@@ -104,17 +105,12 @@ static void *prefetch(void *user)
     return NULL;
 }
 
-/* Signals are for the program's own threads. */
 static mo_status start_thread(mo_loader *l)
 {
-    sigset_t all, before;
-    sigfillset(&all);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->made, NULL);
     pthread_cond_init(&l->wanted, NULL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&l->thread, NULL, prefetch, l);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = mo__thread_start(&l->thread, prefetch, l);
     if (error) {
         pthread_mutex_destroy(&l->lock);
         pthread_cond_destroy(&l->made);

@@ -7,7 +7,6 @@
  * otherwise. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "base/thread.h"
 #include "checkpoint_save.h"
 
 enum { NICE = 19, COPIES = 256 /* parts that threads copy at a time */ };
@@ -89,16 +89,11 @@ static void *work(void *user)
     return NULL;
 }
 
-/* Signals are for the program's own threads. */
 static mo_status start_thread(mo_checkpoint_writer *w)
 {
-    sigset_t all, before;
-    sigfillset(&all);
     atomic_store(&w->hurry, false);
     atomic_store(&w->rests, false);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&w->thread, NULL, work, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = mo__thread_start(&w->thread, work, w);
     if (error)
         return mo_error(MO_E_UNSUPPORTED,
                         "%s: no thread to be had to write it (%s); without one, checkpoints are saved by "

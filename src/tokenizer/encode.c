@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "tokenizer_kind.h"
 
 static const size_t MOST_UNCUT = (size_t)16 << 20;
@@ -63,7 +64,7 @@ static mo_status add_parts(const mo_tokenizer *t, const mo_text_piece *piece, pa
 /* The message of a part that failed is its thread's; the first one's is kept for the caller. */
 static mo_status encode_parts(const mo_tokenizer *t, parts *p)
 {
-    char message[512] = "";
+    char message[MO__MESSAGE_SIZE] = "";
     int64_t failed = p->count;
 #pragma omp parallel for schedule(dynamic) if (p->count > 1 && !omp_in_parallel())
     for (int64_t i = 0; i < p->count; i++) {
