@@ -61,12 +61,12 @@ mo_status mo_tokenizer_decode(const mo_tokenizer *t, const int32_t *ids, int64_t
     *size = 0;
     MO_TRY(check_ids(t, ids, count));
     mo__decoding state = {0};
-    char *made = NULL;
-    size_t used = 0, capacity = 0;
+    size_t used = 0, capacity = (size_t)count + 2 * t->most_text + 64;
+    char *made = mo_malloc(capacity);
+    if (!made) return MO_E_MEMORY;
     for (int64_t i = 0; i <= count; i++) {
-        if (used + t->most_text >= capacity) {
-            capacity = 2 * (used + t->most_text) + (size_t)count + 64;
-            char *larger = mo_realloc(made, capacity);
+        if (capacity - used <= t->most_text) {
+            char *larger = mo_realloc(made, capacity *= 2);
             if (!larger) {
                 mo_free(made);
                 return MO_E_MEMORY;

@@ -103,7 +103,7 @@ static void fill_entry(sp *s, int64_t id, const mo__sp_piece *p, size_t at, size
 
 static mo_status make_entries(mo_tokenizer *t, sp *s, const mo__sp_model *m)
 {
-    size_t pieces = 0, texts = m->unk_surface.size, longest = m->unk_surface.size, at = 0, used = 0;
+    size_t pieces = 0, longest = m->unk_surface.size, texts = longest, at = 0, used = 0;
     for (int64_t i = 0; i < m->count; i++) {
         size_t size = m->pieces[i].text.size;
         pieces += size + 1;

@@ -104,8 +104,8 @@ static void what_a_model_says_of_itself(void **state)
     (void)state;
     for (int m = 0; m < N_MODELS; m++) {
         mo_tokenizer *t = golden_tokenizer(MODELS[m]);
-        assert_int_equal(mo_tokenizer_bos(t), golden_tokenizer_attribute(MODELS[m], "bos"));
-        assert_int_equal(mo_tokenizer_eos(t), golden_tokenizer_attribute(MODELS[m], "eos"));
+        assert_int_equal(mo_tokenizer_bos(t), (int)golden_tokenizer_attribute(MODELS[m], "bos"));
+        assert_int_equal(mo_tokenizer_eos(t), (int)golden_tokenizer_attribute(MODELS[m], "eos"));
         mo_tokenizer_free(t);
     }
     mo_tokenizer *t = golden_tokenizer("mixtral");
@@ -408,6 +408,24 @@ static void models_that_the_library_trusts_are_refused(void **state)
     free(model);
 }
 
+/* What an unused piece is split into is remembered over the whole text: no cuts. */
+static void a_model_with_an_unused_piece_is_not_cut(void **state)
+{
+    (void)state;
+    enum { UNUSED = 5 };
+    size_t size;
+    mo_tokenizer *t;
+    char *model = model_with_room("mixtral", 64, &size);
+    MO_CHECK_OK(mo_tokenizer_restore("sentencepiece", model, size, &t));
+    assert_int_equal(mo_tokenizer_cut(t, "a b", 3), 1);
+    mo_tokenizer_free(t);
+    char *end = put_piece(model + size, "zzzz", 4, UNUSED, 0);
+    MO_CHECK_OK(mo_tokenizer_restore("sentencepiece", model, (size_t)(end - model), &t));
+    assert_int_equal(mo_tokenizer_cut(t, "a b", 3), 0);
+    mo_tokenizer_free(t);
+    free(model);
+}
+
 /* The library keeps 64 symbols that begin at one place, and writes past its array at more. */
 static void nested_symbols_are_counted(void **state)
 {
@@ -615,6 +633,7 @@ int main(void)
         cmocka_unit_test(a_cut_is_known_before_the_rest_is),
         cmocka_unit_test(pieces_start_documents_unless_they_continue),
         cmocka_unit_test(models_that_the_library_trusts_are_refused),
+        cmocka_unit_test(a_model_with_an_unused_piece_is_not_cut),
         cmocka_unit_test(nested_symbols_are_counted),
         cmocka_unit_test(damaged_rules_are_refused),
         cmocka_unit_test(damaged_models_are_refused_or_work),
