@@ -13,13 +13,16 @@ done >"$dir/text.jsonl"
 sed 's/ 🙂//' "$dir/text.jsonl" >"$dir/plain.jsonl"
 moira 0 prepare "$dir/plain.jsonl" -o "$dir/plain.h5" --train-tokenizer 290 --save-tokenizer "$dir/fox.model"
 moira 0 prepare "$dir/text.jsonl" -o "$dir/text.h5" --tokenizer "$dir/fox.model"
-moira 0 train "$dir/small.yaml" train.steps=60 checkpoint.every=60 eval.every=30
+moira 0 train "$dir/small.yaml" train.steps=60 checkpoint.every=60 eval.every=30 sample.tokens=100 \
+    sample.temperature=0
 best=$dir/run/best.h5
 
 # ---- samples: documents from their begin, without the tokens that mark it ----
 
 grep -q '^--- step 60 ---$' "$dir/run/samples.txt" || fail 'samples.txt: no sample of step 60'
 grep -qF -e '<s>' -e '</s>' "$dir/run/samples.txt" && fail 'samples.txt: shows begin, end or unknown tokens'
+[ "$(sed '1,/^--- step 60 ---$/d' "$dir/run/samples.txt" | grep -o 🙂 | wc -l)" -eq 1 ] ||
+    fail 'samples.txt: the sample of step 60 is not one document'
 iconv -f UTF-8 -t UTF-8 "$dir/run/samples.txt" >"$dir/.iconv" || fail 'samples.txt: is not UTF-8'
 
 # ---- generate ----

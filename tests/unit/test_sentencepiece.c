@@ -406,6 +406,14 @@ static void models_that_the_library_trusts_are_refused(void **state)
            10);
     check_refused(model, size + 10, MO_E_CORRUPT, "Self-test");
     free(model);
+    /* One that holds; it would not for text that continues, which has no word mark in front. */
+    static const char SAMPLE[] = "\x22\x0F\x0A\x0D\x0A\x03the\x12\x06\xE2\x96\x81the";
+    mo_tokenizer *t;
+    model = model_with_room("mixtral", sizeof SAMPLE, &size);
+    memcpy(model + size, SAMPLE, sizeof SAMPLE - 1);
+    MO_CHECK_OK(mo_tokenizer_restore("sentencepiece", model, size + sizeof SAMPLE - 1, &t));
+    mo_tokenizer_free(t);
+    free(model);
 }
 
 /* What an unused piece is split into is remembered over the whole text: no cuts. */
@@ -448,39 +456,144 @@ static void nested_symbols_are_counted(void **state)
     free(model);
 }
 
-/* Every unit of the trie of rules in turn is given a far offset: where it is on a way, the model is refused.
+/* The golden model with other normalization rules: a second normalizer_spec, whose rules replace the first's.
  */
-static void damaged_rules_are_refused(void **state)
+static char *model_with_rules(const void *map, size_t map_size, size_t *size)
+{
+    char *model = model_with_room("rules", map_size + 32, size), *spec = malloc(map_size + 16);
+    assert_non_null(spec);
+    char *end = put_field(spec, 2, map, map_size);
+    *size = (size_t)(put_field(model + *size, 3, spec, (size_t)(end - spec)) - model);
+    free(spec);
+    return model;
+}
+
+/* A trie with one way, q, qq, qqq, ..., and a rule, to nothing, at each of its `nested` stops. */
+static char *nested_rules(uint32_t nested, size_t *size)
+{
+    uint32_t count = 256 * (nested + 2), bytes = 4 * count;
+    char *map = malloc(4 + bytes + 1);
+    uint32_t *units = malloc(bytes);
+    assert_true(map && units);
+    for (uint32_t i = 0; i < count; i++) units[i] = 1u << 31;
+    units[0] = 256u << 10;
+    for (uint32_t d = 0; d < nested; d++) {
+        uint32_t at = 256 * (d + 1) ^ 'q', base = 256 * (d + 2);
+        units[at] = 'q' | 1u << 8 | (at ^ base) << 10;
+        units[base] = 1u << 31;
+    }
+    memcpy(map, &bytes, 4);
+    memcpy(map + 4, units, bytes);
+    map[4 + bytes] = '\0';
+    free(units);
+    *size = 4 + bytes + 1;
+    return map;
+}
+
+/* The library keeps 32 rules that begin at one place, and reads past its array at more. */
+static void nested_rules_are_counted(void **state)
 {
     (void)state;
-    size_t size;
-    char *model = golden_model("rules", &size);
+    size_t size, map_size;
     mo_tokenizer *t;
-    /* normalizer_spec {... precompiled_charsmap}: the map begins with the size of its trie. */
+    int32_t *ids;
+    int64_t count;
+    char *map = nested_rules(32, &map_size), *model = model_with_rules(map, map_size, &size), text[32];
+    memset(text, 'q', sizeof text);
+    MO_CHECK_OK(mo_tokenizer_restore("sentencepiece", model, size, &t));
+    MO_CHECK_OK(mo_tokenizer_encode(t, text, 32, &ids, &count));
+    assert_int_equal(count, 1); /* the word mark: all 32 went by one rule */
+    mo_free(ids);
+    mo_tokenizer_free(t);
+    free(model);
+    /* The trie may not take all there is: then a rule has no text. */
+    uint32_t all = (uint32_t)map_size - 4;
+    memcpy(map, &all, 4);
+    model = model_with_rules(map, map_size, &size);
+    check_refused(model, size, MO_E_CORRUPT, "normalization rules are damaged");
+    free(model);
+    free(map);
+    /* Ways past the end, though not past the model; a rule's text past all texts. */
+    map = nested_rules(1, &map_size);
+    all = 4 * 512;
+    memcpy(map, &all, 4);
+    model = model_with_rules(map, map_size, &size);
+    check_refused(model, size, MO_E_CORRUPT, "normalization rules are damaged");
+    free(model);
+    all = 4 * 768;
+    memcpy(map, &all, 4);
+    map[4 + 4 * 512] = 1;
+    model = model_with_rules(map, map_size, &size);
+    check_refused(model, size, MO_E_CORRUPT, "normalization rules are damaged");
+    free(model);
+    map[4 + 4 * 512] = 0;
+    model = model_with_rules(map, map_size, &size);
+    MO_CHECK_OK(mo_tokenizer_restore("sentencepiece", model, size, &t));
+    mo_tokenizer_free(t);
+    free(model);
+    free(map);
+    map = nested_rules(33, &map_size);
+    model = model_with_rules(map, map_size, &size);
+    check_refused(model, size, MO_E_CORRUPT, "normalization rules are damaged");
+    free(model);
+    free(map);
+}
+
+static char *find_rules(char *model, size_t size, uint32_t *trie)
+{
+    /* normalizer_spec {name: "user_defined", precompiled_charsmap: ...}; the rules begin with their trie's
+     * size. */
     static const char KEY[] = "user_defined\x12";
     char *map = memmem(model, size, KEY, sizeof KEY - 1);
     assert_non_null(map);
     map += sizeof KEY - 1;
-    while (*map & 0x80) map++;
-    map++;
-    uint32_t trie;
-    memcpy(&trie, map, 4);
-    assert_true(trie >= 1024 && trie < size);
-    int refused = 0;
-    for (uint32_t i = 0; i < trie / 4; i++) {
-        uint32_t unit, wild;
-        memcpy(&unit, map + 4 + 4 * i, 4);
-        wild = unit >> 31 ? 0xFFFFFFFF : (unit & 0x1FF) | 0x3FFu << 20;
-        memcpy(map + 4 + 4 * i, &wild, 4);
-        mo_status status = mo_tokenizer_restore("sentencepiece", model, size, &t);
-        assert_true(status == MO_OK || status == MO_E_CORRUPT);
-        refused += status != MO_OK;
-        mo_tokenizer_free(t);
-        memcpy(map + 4 + 4 * i, &unit, 4);
+    size_t map_size = 0;
+    for (int shift = 0;; shift += 7) {
+        map_size |= (size_t)(*map & 0x7F) << shift;
+        if (!(*map++ & 0x80)) break;
     }
-    assert_true(refused >= 20);
-    trie += 4;
-    memcpy(map, &trie, 4);
+    memcpy(trie, map, 4);
+    assert_true(*trie >= 1024 && *trie + 4 < map_size);
+    return map;
+}
+
+/* Whether the model is refused with one unit of its rules' trie changed. */
+static bool refused_with(char *model, size_t size, char *unit, uint32_t value)
+{
+    char old[4];
+    mo_tokenizer *t;
+    memcpy(old, unit, 4);
+    memcpy(unit, &value, 4);
+    mo_status status = mo_tokenizer_restore("sentencepiece", model, size, &t);
+    assert_true(status == MO_OK || status == MO_E_CORRUPT);
+    mo_tokenizer_free(t);
+    memcpy(unit, old, 4);
+    return status != MO_OK;
+}
+
+/* Every unit of the trie in turn points far away, just past the end, to a text far away: where it is on a
+ * way, the model is refused. */
+static void damaged_rules_are_refused(void **state)
+{
+    (void)state;
+    size_t size;
+    uint32_t trie;
+    char *model = golden_model("rules", &size), *map = find_rules(model, size, &trie);
+    int far = 0, near = 0, texts = 0;
+    for (uint32_t i = 0; i < trie / 4; i++) {
+        uint32_t unit;
+        char *at = map + 4 + 4 * i;
+        memcpy(&unit, at, 4);
+        if (unit >> 31) {
+            texts += refused_with(model, size, at, 0xFFFFFFFF);
+            continue;
+        }
+        far += refused_with(model, size, at, (unit & 0x1FF) | 0x3FFu << 20);
+        near += refused_with(model, size, at, (unit & 0x1FF) | (i ^ (trie / 4)) << 10);
+    }
+    assert_int_equal(far, 14); /* bytes on the way of the six rules, and the root */
+    assert_int_equal(near, 14);
+    assert_int_equal(texts, 6);
     memset(map, 0xFF, 4);
     check_refused(model, size, MO_E_CORRUPT, "normalization rules are damaged");
     memset(map, 0, 4);
@@ -635,6 +748,7 @@ int main(void)
         cmocka_unit_test(models_that_the_library_trusts_are_refused),
         cmocka_unit_test(a_model_with_an_unused_piece_is_not_cut),
         cmocka_unit_test(nested_symbols_are_counted),
+        cmocka_unit_test(nested_rules_are_counted),
         cmocka_unit_test(damaged_rules_are_refused),
         cmocka_unit_test(damaged_models_are_refused_or_work),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_model_is_named, make_folder, remove_folder),

@@ -148,6 +148,13 @@ static void a_stream_gives_whole_characters(void **state)
                  {'b', "\xE6\x97"
                        "b"},
                  {0x80, "\x80"},
+                 {0xE6, ""},
+                 {'b', "\xE6"
+                       "b"},
+                 {0xF0, ""},
+                 {0xC3, "\xF0"},
+                 {'c', "\xC3"
+                       "c"},
                  {0xC3, ""},
                  {0xC3, "\xC3"},
                  {0x1B, "\xC3\x1B"}};

@@ -106,6 +106,14 @@ static void lines_are_not_taken_apart(void **state)
     for (int32_t id = 259; id < 290; id++) found |= strcmp(mo_tokenizer_piece(t, id), ".\n\n") == 0;
     assert_true(found);
     mo_tokenizer_free(t);
+    used = 0;
+    while (used + 20 < sizeof text) used += (size_t)sprintf(text + used, "    spins\n");
+    found = false;
+    MO_CHECK_OK(train(text, used, 270, 0, &t));
+    for (int32_t id = 259; id < 270; id++)
+        found |= strcmp(mo_tokenizer_piece(t, id), "\xE2\x96\x81\xE2\x96\x81") == 0;
+    assert_true(found);
+    mo_tokenizer_free(t);
 }
 
 /* Whatever the number of threads, how the text is handed over in chunks' sizes, and what else the heap holds.
@@ -183,6 +191,20 @@ static int64_t limit_in_message(const char *before)
     return strtoll(at + strlen(before), NULL, 10);
 }
 
+/* What a text of one chunk gives, the same text many times longer gives too, and nothing else: between chunks
+ * there are no new words. */
+static void chunks_are_cut_at_words(void **state)
+{
+    (void)state;
+    static char text[30000];
+    mo_tokenizer *t;
+    for (size_t i = 0; i < sizeof text; i += 5) memcpy(text + i, "spun ", 5);
+    MO_CHECK_STATUS(train(text, 3004, 400, 0, &t), MO_E_RANGE);
+    int64_t most = limit_in_message("at most ");
+    MO_CHECK_STATUS(train(text, sizeof text - 1, 400, 0, &t), MO_E_RANGE);
+    assert_int_equal(limit_in_message("at most "), most);
+}
+
 static void sizes_that_cannot_be_are_refused_with_the_limit(void **state)
 {
     (void)state;
@@ -255,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_same_text_gives_the_same_bytes),
         cmocka_unit_test(a_long_text_is_sampled_evenly),
         cmocka_unit_test(long_words_are_cut_between_characters),
+        cmocka_unit_test(chunks_are_cut_at_words),
         cmocka_unit_test(sizes_that_cannot_be_are_refused_with_the_limit),
         cmocka_unit_test(the_source_s_failure_is_the_result),
         cmocka_unit_test(no_leak_when_memory_fails),
