@@ -1,6 +1,10 @@
 /* sentencepiece_shim.h -- the little of the SentencePiece library (C++) that is used, for C. No exception and
  * nothing printed comes out. Models must have passed mo__sp_model_check: the library ends the process, or
- * reads out of bounds, where a model is not what it takes for granted. */
+ * reads out of bounds, where a model is not what it takes for granted.
+ *
+ * Memory: a large request that is refused is MO_E_MEMORY here. A small one that is refused inside the library
+ * can end the process, because its half-made messages do not survive an exception (every one was tried); that
+ * is outside what can be caught. */
 #ifndef MOIRA_SENTENCEPIECE_SHIM_H
 #define MOIRA_SENTENCEPIECE_SHIM_H
 

@@ -706,6 +706,36 @@ static void no_leak_when_memory_fails(void **state)
     free(model);
 }
 
+static mo_status encode_and_free(const mo_tokenizer *t, const char *text, size_t size)
+{
+    int32_t *ids;
+    int64_t count;
+    MO_TRY(mo_tokenizer_encode(t, text, size, &ids, &count));
+    mo_free(ids);
+    return MO_OK;
+}
+
+/* A long text that cannot be cut is begun only where there is memory for it. */
+static void a_long_piece_needs_room(void **state)
+{
+    (void)state;
+    const size_t size = (size_t)1 << 20;
+    char *text = malloc(size);
+    assert_non_null(text);
+    memset(text, 'x', size);
+    mo_tokenizer *t = golden_tokenizer("word");
+    int64_t live = mo__alloc_live(), failed;
+    MO_CHECK_EACH_ALLOCATION(failed, encode_and_free(t, text, size));
+    assert_int_equal(failed, 3); /* parts, room, ids */
+    mo__alloc_fail_after(1);
+    MO_CHECK_STATUS(encode_and_free(t, text, size), MO_E_MEMORY);
+    mo__alloc_fail_after(-1);
+    MO_CHECK_MESSAGE("262144000 more bytes");
+    assert_int_equal(mo__alloc_live(), live);
+    mo_tokenizer_free(t);
+    free(text);
+}
+
 static void more_than_can_be_taken_uncut_is_refused(void **state)
 {
     (void)state;
@@ -753,6 +783,7 @@ int main(void)
         cmocka_unit_test(damaged_models_are_refused_or_work),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_model_is_named, make_folder, remove_folder),
         cmocka_unit_test(no_leak_when_memory_fails),
+        cmocka_unit_test(a_long_piece_needs_room),
         cmocka_unit_test(more_than_can_be_taken_uncut_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
