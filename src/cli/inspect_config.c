@@ -56,6 +56,17 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
     return mo__describe_memory(memory);
 }
 
+/* null for a budget that is not given. */
+static json_t *training_json(const mo_run_config *c)
+{
+    json_t *training = json_object();
+    int64_t steps = mo_run_steps(c);
+    mo__json_set(training, "steps", steps > 0 ? mo__json_integer(steps) : json_null());
+    mo__json_set(training, "seconds", c->train.seconds > 0 ? mo__json_real(c->train.seconds) : json_null());
+    mo__json_set(training, "tokens_per_step", mo__json_integer(mo_run_step_tokens(c)));
+    return training;
+}
+
 static mo_status print_json(const char *path, const mo_run_config *config, const mo_run_data *data,
                             const mo_model *m, const mo_run_memory *memory, const mo__inspect_choices *c)
 {
@@ -71,6 +82,7 @@ static mo_status print_json(const char *path, const mo_run_config *config, const
     mo__json_set(root, "parameters", parameters);
     mo__json_set(root, "data", mo__data_json(config, data));
     mo__json_set(root, "flops_per_token", mo__json_real(n.flops_per_token));
+    mo__json_set(root, "training", training_json(config));
     mo__json_set(root, "model", mo__model_json(&m->config));
     mo__json_set(root, "memory", mo__memory_json(memory));
     return mo__json_print(root);

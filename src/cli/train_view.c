@@ -28,6 +28,10 @@ static void print_plan(const mo_run_config *c, int64_t first_step)
 {
     long long micro = c->train.gradient_accumulation_steps;
     int64_t tokens = mo_run_step_tokens(c), steps = mo_run_steps(c);
+    if (steps > 0 && first_step >= steps) {
+        printf("training     the evaluation after step %s is left\n\n", mo__count(first_step).text);
+        return;
+    }
     if (steps > 0)
         printf("training     steps %s to %s", mo__count(first_step + 1).text, mo__count(steps).text);
     else

@@ -56,6 +56,7 @@ mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *s
     return MO_RUN_GOES_ON;
 }
 
+/* Seconds are not looked at: a run cannot be held to fewer than its last step took, and ends at once. */
 mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state *state)
 {
     int64_t steps = mo_run_steps(config);

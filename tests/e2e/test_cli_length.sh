@@ -20,6 +20,11 @@ out_matches '^training     1:30, or at most 8 steps of 4 sequences: 1,024 tokens
 moira 0 inspect "$dir/small.yaml" train.steps=0 train.seconds=90
 out_matches '^training     1:30, in steps of 4 sequences: 128 tokens$'
 
+moira 0 inspect "$dir/small.yaml" train.tokens=1000 --json
+out_has '"steps": 8,'
+out_has '"seconds": null,'
+out_has '"tokens_per_step": 128'
+
 length tokens 0 train.tokens=1000
 out_matches '^training     steps 1 to 8, each of 4 x 32 = 128 tokens$'
 out_matches '^done         8 steps, [0-9,]+ tokens, '
@@ -39,6 +44,37 @@ out_has 'done         the run had all its 0.20 s of training; more are made with
 length both 0 train.seconds=1000
 out_matches '^training     steps 1 to 20, or for 16:40 of training in all, each of'
 out_matches '^done         20 steps,'
+
+# ---- a signal in the last evaluation, which takes far longer than the steps before it ----
+
+i=0
+while [ $i -lt 30 ]; do
+    i=$((i + 1))
+    cat "$dir/text.txt"
+done >"$dir/long.txt"
+moira 0 prepare "$dir/long.txt" -o "$dir/long.h5"
+ran='run interrupted in its last evaluation'
+"$MOIRA" train "$dir/small.yaml" "data.path=$dir/long.h5" "run.dir=$dir/last" sample.tokens=0 train.steps=2 \
+    train.sequence_length=2 eval.every=1000 >"$out" 2>"$err" &
+pid=$!
+for wait in $(seq 300); do
+    grep -q '^ *1 ' "$out" && break
+    sleep 0.05
+done
+sleep 0.1
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code -eq 130 ] && grep -q 'in the evaluation after step 2;' "$err"; then
+    length last 0 "data.path=$dir/long.h5" train.steps=2 train.sequence_length=2 eval.every=1000 --resume
+    out_matches '^training     the evaluation after step 2 is left$'
+    out_matches '^ +validation loss '
+    out_matches '^done         2 steps, '
+    [ "$(grep -c validation_loss "$dir/last/metrics.jsonl")" -eq 1 ] || fail "$ran: not one evaluation"
+else
+    [ $code -eq 0 ] || [ $code -eq 130 ] || fail "$ran: exit status $code"
+    echo 'the signal missed the evaluation; nothing was tested of it'
+fi
 
 # ---- patience ----
 
