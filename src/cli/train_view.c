@@ -259,7 +259,7 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
     mo_status status = best ? MO_OK : MO_E_MEMORY;
     if (best && mo_path_exists(best)) print_best(best);
     if (view->blocked > 0)
-        printf("saving       held training up for %s, took %s in the background\n",
+        printf("saving       held training up for %s, took %s more in the background\n",
                mo__duration(view->blocked).text, mo__duration(view->background).text);
     if (view->sources) printf("sources      %s (training and validation loss at the end)\n", view->sources);
     if (dir) printf("metrics      %s/metrics.jsonl\n", dir);

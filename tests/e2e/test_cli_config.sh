@@ -91,7 +91,15 @@ out_matches '^model\.layers\.\*\.block_sparse_moe\.experts\.w1\.weight +2 +4 x 3
 out_matches '^model\.layers\.\*\.input_layernorm\.weight +2 +32 +64 +100% +no$'
 [ "$(grep -c '^model' "$out")" -eq 13 ] || fail "$ran: not the model, 10 parameters of layers, 2 of none"
 out_matches '^total +[0-9,]+ +[0-9.]+ MiB$'
+out_matches '^checkpoint snapshot +[0-9,]+ +[0-9.]+ KiB$'
 out_has 'available here: it fits'
+# Values and two moments of the copy, and nothing else, go with background saving.
+bytes() { sed -n "s/.*\"$1_bytes\": \([0-9]*\).*/\1/p" "$out"; }
+moira 0 inspect "$dir/small.yaml" --memory --json
+snapshot=$(bytes snapshot) whole=$(bytes total)
+[ "$snapshot" -eq $(($(bytes parameters) + $(bytes optimizer))) ] || fail "$ran: a snapshot of $snapshot bytes"
+moira 0 inspect "$dir/small.yaml" checkpoint.background=false --memory --json
+[ "$(bytes snapshot)" -eq 0 ] && [ $(($(bytes total) + snapshot)) -eq "$whole" ] || fail "$ran: not less by the snapshot"
 moira 0 inspect "$dir/small.yaml" --parameters
 out_matches '^model\.layers\.1\.block_sparse_moe\.gate\.weight +1 +4 x 32 +128 +100% +yes$'
 # 256 x 32 for embedding and head; a layer: 4 x 32 x 32 attention, 4 x 32 gate, 4 x 3 x 32 x 32 experts, 2 x 32

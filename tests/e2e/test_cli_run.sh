@@ -21,6 +21,7 @@ out_matches '^ +validation loss [0-9]\.[0-9]{4}, perplexity [0-9.]+, [0-9.]+ bit
 out_matches "^ +saved $dir/run/step-00000010\.h5 \("
 out_matches '^ +sample at step 20:$'
 out_matches '^done         20 steps, '
+out_matches '^saving       held training up for [0-9.]+ s, took [0-9.]+ s more in the background$'
 out_matches "^best         $dir/run/best\.h5: validation loss [0-9]\.[0-9]{4} at step (10|20)$"
 out_matches "^metrics      $dir/run/metrics\.jsonl$"
 for name in config.yaml metrics.jsonl events.out.tfevents.moira best.h5 step-00000010.h5 step-00000020.h5 samples.txt; do
