@@ -204,6 +204,30 @@ static void one_file_with_two_names(void **state)
     }
 }
 
+/* No link reaches another file system. */
+static void a_file_of_its_own_where_no_link_can_be(void **state)
+{
+    fixture *f = *state;
+    struct stat here, there;
+    char other[] = "/dev/shm/moira-test-XXXXXX", hash[2][33];
+    if (stat(f->dir, &here) != 0 || stat("/dev/shm", &there) != 0 || here.st_dev == there.st_dev ||
+        !mkdtemp(other)) {
+        print_message("/dev/shm is no other file system than the temporary folder's\n");
+        skip();
+    }
+    const char *paths[] = {temp_path(f->dir, "c.h5"), temp_path(other, "d.h5")};
+    mo_checkpoint_writer *w;
+    mo_checkpoint_saved saved;
+    MO_CHECK_OK(mo_checkpoint_writer_create(bytes_of(f), true, &w));
+    MO_CHECK_OK(mo_checkpoint_writer_begin(w, paths, 2, &f->content));
+    MO_CHECK_OK(mo_checkpoint_writer_finish(w, &saved));
+    mo_checkpoint_writer_free(w);
+    for (int i = 0; i < 2; i++) MO_CHECK_OK(mo_hash_file(paths[i], 0, hash[i]));
+    assert_string_equal(hash[0], hash[1]);
+    assert_int_equal(damage_count_files(other), 1);
+    assert_int_equal(remove(paths[1]) | rmdir(other), 0);
+}
+
 /* ---- the thread ---- */
 
 typedef struct {
@@ -581,6 +605,7 @@ int main(void)
         WITH_FIXTURE(same_file_as_in_the_foreground),
         WITH_FIXTURE(taken_over_at_any_moment),
         WITH_FIXTURE(one_file_with_two_names),
+        WITH_FIXTURE(a_file_of_its_own_where_no_link_can_be),
         WITH_FIXTURE(the_thread_gives_way),
         WITH_FIXTURE(no_thread_to_be_had),
         WITH_FIXTURE(wrong_calls),
