@@ -101,7 +101,7 @@ static mo_status take(const mo__record *r, json_t *object, const char *field, mo
     return memchr(out->text, 0, out->size) ? refuse(r, problem) : MO_OK;
 }
 
-/* Numbers are nothing to us, whatever their size: as reals none is too large an integer. */
+/* Numbers are nothing to us: as reals, integers may be as large as a double. */
 mo_status mo__record_text_parse(const mo__record *record, const char *line, const char *field,
                                 mo__record_text *out)
 {
