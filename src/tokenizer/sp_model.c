@@ -83,7 +83,7 @@ static mo_status read_normalizer(const mo__wire_field *message, mo__sp_model *m)
     mo__wire_field f;
     bool bad = false;
     while (mo__wire_next(&w, &f, &bad)) {
-        if (f.number >= 3 && f.number <= 5) MO_TRY(expect(&f, MO__WIRE_VARINT, WHERE));
+        if (f.number == 3 || f.number == 4) MO_TRY(expect(&f, MO__WIRE_VARINT, WHERE));
         if (f.number == 2) {
             MO_TRY(expect(&f, MO__WIRE_BYTES, WHERE));
             m->charsmap = text_of(&f);
@@ -91,8 +91,6 @@ static mo_status read_normalizer(const mo__wire_field *message, mo__sp_model *m)
             m->dummy_prefix = f.value != 0;
         } else if (f.number == 4) {
             m->remove_spaces = f.value != 0;
-        } else if (f.number == 5) {
-            m->escape_spaces = f.value != 0;
         }
     }
     return bad ? damaged(WHERE) : MO_OK;
@@ -142,7 +140,6 @@ mo_status mo__sp_model_read(const void *blob, size_t size, mo__sp_model *out)
     *out = (mo__sp_model){.model_type = MO__SP_UNIGRAM,
                           .dummy_prefix = true,
                           .remove_spaces = true,
-                          .escape_spaces = true,
                           .unk_surface = {" \xE2\x81\x87 ", 5}};
     if (size > MOST_BYTES)
         return mo_error(MO_E_UNSUPPORTED, "has %zu bytes, at most %zu are read", size, MOST_BYTES);

@@ -1,12 +1,14 @@
 /* sp_model.h -- what a SentencePiece model says: pieces and settings, read from the file's bytes.
  *
  * The file is one Protocol Buffers message, ModelProto of sentencepiece_model.proto:
- *     1 pieces {1 piece, 2 score, 3 type}   2 trainer_spec {3 model_type, 24 treat_whitespace_as_suffix,
- *     35 byte_fallback, 44 unk_surface, 46 bos_piece, 47 eos_piece, ...}   3 normalizer_spec {2
- * precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces, ...}   4
- * self_test_data 5 denormalizer_spec Reading it here serves two ends: the library's interface gives no
- * settings, and it trusts a model's insides where a damaged file would make it read out of bounds or end the
- * process. */
+ *     1 pieces {1 piece, 2 score, 3 type}, again and again
+ *     2 trainer_spec {3 model_type, 24 treat_whitespace_as_suffix, 35 byte_fallback, 44 unk_surface, ...}
+ *     3 normalizer_spec {2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, ...}
+ *     4 self_test_data
+ *     5 denormalizer_spec {2 precompiled_charsmap, ...}
+ *
+ * Reading it here serves two ends: the library's interface gives no settings, and it trusts a model's insides
+ * where a damaged file would make it read out of bounds or end the process. */
 #ifndef MOIRA_SP_MODEL_H
 #define MOIRA_SP_MODEL_H
 
@@ -38,8 +40,8 @@ typedef struct mo__sp_model {
     mo__sp_piece *pieces; /* owned; id = index */
     int64_t count;
     int model_type;
-    bool suffix, byte_fallback;                      /* trainer_spec */
-    bool dummy_prefix, remove_spaces, escape_spaces; /* normalizer_spec */
+    bool suffix, byte_fallback;       /* trainer_spec */
+    bool dummy_prefix, remove_spaces; /* normalizer_spec */
     mo__sp_text charsmap, denormalizer, unk_surface;
 } mo__sp_model;
 
