@@ -1,4 +1,4 @@
-/* sp_wire.h -- Protocol Buffers' wire format, read field by field and written. */
+/* sp_wire.h -- Protocol Buffers' wire format, read field by field. */
 #ifndef MOIRA_SP_WIRE_H
 #define MOIRA_SP_WIRE_H
 
