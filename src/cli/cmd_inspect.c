@@ -1,6 +1,7 @@
 /* cmd_inspect.c -- moira inspect: finds out by content what it was given. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "commands.h"
 #include "inspect.h"
@@ -42,8 +43,13 @@ static bool opens_with(const char *head, size_t size, const char *magic)
 static mo_status find_kind(const char *path, kind *out)
 {
     char head[512];
+    struct stat info;
     if (mo_path_is_dir(path))
         return mo_error(MO_E_FORMAT, "%s: is a folder; name a file in it, such as best.h5", path);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* a pipe can be read only once */
+        *out = CONFIG;
+        return MO_OK;
+    }
     FILE *file = fopen(path, "re");
     if (!file) return mo_error(errno == ENOENT ? MO_E_NOT_FOUND : MO_E_IO, "%s: %s", path, strerror(errno));
     size_t size = fread(head, 1, sizeof head, file);

@@ -114,15 +114,16 @@ static mo_status check_kind(const char *path)
 
 static mo_status apply_file(build *b, const char *path, const chain *parent)
 {
-    MO_TRY(check_kind(path));
     struct stat info;
     char *text;
     size_t size;
     chain link = {.parent = parent, .path = path, .depth = parent ? parent->depth + 1 : 0};
+    bool there = stat(path, &info) == 0;
+    if (there && S_ISREG(info.st_mode)) MO_TRY(check_kind(path)); /* a pipe can be read only once */
     mo_status status = mo_read_file(path, MOST_BYTES, &text, &size);
     if (status == MO_E_RANGE) return mo_error(MO_E_CONFIG, "%s", mo_last_error());
     if (status != MO_OK) return status;
-    if (stat(path, &info) == 0) {
+    if (there) {
         link.device = info.st_dev;
         link.inode = info.st_ino;
     }

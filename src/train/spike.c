@@ -70,7 +70,7 @@ void mo__spike_add(mo__spike_watch *w, const mo_model_graph *t, const mo_batch *
 
 double mo__spike_height(const mo__spike_watch *w, double loss)
 {
-    double deviation = fmax(1.4826 * w->mad, 1e-3 * w->median);
+    double deviation = fmax(1.4826 * w->mad, 1e-3 * fmax(w->median, 1));
     return w->on ? (loss - w->median) / deviation : 0;
 }
 

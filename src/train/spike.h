@@ -31,7 +31,8 @@ void mo__spike_begin(mo__spike_watch *w, const mo_checkpoint_state *state, doubl
 /* After each microbatch: t holds its row losses. Allocates nothing. */
 void mo__spike_add(mo__spike_watch *w, const mo_model_graph *t, const mo_batch *batch);
 /* How far a step's loss is above the median, in robust standard deviations: 1.4826 MAD, which is the standard
- * deviation where losses are normal (Rousseeuw & Croux 1993), and at least 1e-3 of the median. */
+ * deviation where losses are normal (Rousseeuw & Croux 1993), and at least 1e-3 of the median,
+ * but never less than 1e-3 nats: a loss that is next to 0 does not jump. */
 double mo__spike_height(const mo__spike_watch *w, double loss);
 /* After the step: the loss goes among the recent ones. */
 void mo__spike_remember(mo_checkpoint_state *state, double loss);

@@ -68,7 +68,7 @@ static json_t *spike_json(const mo__trainer *t, const mo_step_report *r, int64_t
 static mo_status append(const char *path, json_t *line)
 {
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    if (!text) return MO_E_MEMORY;
+    if (!text) return mo_error(MO_E_INTERNAL, "%s: a line of it cannot be written as JSON", path);
     FILE *f = fopen(path, "ae");
     bool written = f && fprintf(f, "%s\n", text) > 0;
     if (f && fclose(f) != 0) written = false;

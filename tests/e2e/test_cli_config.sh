@@ -109,6 +109,14 @@ moira 0 inspect "$dir/small.yaml" --json
 out_has "\"total\": $total,"
 out_has "\"active\": $((total - 2 * 6 * 32 * 32)),"
 out_matches '"total_bytes": [0-9]+'
+mkfifo "$dir/pipe"
+cat "$dir/small.yaml" >"$dir/pipe" &
+moira 0 inspect "$dir/pipe"
+out_matches '^training     20 steps'
+cat "$dir/small.yaml" >"$dir/pipe" &
+moira 0 train "$dir/pipe" "run.dir=$dir/piped" train.steps=1 sample.tokens=0
+out_matches '^done         1 step'
+rm "$dir/pipe"
 sed 's/num_local_experts: 4/num_local_experts: 0/; s/^balance/#/' "$dir/small.yaml" >"$dir/dense.yaml"
 moira 0 inspect "$dir/dense.yaml"
 out_has 'dense blocks of 32'

@@ -49,6 +49,9 @@ static void median_and_deviation(void **state)
     mo__spike_begin(&w, &s, 8);
     assert_true(w.mad == 0);
     MO_CHECK_NEAR(mo__spike_height(&w, 2.002), 1, 1e-9); /* a spread of at least a thousandth */
+    for (int i = 0; i < N; i++) mo__spike_remember(&s, 0);
+    mo__spike_begin(&w, &s, 8);
+    MO_CHECK_NEAR(mo__spike_height(&w, 1e-3), 1, 1e-9); /* and of a thousandth of a nat */
 }
 
 /* The watch takes normal noise for what it is, and nearly half of the window may be spikes. */
