@@ -46,6 +46,7 @@ void mo__session_open(const char *program)
     program_name = program;
     fill_standard_files();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
     mo_log_set(on_log, NULL);
 }
 
@@ -62,6 +63,9 @@ void mo__session_command(const char *name, bool stops)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 void mo__session_begin_work(void)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "train/train_internal.h"
@@ -76,6 +78,21 @@ mo_status mo__prune(const char *dir, int64_t keep, int64_t step)
         mo_free(path);
     }
     mo_free(list.steps);
+    return MO_OK;
+}
+
+mo_status mo__run_lock(const char *dir, int *lock)
+{
+    int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return mo_error(MO_E_IO, "%s: cannot open: %s", dir, strerror(errno));
+    if (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(folder);
+        return mo_error(MO_E_EXISTS,
+                        "%s: another process is training in this folder; stop it first, or choose another "
+                        "run.name",
+                        dir);
+    }
+    *lock = folder;
     return MO_OK;
 }
 

@@ -89,6 +89,9 @@ enum { MO_SAVED_SLABS = 3 }; /* values and two moments */
 char *mo__step_path(const char *dir, int64_t step); /* owned */
 /* Removes step files up to `step` but the `keep` newest of them. */
 mo_status mo__prune(const char *dir, int64_t keep, int64_t step);
+/* Holds the folder, which is there, for this process until *lock is closed; where the file system has no
+ * locks, nothing is held. MO_E_EXISTS: another process holds it. */
+mo_status mo__run_lock(const char *dir, int *lock);
 /* Temporary files that a kill in the middle of a save has left. */
 void mo__remove_leftovers(const char *dir);
 /* The newest whole checkpoint, step file or best.h5; damaged step files are passed over with a warning.

@@ -17,6 +17,7 @@ typedef struct mo__trainer {
     const mo_train_options *options;
     mo_run_config config; /* a shallow copy with vocab_size settled; strings are the caller's */
     char *dir, *resolved, *data_hashes;
+    int lock; /* on dir; -1: not yet */
     mo_run_data data;
     const mo_tokenizer *tokenizer; /* of all its sources */
     mo_model *model;

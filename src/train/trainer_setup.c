@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "train/trainer.h"
 
@@ -29,7 +30,8 @@ static mo_status check_folder(mo__trainer *t)
     if (!there && t->options->resume)
         return mo_error(MO_E_NOT_FOUND, "%s: there is no run to resume; leave --resume out to start one",
                         t->dir);
-    return mo__check_writable(t->dir);
+    MO_TRY(mo__check_writable(t->dir));
+    return there ? mo__run_lock(t->dir, &t->lock) : MO_OK;
 }
 
 static double gib(uint64_t bytes)
@@ -198,6 +200,7 @@ static mo_status cut_spikes(const mo__trainer *t)
 static mo_status open_folder(mo__trainer *t)
 {
     MO_TRY(mo_make_dirs(t->dir));
+    if (t->lock < 0) MO_TRY(mo__run_lock(t->dir, &t->lock));
     mo__remove_leftovers(t->dir);
     if (t->state.evaluation_due) MO_TRY(read_postponed(t));
     int64_t told = t->state.step - t->state.evaluation_due; /* the last step that has had its say */
@@ -214,7 +217,8 @@ static mo_status open_folder(mo__trainer *t)
 
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
 {
-    *t = (mo__trainer){.options = options, .config = *options->config, .last_saved = -1, .last_best = -1};
+    *t = (mo__trainer){
+        .options = options, .config = *options->config, .lock = -1, .last_saved = -1, .last_best = -1};
     uint64_t available = mo_memory_available();
     t->state.best_loss = t->state.patience_loss = (double)__builtin_nanf("");
     mo_threads_set((int)t->config.run.threads);
@@ -260,5 +264,6 @@ void mo__trainer_close(mo__trainer *t)
     if (mo__events_close(&t->events) != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     mo_free(t->resolved);
     mo_free(t->data_hashes);
+    if (t->lock >= 0) close(t->lock);
     mo_free(t->dir);
 }

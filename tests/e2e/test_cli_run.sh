@@ -89,6 +89,15 @@ step=$(basename "$last" .h5 | sed 's/step-0*//')
 ran=$(sed -n 's/^  //p' "$err")
 eval "$ran train.steps=$((step + 2))" >"$out" 2>"$err" || { fail "$ran: exit status $?"; show; }
 out_matches "^training     steps $(echo $((step + 1)) | sed ':a;s/\B[0-9]\{3\}\>/,&/;ta') to "
+# Nobody else gets into the folder of a run; a closed terminal ends it as Ctrl-C does.
+ran='run that holds its folder'
+start_run held 'train.steps=1000000' '^ *step '
+moira 2 train "$dir/held/config.yaml" --resume
+err_has "$dir/held: another process is training in this folder"
+kill -HUP $pid
+wait $pid
+[ $? -eq 130 ] || fail "$ran: not exit status 130"
+ls "$dir"/held/step-*.h5 >/dev/null 2>&1 || fail "$ran: saved nothing at the end"
 # A second signal does not wait for the step, which takes a minute here.
 ran='run interrupted twice'
 start_run killed 'train.gradient_accumulation_steps=20000' '^ *step '
@@ -106,10 +115,9 @@ moira 1 train "$dir/small.yaml" "run.dir=$dir/wild" optimizer.learning_rate=100 
     schedule.warmup_steps=0 train.steps=500 sample.tokens=0 eval.every=500 checkpoint.every=500
 err_has 'Try a lower optimizer.learning_rate'
 grep -q -e '-nan' "$err" && fail "$ran: shows the sign of a NaN" && show
-# The disk is full at the first checkpoint, here by a limit on the size of files (signal 25, SIGXFSZ, ignored).
+# The disk is full at the first checkpoint, here by a limit on the size of files.
 ran='run on a full disk'
 (
-    trap '' 25
     ulimit -f 100
     "$MOIRA" train "$dir/small.yaml" "run.dir=$dir/full" sample.tokens=0
 ) >"$out" 2>"$err"
