@@ -25,8 +25,8 @@ typedef void (*mo_progress_fn)(double done, double total, const char *unit, void
 typedef void (*mo_phase_fn)(const char *what, void *user);
 
 typedef enum mo_corpus_format {
-    MO_CORPUS_AUTO, /* JSONL by the extensions .jsonl .ndjson .json-lines .jsonlines (and .gz of these), else
-                       text */
+    MO_CORPUS_AUTO, /* JSONL by the extensions .jsonl .ndjson .json-lines .jsonlines .json (and .gz of these),
+                       else text */
     MO_CORPUS_TEXT,
     MO_CORPUS_JSONL
 } mo_corpus_format;
@@ -86,8 +86,8 @@ typedef struct mo_prepare_summary {
 /* Texts to a token file. Streams: memory does not grow with the input, but for its longest line of JSONL (at
  * most 1 GiB). The file's bytes depend on the input and the options alone, not on the number of threads.
  * MO_E_NOT_FOUND, MO_E_IO; MO_E_FORMAT for what is no text or no such JSONL (names file and line), and for a
- * corpus without text to train on; MO_E_CORRUPT for damaged gzip data; MO_E_USAGE for options that
- * contradict. */
+ * corpus without text to train on; MO_E_UNSUPPORTED for a JSON array where JSONL is needed; MO_E_CORRUPT for
+ * damaged gzip data; MO_E_USAGE for options that contradict. */
 mo_status mo_prepare(const mo_prepare_options *options, mo_prepare_summary *summary);
 
 /* What mo_synth made. */

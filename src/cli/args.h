@@ -14,7 +14,7 @@
 #ifndef MOIRA_CLI_ARGS_H
 #define MOIRA_CLI_ARGS_H
 
-#include <moira/base.h>
+#include "session.h"
 
 typedef enum mo__option_kind {
     MO__FLAG_OPTION,
@@ -65,7 +65,7 @@ typedef struct mo__command {
     size_t options_size;       /* of the struct that they fill, at most MO__OPTIONS_SIZE */
     const char *word;          /* what the first word is: "CONFIG" */
     int least, most;           /* words taken; most < 0: any number */
-    bool stops;                /* watches mo__stop */
+    mo__stops stops;
     mo_status (*run)(const void *options, const mo__words *words);
 } mo__command;
 

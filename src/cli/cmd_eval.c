@@ -152,6 +152,6 @@ const mo__command mo__cmd_eval = {
     .word = "CHECKPOINT",
     .least = 1,
     .most = 1,
-    .stops = true,
+    .stops = MO__STOPS_WATCHING,
     .run = run,
 };

@@ -160,6 +160,6 @@ const mo__command mo__cmd_generate = {
     .word = "CHECKPOINT",
     .least = 1,
     .most = 1,
-    .stops = true,
+    .stops = MO__STOPS_WATCHING,
     .run = run,
 };

@@ -134,6 +134,6 @@ const mo__command mo__cmd_inspect = {
     .word = "a config, checkpoint or token file",
     .least = 1,
     .most = -1,
-    .stops = true,
+    .stops = MO__STOPS_WATCHING,
     .run = run,
 };

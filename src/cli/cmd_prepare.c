@@ -17,18 +17,24 @@ typedef struct choices {
     bool skip_bad, json;
 } choices;
 
+/* Told apart from an empty text by its address. */
+static const char NOT_GIVEN[] = "";
+
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
-    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE", "", "how text becomes ids (bytes)"),
+    MO__OPTION_TEXT(choices, tokenizer, "tokenizer", 0, "bytes|FILE", NOT_GIVEN,
+                    "how text becomes ids (bytes)"),
     MO__OPTION_INT(choices, train_tokenizer, "train-tokenizer", "N", "0", 260, 1e6,
                    "train a SentencePiece tokenizer of N ids on what trains"),
-    MO__OPTION_TEXT(choices, save_tokenizer, "save-tokenizer", 0, "FILE.model", "",
+    MO__OPTION_TEXT(choices, save_tokenizer, "save-tokenizer", 0, "FILE.model", NOT_GIVEN,
                     "write the tokenizer there too"),
     MO__OPTION_TEXT(choices, format, "format", 0, "auto|text|jsonl", "auto",
                     "what files are; auto: by extension"),
-    MO__OPTION_TEXT(choices, extensions, "ext", 0, "LIST", "", "what to take from folders, as txt,jsonl"),
-    MO__OPTION_TEXT(choices, field, "field", 0, "NAME", "", "of JSONL: the field with the text (text)"),
-    MO__OPTION_TEXT(choices, separator, "separator", 0, "TEXT", "",
+    MO__OPTION_TEXT(choices, extensions, "ext", 0, "LIST", NOT_GIVEN,
+                    "what to take from folders, as txt,jsonl"),
+    MO__OPTION_TEXT(choices, field, "field", 0, "NAME", NOT_GIVEN,
+                    "of JSONL: the field with the text (text)"),
+    MO__OPTION_TEXT(choices, separator, "separator", 0, "TEXT", NOT_GIVEN,
                     "of texts: what stands between documents"),
     MO__OPTION_FLAG(choices, skip_bad, "skip-bad", "leave out lines of JSONL without a text, and count them"),
     MO__OPTION_REAL(choices, validation, "validation", "SHARE", "0.1", 0, 0.99,
@@ -102,18 +108,18 @@ static mo_status parse_format(const char *name, mo_corpus_format *out)
 
 static const char *given(const char *text)
 {
-    return *text ? text : NULL;
+    return text != NOT_GIVEN ? text : NULL;
 }
 
 /* None where one is to be trained. */
 static mo_status open_tokenizer(const choices *c, mo_tokenizer **out)
 {
-    const char *which = c->tokenizer;
+    const char *which = given(c->tokenizer);
     *out = NULL;
-    if (*which && c->train_tokenizer)
+    if (which && c->train_tokenizer)
         return mo_error(MO_E_USAGE, "--tokenizer and --train-tokenizer: only one of them can be given");
     if (c->train_tokenizer) return MO_OK;
-    if (!*which || strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
+    if (!which || strcmp(which, "bytes") == 0) return mo_tokenizer_bytes(out);
     if (!mo_path_exists(which))
         return mo_error(MO_E_NOT_FOUND,
                         "--tokenizer: '%.200s' is not bytes, and there is no file of this name", which);
@@ -182,14 +188,17 @@ const mo__command mo__cmd_prepare = {
         "\n"
         "INPUT is a file, a folder (all below it is read, in the order of its paths, hidden files apart;\n"
         "files that end in .txt .text .md .jsonl .ndjson .json-lines .jsonlines or in one of these and .gz,\n"
-        "unless --ext says others), or a quoted pattern: 'books/*.txt'. A file that is named twice is read\n"
+        "unless --ext says others; the rest is counted), or a quoted pattern: 'books/*.txt'. A file that is "
+        "named twice is read\n"
         "once. What is packed with gzip is unpacked, whatever its name.\n"
         "\n"
         "A document is a text file, or what lies between two separators in it (--separator '<|endoftext|>';\n"
         "a line's end right behind one belongs to it), or the text in field --field of a line of JSONL\n"
-        "(a.b is field b of the object in field a). A line without such a text is an error that names it, "
+        "(a.b is field b of the object in field a); .json is read as JSONL. A line without such a text is an "
+        "error that names it, "
         "or\n"
-        "with --skip-bad is left out and counted. Documents without text and byte order marks are left out\n"
+        "with --skip-bad is left out and counted, the first three named. Documents without text and byte "
+        "order marks are left out\n"
         "and counted in any case.\n"
         "\n"
         "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
@@ -213,6 +222,6 @@ const mo__command mo__cmd_prepare = {
     .word = "INPUT",
     .least = 1,
     .most = -1,
-    .stops = true,
+    .stops = MO__STOPS_WATCHING,
     .run = run,
 };

@@ -79,6 +79,6 @@ const mo__command mo__cmd_synth = {
     .example = "  moira synth -o data/demo.h5 --domains 4 --tokens 2000000\n",
     .options = options,
     .options_size = sizeof(choices),
-    .stops = true,
+    .stops = MO__STOPS_WATCHING,
     .run = run,
 };

@@ -126,6 +126,6 @@ const mo__command mo__cmd_train = {
     .word = "CONFIG",
     .least = 1,
     .most = -1,
-    .stops = true,
+    .stops = MO__STOPS_SAVING,
     .run = run,
 };

@@ -121,8 +121,9 @@ static void print_dropped(const mo_corpus_facts *f)
     printf("left out     ");
     if (f->empty_documents > 0) printf("%s without text", mo__counted(f->empty_documents, "document").text);
     if (f->bad_lines > 0)
-        printf("%s%s without a text", f->empty_documents > 0 ? ", " : "",
-               mo__counted(f->bad_lines, "line").text);
+        printf("%s%s that %s not JSON or %s no text", f->empty_documents > 0 ? ", " : "",
+               mo__counted(f->bad_lines, "line").text, f->bad_lines == 1 ? "is" : "are",
+               f->bad_lines == 1 ? "has" : "have");
     putchar('\n');
 }
 

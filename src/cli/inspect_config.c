@@ -1,5 +1,6 @@
 /* inspect_config.c -- what a config asks for, known before anything is allocated. */
 #include <string.h>
+#include <strings.h>
 
 #include "describe.h"
 #include "inputs.h"
@@ -104,13 +105,34 @@ static mo_status inspect(const char *path, const mo_run_config *config, const mo
     return status;
 }
 
+static bool is_yaml(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (!strcasecmp(dot, ".yaml") || !strcasecmp(dot, ".yml"));
+}
+
+/* Whatever is neither of ours is read as a config: of a text the parser's words alone tell nothing. */
+static mo_status refuse_other(const char *path)
+{
+    char *problem = mo_strdup(mo_last_error());
+    mo_status status = !problem ? MO_E_MEMORY
+                                : mo_error(MO_E_CONFIG,
+                                           "%s: is no config, checkpoint or token file (moira prepare makes "
+                                           "token files of texts and JSONL); as a config: %s",
+                                           path, problem);
+    mo_free(problem);
+    return status;
+}
+
 mo_status mo__inspect_config(const mo__words *words, const mo__inspect_choices *c)
 {
     const char *path = words->at[0];
     mo_run_config config;
     MO_TRY(mo__refuse_option(c->verify, "--verify", "a checkpoint or a token file", path, "a config"));
     MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint", path, "a config"));
-    MO_TRY(mo_config_load(path, words->at + 1, words->count - 1, &config));
+    mo_status loaded = mo_config_load(path, words->at + 1, words->count - 1, &config);
+    if (loaded == MO_E_CONFIG && !is_yaml(path)) return refuse_other(path);
+    MO_TRY(loaded);
     mo_run_data data;
     mo_status status = mo__config_data(&config, &data);
     if (status == MO_OK) {

@@ -16,14 +16,17 @@ volatile sig_atomic_t mo__stop;
 
 static const char *program_name, *command_name;
 static bool working;
+static mo__stops stops_how;
 
 static void on_signal(int number)
 {
     (void)number;
-    static const char notice[] = "\nstopping when what is at hand is saved; a second signal leaves at once\n";
+    static const char saves[] = "\nstopping when what is at hand is saved; a second signal leaves at once\n";
+    static const char leaves[] = "\nstopping; a second signal leaves at once\n";
     if (mo__stop) _exit(INTERRUPTED);
     mo__stop = 1;
-    ssize_t told = write(STDERR_FILENO, notice, sizeof notice - 1);
+    ssize_t told = stops_how == MO__STOPS_SAVING ? write(STDERR_FILENO, saves, sizeof saves - 1)
+                                                 : write(STDERR_FILENO, leaves, sizeof leaves - 1);
     (void)told;
 }
 
@@ -55,10 +58,11 @@ const char *mo__program(void)
     return program_name;
 }
 
-void mo__session_command(const char *name, bool stops)
+void mo__session_command(const char *name, mo__stops stops)
 {
     command_name = name;
-    if (!stops) return;
+    stops_how = stops;
+    if (stops == MO__STOPS_AT_ONCE) return;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

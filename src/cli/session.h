@@ -13,9 +13,15 @@
 void mo__session_open(const char *program);
 /* What this program was called by. */
 const char *mo__program(void);
-/* The command whose name messages carry. `stops`: it watches mo__stop, so that a first SIGINT or SIGTERM asks
- * it to end and only a second one ends the process, at once, with 130. */
-void mo__session_command(const char *name, bool stops);
+/* What a first SIGINT or SIGTERM does: ends the process, or asks the command, which watches mo__stop, to end;
+ * then a second one ends the process, at once, with 130. */
+typedef enum mo__stops {
+    MO__STOPS_AT_ONCE,
+    MO__STOPS_WATCHING,
+    MO__STOPS_SAVING /* what it has by then */
+} mo__stops;
+/* The command whose name messages carry. */
+void mo__session_command(const char *name, mo__stops stops);
 extern volatile sig_atomic_t mo__stop;
 
 /* From now on what goes wrong is the run's failure (exit 1), where before it was the request's (exit 2). */

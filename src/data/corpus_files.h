@@ -32,6 +32,8 @@ void mo__corpus_files_free(mo__corpus_files *files);
 /* MO_E_USAGE if `output` is one of the files. */
 mo_status mo__corpus_files_spare(const mo__corpus_files *files, const char *output);
 
+/* The error of a file that cannot be opened or looked at, by errno: may be a link that leads nowhere. */
+mo_status mo__corpus_file_absent(const char *path, const char *verb);
 /* One file by its path: opened, looked into, its kind found (corpus_look.c). */
 mo_status mo__corpus_file_look(const char *path, mo_corpus_format format, mo__corpus_file *out);
 

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "corpus_files.h"
+#include "corpus_others.h"
 
 static const char DEFAULT_EXTENSIONS[] = "txt,text,md,jsonl,ndjson,json-lines,jsonlines";
 
@@ -62,6 +63,7 @@ typedef struct {
     mo__corpus_files *files;
     const char *extensions;
     bool folders; /* there was one */
+    mo__others others;
 } finder;
 
 static mo_status add_file(finder *f, const char *path)
@@ -115,20 +117,22 @@ typedef struct place {
     ino_t inode;
 } place;
 
-static mo_status walk(const finder *f, const char *path, const place *above, names *found);
+static mo_status walk(finder *f, const char *path, const place *above, names *found);
 
-static mo_status visit(const finder *f, const char *path, const char *name, const place *here, names *found)
+static mo_status visit(finder *f, const char *path, const char *name, const place *here, names *found)
 {
     struct stat info;
     bool there = stat(path, &info) == 0, wanted = is_wanted(f, name);
     if (!there && !wanted && (errno == ENOENT || errno == ELOOP))
         return MO_OK; /* a link that leads nowhere */
-    if (!there) return mo__file_error(path, "look at");
+    if (!there) return mo__corpus_file_absent(path, "look at");
     if (S_ISDIR(info.st_mode)) return walk(f, path, here, found);
-    return wanted ? names_add(found, mo_strdup(path)) : MO_OK;
+    if (wanted) return names_add(found, mo_strdup(path));
+    if (S_ISREG(info.st_mode)) mo__others_add(&f->others, name);
+    return MO_OK;
 }
 
-static mo_status walk_entries(const finder *f, DIR *folder, const char *path, const place *here, names *found)
+static mo_status walk_entries(finder *f, DIR *folder, const char *path, const place *here, names *found)
 {
     mo_status status = MO_OK;
     const struct dirent *entry;
@@ -141,7 +145,7 @@ static mo_status walk_entries(const finder *f, DIR *folder, const char *path, co
     return status == MO_OK && errno ? mo__file_error(path, "list") : status;
 }
 
-static mo_status walk(const finder *f, const char *path, const place *above, names *found)
+static mo_status walk(finder *f, const char *path, const place *above, names *found)
 {
     struct stat info;
     if (stat(path, &info) != 0) return mo__file_error(path, "look at");
@@ -162,9 +166,10 @@ static mo_status add_folder(finder *f, const char *path)
     mo_status status = walk(f, path, NULL, &found);
     names_sort(&found);
     if (status == MO_OK && found.count == 0)
-        status =
-            mo_error(MO_E_NOT_FOUND, "%s: no file in this folder or below has an extension of %s%s", path,
-                     f->extensions, f->corpus->extensions ? "" : "; others can be asked for (--ext)");
+        status = mo_error(MO_E_NOT_FOUND, "%s: no file in this folder or below has an extension of %s%s%s%s",
+                          path, f->extensions, f->others.files ? "; left out " : "",
+                          f->others.files ? mo__others_show(&f->others).text : "",
+                          f->corpus->extensions ? "" : "; others can be asked for (--ext)");
     for (size_t i = 0; status == MO_OK && i < found.count; i++) status = add_file(f, found.at[i]);
     names_free(&found);
     return status;
@@ -293,7 +298,9 @@ mo_status mo__corpus_files_find(const mo_corpus *corpus, mo__corpus_files *files
     for (int i = 0; i < corpus->n_inputs; i++) MO_TRY(add_input(&f, corpus->inputs[i]));
     MO_TRY(drop_repeated(files));
     for (int64_t i = 0; i < files->count; i++) files->stored += files->at[i].stored;
-    return check_uses(&f);
+    MO_TRY(check_uses(&f));
+    if (f.others.files) mo_log(MO_LOG_INFO, "left out %s", mo__others_show(&f.others).text);
+    return MO_OK;
 }
 
 mo_status mo__corpus_files_spare(const mo__corpus_files *files, const char *output)

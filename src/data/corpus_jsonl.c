@@ -21,13 +21,35 @@ static mo_status refuse(const mo__record *r, const char *problem)
     return mo_error(MO_E_FORMAT, "%s: line %lld: %s", r->file->path, (long long)r->line, problem);
 }
 
-static mo_status refuse_json(const mo__record *r, const json_error_t *error)
+/* Lines of it may be objects, the last one without the comma behind the others: not to be skipped over. */
+static mo_status refuse_array(const mo__record *r)
 {
-    char shown[SHOWN], problem[SHOWN + 64];
+    return mo_error(MO_E_UNSUPPORTED,
+                    "%s: is a JSON array that spans lines, and JSONL has an object on each line; jq -c '.[]' "
+                    "makes such lines of it",
+                    r->file->path);
+}
+
+static bool begins_array(const char *line, size_t size)
+{
+    size_t i = 0;
+    while (i < size && strchr(" \t\r", line[i])) i++;
+    return i < size && line[i] == '[';
+}
+
+static mo_status refuse_json(const mo__record *r, const char *line, const json_error_t *error)
+{
+    if (r->first && begins_array(line, r->size) &&
+        json_error_code(error) == json_error_premature_end_of_input)
+        return refuse_array(r);
+    char shown[SHOWN], problem[SHOWN + 128];
     if (json_error_code(error) == json_error_out_of_memory)
         return mo_error(MO_E_MEMORY, "no memory for a line of JSON");
     show(shown, error->text);
-    snprintf(problem, sizeof problem, "is not JSON: %s, at byte %d of the line", shown, error->position);
+    snprintf(problem, sizeof problem, "is not JSON: %s, at byte %d of the line%s", shown, error->position,
+             r->first && json_error_code(error) == json_error_premature_end_of_input
+                 ? "; where an object spans lines, jq -c . makes a line of it"
+                 : "");
     return refuse(r, problem);
 }
 
@@ -55,7 +77,7 @@ static const char *name_of(const json_t *value)
 /* "has no field "text"; it has "question", "answer"" */
 static mo_status refuse_absent(const mo__record *r, json_t *object, const char *field)
 {
-    char problem[512], shown[SHOWN];
+    char problem[512 + 32], shown[SHOWN];
     show(shown, field);
     int used = snprintf(problem, sizeof problem, "has no field \"%s\"", shown);
     const char *separator = "; it has ";
@@ -64,6 +86,7 @@ static mo_status refuse_absent(const mo__record *r, json_t *object, const char *
         used += snprintf(problem + used, sizeof problem - (size_t)used, "%s\"%s\"", separator, shown);
         separator = ", ";
     }
+    snprintf(problem + used, sizeof problem - (size_t)used, "; --field names another");
     return refuse(r, problem);
 }
 
@@ -87,7 +110,9 @@ static mo_status take(const mo__record *r, json_t *object, const char *field, mo
 {
     char problem[2 * SHOWN], shown[SHOWN];
     if (!json_is_object(object)) {
-        snprintf(problem, sizeof problem, "is %s, an object {...} is needed", name_of(object));
+        snprintf(problem, sizeof problem, "is %s, an object {...} is needed%s", name_of(object),
+                 r->first && json_is_array(object) ? "; of a list of objects, jq -c '.[]' makes such lines"
+                                                   : "");
         return refuse(r, problem);
     }
     const json_t *text = find(object, field);
@@ -109,7 +134,7 @@ mo_status mo__record_text_parse(const mo__record *record, const char *line, cons
     *out = (mo__record_text){.text = NULL};
     json_t *object =
         json_loadb(line, record->size, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
-    if (!object) return refuse_json(record, &error);
+    if (!object) return refuse_json(record, line, &error);
     out->owner = object;
     mo_status status = take(record, object, field, out);
     if (status != MO_OK) mo__record_text_free(out);

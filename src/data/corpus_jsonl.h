@@ -13,7 +13,8 @@ typedef struct mo__record_text {
 } mo__record_text;
 
 /* The text in field `field` of a line: a key of the object, or a.b for a key of the object under a key.
- * MO_E_FORMAT names the file and the line. Any thread. */
+ * MO_E_FORMAT names the file and the line; MO_E_UNSUPPORTED if the line shows that the file is a JSON array
+ * that spans lines. Any thread. */
 mo_status mo__record_text_parse(const mo__record *record, const char *line, const char *field,
                                 mo__record_text *out);
 void mo__record_text_free(mo__record_text *t);

@@ -26,6 +26,7 @@ mo_status mo__pass_open(const mo__pass_plan *plan, mo__pass **out)
     if (!p) return MO_E_MEMORY;
     p->plan = *plan;
     p->document = -1;
+    p->texts.tells = plan->tells;
     p->cut = plan->size.documents == 1 && plan->validation > 0
                  ? mo__split_bytes(plan->validation, plan->size.bytes)
                  : -1;

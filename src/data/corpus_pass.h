@@ -39,6 +39,7 @@ typedef struct mo__pass_plan {
     double validation;
     uint64_t seed;
     mo__corpus_size size;
+    bool tells;                        /* of the first lines that are left out */
     const volatile sig_atomic_t *stop; /* may be NULL */
 } mo__pass_plan;
 

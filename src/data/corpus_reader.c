@@ -85,7 +85,8 @@ static mo_status add_record(mo__reader *r, mo__records *b, size_t size, size_t s
                                      .file = &r->plan.files[r->file],
                                      .line = r->line,
                                      .begins = !r->inside,
-                                     .ends = ends};
+                                     .ends = ends,
+                                     .first = !r->recorded};
     r->inside = !ends;
     r->recorded = true;
     r->parsed += size + skipped;

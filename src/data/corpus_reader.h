@@ -19,6 +19,7 @@ typedef struct mo__record {
     const mo__corpus_file *file;
     int64_t line;      /* of JSONL, from 1; 0: of a text */
     bool begins, ends; /* a document */
+    bool first;        /* of its file */
 } mo__record;
 
 /* Starts as {0}; free its arrays with mo__records_free. */

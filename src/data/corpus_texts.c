@@ -1,6 +1,10 @@
 /* corpus_texts.c -- lines are parsed by all threads, and what went wrong is told by the first of them. */
 #include "corpus_texts.h"
 
+#include "base/text.h"
+
+enum { TOLD = 3 /* bad lines */ };
+
 static const char *field_of(const mo_corpus *corpus)
 {
     return corpus->field ? corpus->field : "text";
@@ -39,6 +43,21 @@ static mo_status text_of(const mo_corpus *corpus, const mo__records *batch, int6
     return MO_OK;
 }
 
+static mo_status refuse_bad(mo_status status)
+{
+    char message[MO__MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%s", mo_last_error());
+    return mo_error(status, "%s; --skip-bad leaves out such lines", message);
+}
+
+static void skip_bad(mo__texts *texts)
+{
+    if (texts->tells && texts->bad < TOLD)
+        mo_log(MO_LOG_WARNING, "left out: %s%s", mo_last_error(),
+               texts->bad + 1 < TOLD ? "" : "; more such lines are counted only");
+    texts->bad++;
+}
+
 /* A failure leaves its message on the thread that met it: the first one is met again on this thread. */
 mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo__texts *texts)
 {
@@ -51,8 +70,10 @@ mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo_
         texts->invalid += texts->at[i].invalid;
         if (texts->at[i].text) continue;
         mo_status status = text_of(corpus, batch, i, &texts->at[i]);
-        if (status != MO_OK && !(status == MO_E_FORMAT && corpus->skip_bad)) return status;
-        texts->bad += status != MO_OK;
+        if (status == MO_OK) continue;
+        if (status != MO_E_FORMAT) return status;
+        if (!corpus->skip_bad) return refuse_bad(status);
+        skip_bad(texts);
     }
     return MO_OK;
 }

@@ -5,15 +5,17 @@
 
 #include "corpus_jsonl.h"
 
-/* Starts as {0}; free with mo__texts_free. */
+/* Starts as {0} or {tells}; free with mo__texts_free. */
 typedef struct mo__texts {
     mo__record_text *at; /* one for each record; text is NULL for a bad line that is skipped */
     int64_t count, room;
     int64_t bad;     /* lines skipped since the begin */
+    bool tells;      /* warns of the first of them */
     int64_t invalid; /* bytes since the begin that are no part of valid UTF-8 */
 } mo__texts;
 
-/* Replaces what was there. In parallel; the first bad line is an error, or is skipped like all others. The
+/* Replaces what was there. In parallel; the first bad line is an error, or is skipped like all others
+ * (but not what shows that the file is no JSONL: MO_E_UNSUPPORTED). The
  * batch must stay as it is while the texts are used. */
 mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo__texts *texts);
 void mo__texts_free(mo__texts *texts);

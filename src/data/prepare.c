@@ -1,4 +1,5 @@
 /* prepare.c -- texts to a token file: pieces of text in (corpus_pass.h), ids of each split out. */
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -31,14 +32,16 @@ static mo_status copy(job *j, mo__pass *pass, mo__prepare_tokens *tokens)
         MO_TRY(mo__prepare_tokens_add(tokens, &pieces));
         if (o->progress) o->progress((double)pieces.stored, (double)j->files.stored, "bytes", o->user);
     }
-    return MO_OK;
+    return o->stop && *o->stop ? mo_error(MO_E_INTERRUPTED, "interrupted") : MO_OK;
 }
 
 static mo_status write_tokens(job *j, mo_tokenwriter *writer)
 {
-    mo__prepare_tokens tokens = {.writer = writer, .tokenizer = j->tokenizer};
+    mo__prepare_tokens tokens = {.writer = writer, .tokenizer = j->tokenizer, .stop = j->options->stop};
     mo__pass *pass;
-    MO_TRY(mo__pass_open(&j->plan, &pass));
+    mo__pass_plan plan = j->plan;
+    plan.tells = true;
+    MO_TRY(mo__pass_open(&plan, &pass));
     mo_status status = copy(j, pass, &tokens);
     if (status == MO_OK) {
         mo__prepare_tokens_sum(&tokens, j->summary);
@@ -52,17 +55,21 @@ static mo_status write_tokens(job *j, mo_tokenwriter *writer)
 static mo_status refuse_empty(const job *j)
 {
     const mo__corpus_files *f = &j->files;
+    const char *why =
+        j->options->corpus.skip_bad ? "; without --skip-bad the first line that is left out is named" : "";
     if (f->count == 1 && f->stored == 0)
         return mo_error(MO_E_FORMAT, "%s: is empty, a text is needed", f->at[0].path);
-    if (f->count == 1) return mo_error(MO_E_FORMAT, "%s: has no text", f->at[0].path);
-    return mo_error(MO_E_FORMAT, "the corpus is empty: none of its %lld files has text", (long long)f->count);
+    if (f->count == 1) return mo_error(MO_E_FORMAT, "%s: has no text%s", f->at[0].path, why);
+    return mo_error(MO_E_FORMAT, "the corpus is empty: none of its %lld files has text%s",
+                    (long long)f->count, why);
 }
 
 static mo_status refuse_untrainable(const job *j)
 {
     return mo_error(MO_E_FORMAT,
-                    "%s: of its %lld bytes of text none is left to train on when a share of %g validates",
-                    j->plan.size.only->path, (long long)j->plan.size.bytes, j->options->validation_fraction);
+                    "%s: of its %lld byte%s of text none is left to train on when a share of %g validates",
+                    j->plan.size.only->path, (long long)j->plan.size.bytes,
+                    j->plan.size.bytes == 1 ? "" : "s", j->options->validation_fraction);
 }
 
 /* Owned: "prepared from a.txt, b.txt and 3 more". */
@@ -99,6 +106,20 @@ static mo_status open_writer(const job *j, mo_tokenwriter **out)
     return status;
 }
 
+/* Whole documents are split: few of them, or of very different lengths, may miss the share by far. */
+static void tell_share(const job *j)
+{
+    const mo_prepare_summary *s = j->summary;
+    double asked = j->options->validation_fraction, total = (double)(s->tokens[0] + s->tokens[1]);
+    double got = (double)s->tokens[MO_SPLIT_VALIDATION] / total;
+    bool far = got > 2 * asked || got < asked / 2;
+    if (asked <= 0 || j->plan.size.documents < 2 || !far || fabs(got - asked) < 0.05) return;
+    mo_log(MO_LOG_WARNING,
+           "%.3g%% of the tokens validate, %.3g%% was asked for: the documents are few or of very different "
+           "lengths. Give more of them (--separator cuts texts into documents), or another --validation",
+           100 * got, 100 * asked);
+}
+
 static mo_status write_file(job *j)
 {
     mo_tokenwriter *writer;
@@ -120,6 +141,8 @@ static mo_status check_tokenizer(const mo_prepare_options *o)
         return mo_error(MO_E_USAGE,
                         "prepare: a tokenizer is given, or a vocabulary to train one of, not both");
     if (!o->save_tokenizer) return MO_OK;
+    if (!*o->save_tokenizer)
+        return mo_error(MO_E_USAGE, "the file for the tokenizer: is empty, a name is needed");
     if (o->tokenizer && mo__tokenizer_byte_ids(o->tokenizer))
         return mo_error(MO_E_USAGE, "%s: the bytes tokenizer has no model to save", o->save_tokenizer);
     return MO_OK;
@@ -203,6 +226,7 @@ static mo_status run(job *j)
     MO_TRY(start(j));
     MO_TRY(choose_tokenizer(j));
     MO_TRY(write_file(j));
+    tell_share(j);
     return save_tokenizer(j);
 }
 

@@ -4,6 +4,8 @@
 
 #include "tokenizer/tokenizer_kind.h"
 
+static const size_t SLICE = (size_t)512 << 10;
+
 mo_status mo__prepare_tokens_start(mo__prepare_tokens *t)
 {
     t->used = mo_calloc((size_t)mo_tokenizer_vocab_size(t->tokenizer), sizeof *t->used);
@@ -107,13 +109,34 @@ static mo_status write_encoded(mo__prepare_tokens *t, const mo__pieces *pieces, 
     return status;
 }
 
-mo_status mo__prepare_tokens_add(mo__prepare_tokens *t, const mo__pieces *pieces)
+static mo_status encode(mo__prepare_tokens *t, const mo__pieces *pieces)
 {
-    if (mo__tokenizer_byte_ids(t->tokenizer)) return write_bytes(t, pieces);
     mo_text_piece *texts = mo_malloc((size_t)pieces->count * sizeof *texts);
     int64_t *counts = mo_malloc((size_t)pieces->count * sizeof *counts);
     mo_status status = texts && counts ? write_encoded(t, pieces, texts, counts) : MO_E_MEMORY;
     mo_free(texts);
     mo_free(counts);
     return status;
+}
+
+/* The pieces from `first` on that all threads are busy with for a moment, not longer: SentencePiece takes a
+ * thread some seconds for 10 MB, and whoever interrupts does not wait for that. */
+static mo__pieces slice(const mo__pieces *pieces, int64_t first)
+{
+    size_t size = 0, enough = SLICE * (size_t)mo_threads();
+    int64_t end = first;
+    while (end < pieces->count && size < enough) size += pieces->at[end++].size;
+    return (mo__pieces){.at = pieces->at + first, .count = end - first};
+}
+
+mo_status mo__prepare_tokens_add(mo__prepare_tokens *t, const mo__pieces *pieces)
+{
+    bool bytes = mo__tokenizer_byte_ids(t->tokenizer);
+    for (int64_t done = 0; done < pieces->count;) {
+        mo__pieces next = slice(pieces, done);
+        MO_TRY(bytes ? write_bytes(t, &next) : encode(t, &next));
+        if (t->stop && *t->stop) return mo_error(MO_E_INTERRUPTED, "interrupted");
+        done += next.count;
+    }
+    return MO_OK;
 }

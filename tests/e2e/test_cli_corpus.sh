@@ -29,6 +29,7 @@ gzip -c "$dir/c/a.jsonl" >"$dir/packed.jsonl.gz"
 
 moira 0 prepare "$dir/c" -o "$dir/c.h5" --json
 is files 2
+err_has 'moira prepare: left out 1 file of other kinds: .png'
 is empty_documents 1
 is vocabulary_used 22
 documents "$dir/c.h5" 11 2
@@ -46,6 +47,8 @@ is files_repeated 2
 documents "$dir/d.h5" 13 0
 out_has '"split": "all train"'
 moira 0 prepare "$dir/c" -o "$dir/d.h5" --ext png,md --validation 0.5
+err_has 'left out 1 file of other kinds: .jsonl'
+grep -q warning "$err" && fail "$ran: warned, though a share of 0.5 was near"
 documents "$dir/d.h5" 1 1
 moira 0 prepare "$dir/c/a.jsonl" -o "$dir/d.h5" --format text
 documents "$dir/d.h5" 1 1
@@ -89,19 +92,45 @@ is empty_documents 0
 [ "$(number text_bytes)" = 12 ] || fail "$ran: not 'One.' and 'Three.' with their line ends"
 documents "$dir/1.h5" 2 1
 
+# Whole documents: a share that is missed by far is told.
+moira 0 prepare "$dir/text.txt" "$dir/stories.txt" -o "$dir/1.h5" --validation 0.4
+err_has 'warning: 0.162% of the tokens validate, 40% was asked for: '
+moira 0 prepare "$dir/stories.txt" "$dir/text.txt" -o "$dir/1.h5"
+err_has 'warning: 99.8% of the tokens validate, 10% was asked for: the documents are few or of very different lengths'
+err_has '--separator'
+
 # ---- bad lines ----
 
 { cat "$dir/c/a.jsonl"; echo '{"text": "no end'; echo '{"title": "x"}'; echo '["x"]'; } >"$dir/bad.jsonl"
 refused "$dir/bad.jsonl: line 15: is not JSON: " prepare "$dir/bad.jsonl" -o "$dir/1.h5"
+err_has '; --skip-bad leaves out such lines'
 refused "$dir/c/a.jsonl: line 1: has no field \"body\"; it has \"id\", \"text\", \"meta\"" \
     prepare "$dir/c" -o "$dir/1.h5" --field body
 gzip -c "$dir/bad.jsonl" >"$dir/bad.jsonl.gz"
 refused "$dir/bad.jsonl.gz: line 15: is not JSON: " prepare "$dir/bad.jsonl.gz" -o "$dir/1.h5"
 moira 0 prepare "$dir/bad.jsonl" -o "$dir/1.h5" --skip-bad
-out_matches '^left out     1 document without text, 3 lines without a text$'
+out_matches '^left out     1 document without text, 3 lines that are not JSON or have no text$'
+err_has "warning: left out: $dir/bad.jsonl: line 15: is not JSON: "
+err_has "warning: left out: $dir/bad.jsonl: line 16: has no field "
+err_has "warning: left out: $dir/bad.jsonl: line 17: is a list, an object {...} is needed; more such lines are counted only"
+
 documents "$dir/1.h5" 10 2
 is bad_lines 3
+{ cat "$dir/bad.jsonl"; printf '1\n2\n'; } >"$dir/more.jsonl"
+moira 0 prepare "$dir/more.jsonl" -o "$dir/1.h5" --skip-bad --json
+is bad_lines 5
+[ "$(grep -c 'left out: ' "$err")" -eq 3 ] || fail "$ran: not three lines named"
 refused "$dir/c/a.jsonl: has no text" prepare "$dir/c/a.jsonl" -o "$dir/1.h5" --skip-bad --field body
+printf '\n[\n {"text": "a"},\n {"text": "b"}\n]\n' >"$dir/array.json"
+for skip in '' --skip-bad; do
+    refused "$dir/array.json: is a JSON array that spans lines, and JSONL has an object on each line; jq -c '.[]'" \
+        prepare "$dir/array.json" -o "$dir/1.h5" $skip
+done
+printf '[{"text": "a"}]\n' >"$dir/list.json"
+refused "$dir/list.json: line 1: is a list, an object {...} is needed; of a list of objects, jq -c '.[]' makes" \
+    prepare "$dir/list.json" -o "$dir/1.h5"
+printf '{\n  "text": "a"\n}\n' >"$dir/object.json"
+refused 'where an object spans lines, jq -c . makes a line of it' prepare "$dir/object.json" -o "$dir/1.h5"
 
 # ---- bytes that are not UTF-8, marks, what is no text ----
 
@@ -117,6 +146,9 @@ is text_bytes 13
 printf 'a\000b' >"$dir/nul.txt"
 refused "$dir/nul.txt: byte 1 is NUL: this is no text" prepare "$dir/nul.txt" -o "$dir/1.h5"
 refused "$dir/c.h5: is a token file of Moira, not a text" prepare "$dir/c.h5" -o "$dir/1.h5"
+printf '\377\376a\000' >"$dir/utf16.txt"
+refused "$dir/utf16.txt: is in UTF-16, and UTF-8 is needed; iconv -f UTF-16 -t UTF-8 converts it" \
+    prepare "$dir/utf16.txt" -o "$dir/1.h5"
 refused "$dir/c.h5: is a token file of Moira, not a text" prepare "$dir/text.txt" "$dir/c.h5" -o "$dir/1.h5"
 
 # ---- a tokenizer that is trained on the way ----
@@ -147,15 +179,25 @@ refused "$dir/empty.txt: is empty" prepare "$dir/empty.txt" -o "$dir/1.h5"
 refused 'the corpus is empty: none of its 2 files has text' prepare "$dir/empty*.txt" -o "$dir/1.h5"
 refused "$dir/none.txt: cannot open" prepare "$dir/none.txt" -o "$dir/1.h5"
 refused "$dir/x*.txt: matches no file" prepare "$dir/text.txt" "$dir/x*.txt" -o "$dir/1.h5"
-refused "$dir/c: no file in this folder or below has an extension of csv" prepare "$dir/c" -o "$dir/1.h5" --ext csv
+refused "$dir/c: no file in this folder or below has an extension of csv; left out 3 files of other kinds: .jsonl, .md, .png" \
+    prepare "$dir/c" -o "$dir/1.h5" --ext csv
 [ -e /proc/self/mem ] &&
     refused '/proc/self/mem: cannot read (Input/output error)' prepare /proc/self/mem -o "$dir/1.h5"
 refused "moira prepare: $dir/none/a.h5: its folder $dir/none does not exist" prepare "$dir/c" -o "$dir/none/a.h5"
 refused "$dir/c/a.jsonl: is both an input and the output" prepare "$dir/c" -o "$dir/c/a.jsonl"
 refused 'extensions "txt" choose among the files of a folder' prepare "$dir/text.txt" -o "$dir/1.h5" --ext txt
+for option in field separator ext; do
+    refused "$(echo $option | sed s/ext/extensions/)" prepare "$dir/c" -o "$dir/1.h5" --$option ''
+done
+refused 'is empty, a name is needed' prepare "$dir/c" -o "$dir/1.h5" --field ''
+refused "--tokenizer: '' is not bytes" prepare "$dir/c" -o "$dir/1.h5" --tokenizer ''
+refused 'the file for the tokenizer: is empty' prepare "$dir/c" -o "$dir/1.h5" --train-tokenizer 300 --save-tokenizer ''
+ln -s nowhere "$dir/dangling.txt"
+refused "$dir/dangling.txt: is a link that leads nowhere" prepare "$dir/dangling.txt" -o "$dir/1.h5"
+rm "$dir/dangling.txt"
 refused "--format: 'json' is none; it is auto, text or jsonl" prepare "$dir/c" -o "$dir/1.h5" --format json
 printf x >"$dir/x.txt"
-refused "$dir/x.txt: of its 1 bytes of text none is left to train on" prepare "$dir/x.txt" -o "$dir/1.h5"
+refused "$dir/x.txt: of its 1 byte of text none is left to train on" prepare "$dir/x.txt" -o "$dir/1.h5"
 [ -d /proc/self ] && refused 'moira prepare: /proc/a.h5: cannot create' prepare "$dir/text.txt" -o /proc/a.h5
 
 # ---- interrupted: what was there stays, and nothing is left beside it ----
@@ -173,6 +215,7 @@ kill -INT $pid
 wait $pid
 [ $? -eq 130 ] || fail "$ran: not exit status 130"
 err_has "moira prepare: interrupted; $dir/c.h5 is not written"
+err_has 'stopping; a second signal leaves at once'
 same "$dir/c.h5" "$dir/kept.h5"
 ls -A "$dir" | grep -F 'c.h5.' && fail "$ran: left a file behind"
 finish

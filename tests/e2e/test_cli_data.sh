@@ -87,6 +87,9 @@ done
 refused 'is empty' inspect "$dir/empty.h5"
 refused "$dir/none.h5: " inspect "$dir/none.h5"
 refused 'is a folder' inspect "$dir"
+printf '{"text": "a"}\n{"text": "b"}\n' >"$dir/a.jsonl"
+refused "$dir/a.jsonl: is no config, checkpoint or token file (moira prepare makes token files of texts and JSONL)" \
+    inspect "$dir/a.jsonl"
 refused '--memory is for a config or a checkpoint' inspect "$dir/a.h5" --memory
 refused '--dot is for a config or a checkpoint' inspect "$dir/a.h5" --dot "$dir/x.dot"
 refused '--routing is for a checkpoint' inspect "$dir/a.h5" --routing --data "$dir/a.h5"

@@ -81,6 +81,7 @@ kill -INT $pid
 wait $pid
 [ $? -eq 130 ] || fail "$ran: not exit status 130"
 err_has 'moira train: interrupted after step '
+err_has 'stopping when what is at hand is saved; a second signal leaves at once'
 err_has 'goes on with --resume'
 err_has "  $MOIRA train '$dir/it'\\''s stopped/config.yaml' --resume"
 for last in "$dir/it's stopped"/step-*.h5; do :; done

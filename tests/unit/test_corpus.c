@@ -61,6 +61,14 @@ static void expect_refused(const mo_corpus *corpus, mo_status status, const char
     mo__corpus_files_free(&files);
 }
 
+static char heard[256];
+
+static void hear(mo_log_level level, const char *message, void *user)
+{
+    (void)level, (void)user;
+    snprintf(heard, sizeof heard, "%s", message);
+}
+
 static void folders_are_walked_in_order(void **state)
 {
     const char *input = *state;
@@ -69,6 +77,13 @@ static void folders_are_walked_in_order(void **state)
                 "b/z.txt b/a.jsonl.gz a.md b.txt B.TXT c.h5 .hidden.txt .git/x.txt b/.h/y.txt d/e/f/g.ndjson "
                 "d/note.txt.bak txt x.gz a.tar.gz");
     expect_files(&c, "B.TXT a.md b.txt !b/a.jsonl.gz b/z.txt !d/e/f/g.ndjson");
+    c.extensions = "txt";
+    heard[0] = '\0';
+    mo_log_set(hear, NULL);
+    expect_files(&c, "B.TXT b.txt b/z.txt");
+    mo_log_set(NULL, NULL);
+    assert_string_equal(heard,
+                        "left out 8 files of other kinds: .bak, .gz, .h5, .jsonl.gz, .md, .ndjson, ...");
     c.extensions = "bak,gz";
     expect_files(&c, "a.tar.gz !b/a.jsonl.gz d/note.txt.bak x.gz");
     c.extensions = "tar";
@@ -99,7 +114,7 @@ static void files_are_taken_once(void **state)
     MO_CHECK_MESSAGE("a.txt: is both an input and the output");
     mo__corpus_files_free(&files);
     assert_int_equal(symlink("nowhere", temp_path(*state, "s/broken.txt")), 0);
-    expect_refused(&c, MO_E_NOT_FOUND, "broken.txt: cannot look at");
+    expect_refused(&c, MO_E_NOT_FOUND, "broken.txt: is a link that leads nowhere");
 }
 
 static void patterns_are_expanded(void **state)

@@ -6,6 +6,7 @@
 #include "harness/damage.h"
 #include "harness/harness.h"
 #include "harness/wide_tokenizer.h"
+#include "tokenizer/tokenizer_kind.h"
 
 static int make_folder(void **state)
 {
@@ -240,6 +241,68 @@ static void bad_requests_are_refused(void **state)
     mo_tokenizer_free(t);
 }
 
+/* ---- interruption ---- */
+
+static volatile sig_atomic_t stopped;
+
+static void stop_at_the_end(double done, double total, const char *unit, void *user)
+{
+    (void)unit, (void)user;
+    if (done == total) stopped = 1;
+}
+
+static void expect_interrupted(const char *folder, mo_prepare_options *o, size_t size)
+{
+    const char *input = temp_path(folder, "a.txt");
+    mo_prepare_summary summary;
+    char *text = mo_malloc(size);
+    memset(text, 'a', size);
+    MO_CHECK_OK(mo_write_file(input, text, size));
+    mo_free(text);
+    stopped = 0;
+    o->corpus = (mo_corpus){.inputs = &input, .n_inputs = 1};
+    o->output = temp_path(folder, "o.h5");
+    o->stop = &stopped;
+    MO_CHECK_STATUS(mo_prepare(o, &summary), MO_E_INTERRUPTED);
+    MO_CHECK_MESSAGE("o.h5 is not written");
+    assert_int_equal(damage_count_files(folder), 1);
+    mo_tokenizer_free((mo_tokenizer *)(uintptr_t)o->tokenizer);
+}
+
+/* All is read, and the file not finished. */
+static void a_late_interruption_counts(void **state)
+{
+    mo_tokenizer *t;
+    MO_CHECK_OK(mo_tokenizer_bytes(&t));
+    expect_interrupted(*state, &(mo_prepare_options){.tokenizer = t, .progress = stop_at_the_end}, 1000);
+}
+
+static const mo__tokenizer_kind *inner;
+static int64_t encoded;
+
+static mo_status encode_and_stop(const mo_tokenizer *t, const mo_text_piece *piece, int32_t **ids,
+                                 int64_t *count)
+{
+    stopped = 1;
+    encoded += (int64_t)piece->size;
+    return inner->encode(t, piece, ids, count);
+}
+
+/* Of 4 MiB in one batch no more than a piece is encoded. */
+static void a_batch_is_left_in_the_middle(void **state)
+{
+    mo_tokenizer *t = wide_tokenizer(300);
+    mo__tokenizer_kind kind = *t->kind;
+    inner = t->kind;
+    kind.encode = encode_and_stop;
+    t->kind = &kind;
+    mo_threads_set(1);
+    encoded = 0;
+    expect_interrupted(*state, &(mo_prepare_options){.tokenizer = t}, (size_t)4 << 20);
+    mo_threads_set(0);
+    assert_in_range(encoded, 1, 1 << 20);
+}
+
 static void failing_memory_leaves_nothing_behind(void **state)
 {
     const char *input = temp_path(*state, "a.txt");
@@ -270,6 +333,8 @@ int main(void)
         WITH_FOLDER(several_texts_are_split_by_document),
         WITH_FOLDER(other_tokenizers_encode),
         WITH_FOLDER(bad_requests_are_refused),
+        WITH_FOLDER(a_late_interruption_counts),
+        WITH_FOLDER(a_batch_is_left_in_the_middle),
         WITH_FOLDER(failing_memory_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
