@@ -10,7 +10,7 @@
 #include "corpus_files.h"
 
 enum {
-    MO__CORPUS_PIECE = 1 << 20, /* bytes of a long text that are one record */
+    MO__CORPUS_PIECE = 1 << 18, /* bytes of a long text that are one record */
     MO__CORPUS_BATCH = 4 << 20, /* bytes of records that are enough for a batch */
 };
 

@@ -4,7 +4,7 @@
 
 #include "tokenizer/tokenizer_kind.h"
 
-static const size_t SLICE = (size_t)512 << 10;
+static const size_t SLICE = (size_t)256 << 10;
 
 mo_status mo__prepare_tokens_start(mo__prepare_tokens *t)
 {
