@@ -13,8 +13,8 @@
 void mo__session_open(const char *program);
 /* What this program was called by. */
 const char *mo__program(void);
-/* What a first SIGINT or SIGTERM does: ends the process, or asks the command, which watches mo__stop, to end;
- * then a second one ends the process, at once, with 130. */
+/* What a first SIGINT, SIGTERM or SIGHUP does: ends the process, or asks the command, which watches mo__stop,
+ * to end; then a second one ends the process, at once, with 130. */
 typedef enum mo__stops {
     MO__STOPS_AT_ONCE,
     MO__STOPS_WATCHING,
