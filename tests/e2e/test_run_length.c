@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 static mo_run_end train_more(const char *where, const char *a, const char *b, mo_step_report *last)
 {
@@ -268,11 +268,18 @@ static void killed_in_the_second_evaluation(void **state)
     mo_free(dir);
 }
 
-static void *stop_soon(void *user)
+static void on_alarm(int number)
 {
-    nap(*(double *)user);
+    (void)number;
     stop = 1;
-    return NULL;
+}
+
+static void alarm_in(double seconds)
+{
+    time_t whole = (time_t)seconds;
+    suseconds_t rest = (suseconds_t)(1e6 * (seconds - (double)whole));
+    struct itimerval timer = {.it_value = {.tv_sec = whole, .tv_usec = rest}};
+    assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
 /* Signals that come when they will; where they fall is the machine's affair. */
@@ -285,15 +292,16 @@ static void signals_at_any_time(void **state)
     settings[0] = there;
     MO_CHECK_OK(run_train(settings, 4, (mo_train_options){0}, NULL));
     settings[0] = where;
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
     int round = 0;
     mo_status status = MO_E_INTERRUPTED;
     for (; status == MO_E_INTERRUPTED; round++) { /* longer and longer, so that there is an end */
         double wait = 0.004 * (3 + round) * mo_rng_uniform(3, MO_RNG_TEST, (uint64_t)round, 0, 0);
-        pthread_t thread;
         stop = 0;
-        assert_int_equal(pthread_create(&thread, NULL, stop_soon, &wait), 0);
+        alarm_in(wait);
         status = run_train(settings, 4, (mo_train_options){.resume = round > 0, .stop = &stop}, NULL);
-        pthread_join(thread, NULL);
+        alarm_in(0);
     }
     MO_CHECK_OK(status);
     assert_true(round > 1);
