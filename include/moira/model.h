@@ -82,7 +82,7 @@ typedef struct mo_model {
     int n_params;
     int64_t elements;              /* of one slab, padding between parameters included */
     mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
-    mo_segment *segments; /* [n_params] */
+    mo_segment *segments;          /* [n_params] */
 } mo_model;
 
 typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allocate;

@@ -11,8 +11,8 @@ mo_status mo__file_error(const char *path, const char *verb);
 /* This thread's message is about writing a file that is to be replaced: puts the target's path in front, or
  * in the place of the temporary file's where the message begins with that. Returns `status`. */
 mo_status mo__replace_error(const mo_replace *replace, mo_status status);
-/* MO_E_VERSION: "is a checkpoint of version 2, moira 0.1.0 reads versions up to 1; use a newer moira", for the
- * noun "a checkpoint". The caller puts the path in front. */
+/* MO_E_VERSION: "is a checkpoint of version 2, moira 0.1.0 reads versions up to 1; use a newer moira", for
+ * the noun "a checkpoint". The caller puts the path in front. */
 mo_status mo__version_error(const char *noun, int64_t found, int newest);
 
 #endif

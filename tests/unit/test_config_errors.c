@@ -124,8 +124,7 @@ static void unknown_and_duplicate_names_are_refused_with_the_nearest(void **stat
          "x.yaml:3: run: duplicate section; it starts on line 1 already"},
         {"version: 1\nversion: 1\n", "x.yaml:2: version: duplicate key; it is on line 1 already"},
         {"version: 0\n", "x.yaml:1: version: '0' is out of range; expected 1 to 1000000000"},
-        {"version: one\n",
-         "x.yaml:1: version: 'one' is not a whole number; expected 1 to 1000000000"},
+        {"version: one\n", "x.yaml:1: version: 'one' is not a whole number; expected 1 to 1000000000"},
         {"version: {a: 1}\n", "x.yaml:1: version: a mapping stands where one value should"},
         {"extends: a\nextends: b\n", "x.yaml:2: extends: duplicate key; it is on line 1 already"},
     };
