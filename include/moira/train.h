@@ -7,9 +7,9 @@
  *     step-00000500.h5        checkpoints (checkpoint.h): the last `checkpoint.keep` of them
  *     best.h5                 the checkpoint of the lowest validation loss
  *     samples.txt             text generated during training
- *     spikes.jsonl            one JSON object for each step whose loss stood out (log.spike); none if none
- * did A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off
- * first.
+ *     spikes.jsonl            a JSON object for each step whose loss stood out (log.spike), if there is one
+ *     events.out.tfevents.moira   the metrics and samples for TensorBoard (log.tensorboard)
+ * A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off first.
  *
  * Only mo_train writes files. Everything is told through callbacks on the calling thread; nothing prints. */
 #ifndef MOIRA_TRAIN_H
