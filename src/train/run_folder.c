@@ -1,10 +1,11 @@
 /* run_folder.c -- the names in a run folder, and which checkpoints stay. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "train/train_internal.h"
@@ -81,11 +82,22 @@ mo_status mo__prune(const char *dir, int64_t keep, int64_t step)
     return MO_OK;
 }
 
+/* False if another process has it, for two seconds: one that was just killed takes a moment to go. */
+static bool take_lock(int folder)
+{
+    const struct timespec nap = {.tv_nsec = 50000000};
+    for (int tries = 0; tries < 40; tries++) {
+        if (flock(folder, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+        nanosleep(&nap, NULL);
+    }
+    return false;
+}
+
 mo_status mo__run_lock(const char *dir, int *lock)
 {
     int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return mo_error(MO_E_IO, "%s: cannot open: %s", dir, strerror(errno));
-    if (flock(folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (!take_lock(folder)) {
         close(folder);
         return mo_error(MO_E_EXISTS,
                         "%s: another process is training in this folder; stop it first, or choose another "
