@@ -19,7 +19,12 @@ extern "C" {
 mo_tensor *mo_embedding(mo_graph *g, mo_tensor *tokens_N, mo_tensor *table_VD);
 /* y_no = sum_i x_ni w_oi. */
 mo_tensor *mo_linear(mo_graph *g, mo_tensor *x_NI, mo_tensor *w_OI);
+/* w as wide as x; or a divisor of its width, and then each such block of x is normed by itself (heads). */
 mo_tensor *mo_rmsnorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps);
+/* y = (x - mean) / sqrt(var + eps) * w, population variance; no bias. */
+mo_tensor *mo_layernorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps);
+/* min(max(x, -limit), limit); the gradient passes where |x| <= limit. */
+mo_tensor *mo_clamp(mo_graph *g, mo_tensor *x_ND, double limit);
 mo_tensor *mo_add(mo_graph *g, mo_tensor *a_ND, mo_tensor *b_ND);
 /* y_nd = x_nd m_nd / (1 - p), m_nd = 0 with probability p, a pure function of (seed, step, stream, token
  * index within the step, d); without run->training, y = x. p in [0, 1): 0 adds no node and gives x. stream,
@@ -66,22 +71,83 @@ mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_te
  * node's second output is sigma (written in training and not). */
 mo_tensor *mo_noisy_logits(mo_graph *g, mo_tensor *z_NE, mo_tensor *s_NE, double floor, int layer,
                            mo_tensor **sigma_NE);
+/* y_nd = x_nd u_nd in training, u uniform in [1 - eps, 1 + eps), a pure function of (seed, step, layer, token
+ * index within the step, d); y = x else. Fedus 2021, section 2.2. */
+mo_tensor *mo_jitter(mo_graph *g, mo_tensor *x_ND, double eps, int layer);
+/* p_ne = s_ne / (sum_e s_ne + 1e-20), for scores that are not negative. */
+mo_tensor *mo_row_shares(mo_graph *g, mo_tensor *s_NE);
+/* Log-probabilities of experts in two levels: group g of G has the experts g*E/G .. (g+1)*E/G - 1, and
+ * z_ne = log softmax(a_n)_g(e) + log softmax over e's group (b_n)_e, so that softmax(z) is their product. */
+mo_tensor *mo_two_level_logits(mo_graph *g, mo_tensor *a_NG, mo_tensor *b_NE);
+
+/* ---- selection: ids (int32), -1 where there is none: padding, or a choice that was dropped ---- */
+
 /* ids of the K largest scores of each token in falling order, lowest id first among equals; -1 for padding.
  */
 mo_tensor *mo_topk(mo_graph *g, mo_tensor *scores_NE, mo_tensor *tokens_N, int64_t K);
+/* DeepSeek-V3 (arXiv:2412.19437, eq. 13 and 16): the K largest of s + b, within the topk_group of the n_group
+ * groups of neighbouring experts whose two largest s + b have the largest sum. n_group 1: no groups. Order
+ * and ties as in mo_topk. No gradient; bias_E gets none. */
+mo_tensor *mo_topk_limited(mo_graph *g, mo_tensor *s_NE, mo_tensor *bias_E, mo_tensor *tokens_N, int64_t K,
+                           int64_t n_group, int64_t topk_group);
+/* Of each chosen group (ids among n_group, groups_NJ) the ids of its K largest scores: [N, J*K], group by
+ * group in the order of groups_NJ. */
+mo_tensor *mo_topk_within(mo_graph *g, mo_tensor *scores_NE, mo_tensor *groups_NJ, int64_t n_group,
+                          int64_t K);
+/* Zhou 2022 (arXiv:2202.09368), eq. 1: in each group of `group` tokens, of which `valid` are no padding,
+ * every expert takes its C = min(valid, ceil(factor * valid / E)) tokens of largest p, the first among
+ * equals. ids_NE: e where expert e took token n, else -1. factor E: all of them. */
+mo_tensor *mo_expert_choice(mo_graph *g, mo_tensor *p_NE, mo_tensor *tokens_N, double factor, int64_t group);
+/* K different experts for each token id, a fixed hash of (layer, id): Roller 2021. */
+mo_tensor *mo_hash_choice(mo_graph *g, mo_tensor *tokens_N, int64_t E, int64_t K, int layer);
+/* K different experts at random: in training a pure function of (seed, step, layer, token index within the
+ * step), else of (layer, position, token id), so that decoding with a cache agrees. */
+mo_tensor *mo_random_choice(mo_graph *g, mo_tensor *tokens_N, mo_tensor *positions_N, int64_t E, int64_t K,
+                            int layer);
+/* GShard (arXiv:2006.16668), algorithm 1: in training the second choice stays with probability min(1, 2 w_2),
+ * a pure function of (seed, step, layer, token index within the step); in evaluation it always stays. */
+mo_tensor *mo_keep_second(mo_graph *g, mo_tensor *ids_N2, mo_tensor *w_N2, int layer);
+
+typedef enum mo_drop { MO_DROP_POSITION, MO_DROP_PROBABILITY } mo_drop;
+typedef struct mo_capacity_options {
+    int64_t experts;
+    double factor; /* an expert takes at most ceil(factor * K * valid / E) choices of a group, valid: its
+                      tokens that are no padding */
+    mo_drop drop;  /* who comes first among the same choice: earlier tokens, or larger scores */
+    int64_t group; /* tokens over which choices are counted */
+} mo_capacity_options;
+/* ids_NK without the choices that find their expert full. All first choices come before all second ones, and
+ * so on. scores_NE ranks a choice by its expert's score (then position); NULL with MO_DROP_POSITION. */
+mo_tensor *mo_capacity(mo_graph *g, mo_tensor *ids_NK, mo_tensor *tokens_N, mo_tensor *scores_NE,
+                       const mo_capacity_options *options);
+/* Rows that N tokens can fill at most: under a capacity, and under mo_expert_choice. */
+int64_t mo_capacity_rows(const mo_capacity_options *options, int64_t N, int64_t K);
+int64_t mo_expert_choice_rows(int64_t N, int64_t E, double factor, int64_t group);
+
+/* ---- weights ---- */
 typedef enum mo_gate_mode {
     MO_GATE_SELECT,    /* w = score of the selected */
-    MO_GATE_NORMALISE, /* the same over their sum */
+    MO_GATE_NORMALISE, /* the same over (their sum + 1e-20) */
     MO_GATE_SOFTMAX    /* softmax over the selected scores */
 } mo_gate_mode;
 mo_tensor *mo_gate(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK,
                    mo_gate_mode mode); /* w_NK, 0 for padding */
+/* The same times a constant: DeepSeek's routed_scaling_factor. */
+mo_tensor *mo_gate_scaled(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK, mo_gate_mode mode,
+                          double scale);
+/* Two levels (Shazeer 2017, eq. 12): w_n,jK+i = w1_nj softmax_i(h_n,ids of block j), ids from mo_topk_within.
+ */
+mo_tensor *mo_gate_product(mo_graph *g, mo_tensor *w1_NJ, mo_tensor *h_NE, mo_tensor *ids_NK);
+/* 1/K for every choice, 0 for padding; no gradient. */
+mo_tensor *mo_gate_even(mo_graph *g, mo_tensor *ids_NK);
+
+/* ---- dispatch, experts, combine ---- */
 
 /* Rows of all tokens' choices, sorted by expert, within an expert by token (then choice). int32. */
 typedef struct mo_dispatch_map {
     mo_tensor *offsets_E1; /* expert e owns rows offsets[e] .. offsets[e+1] */
     mo_tensor *token_R;    /* row -> token; -1 past the last row */
-    mo_tensor *row_NK;     /* (token, choice) -> row; -1 for padding */
+    mo_tensor *row_NK;     /* (token, choice) -> row; -1 where ids are -1 */
 } mo_dispatch_map;
 mo_dispatch_map mo_dispatch(mo_graph *g, mo_tensor *ids_NK, int64_t E);
 /* xr_r = x_[token_r]; rows past the last are zero. */
@@ -107,6 +173,10 @@ mo_tensor *mo_balance_mixtral(mo_graph *g, int layers, mo_tensor *const *p_NE, m
                               int64_t group);
 /* Shazeer 2017 eq. 6-7: CV^2 of sum_n G(x_n)_e, population variance. */
 mo_tensor *mo_balance_importance(mo_graph *g, mo_tensor *w_NK, mo_tensor *ids_NK, int64_t E, int64_t group);
+/* GShard (arXiv:2006.16668), algorithm 1, times E^2: E * sum_e f_e P_e with f of the first choices alone; 1
+ * when balanced. ids after capacity, as the paper counts. */
+mo_tensor *mo_balance_gshard(mo_graph *g, mo_tensor *p_NE, mo_tensor *ids_NK, mo_tensor *tokens_N,
+                             int64_t group);
 /* Shazeer 2017 eq. 8-10: CV^2 of sum_n Phi((z_ne - kth_excluding_e(h_n)) / sigma_ne); hard counts without
  * gradient where K = E or without noise (evaluation). */
 mo_tensor *mo_balance_load(mo_graph *g, mo_tensor *z_NE, mo_tensor *h_NE, mo_tensor *sigma_NE,
