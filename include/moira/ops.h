@@ -1,7 +1,7 @@
 /* ops.h -- the operators. Each is one file in src/ops/ that opens with its equations.
  *
  * Shape legend: B sequences, T tokens of a sequence, N = B*T tokens, D hidden, F expert hidden, H heads,
- * E experts, K experts per token, R = N*K routed rows, V vocabulary. x_ND is [N, D].
+ * E experts, K experts per token, R routed rows (N*K, or a capacity's bound), V vocabulary. x_ND is [N, D].
  * `tokens` (int32 [N]) doubles as the padding mask: a negative id is padding.
  * All constructors follow mo_graph's sticky errors: on bad shapes they return NULL and the graph fails. */
 #ifndef MOIRA_OPS_H
@@ -143,13 +143,16 @@ mo_tensor *mo_gate_even(mo_graph *g, mo_tensor *ids_NK);
 
 /* ---- dispatch, experts, combine ---- */
 
-/* Rows of all tokens' choices, sorted by expert, within an expert by token (then choice). int32. */
+/* Rows of all tokens' choices, sorted by expert, within an expert by token (then choice). int32. R: the rows
+ * that there is room for. */
 typedef struct mo_dispatch_map {
     mo_tensor *offsets_E1; /* expert e owns rows offsets[e] .. offsets[e+1] */
     mo_tensor *token_R;    /* row -> token; -1 past the last row */
     mo_tensor *row_NK;     /* (token, choice) -> row; -1 where ids are -1 */
 } mo_dispatch_map;
-mo_dispatch_map mo_dispatch(mo_graph *g, mo_tensor *ids_NK, int64_t E);
+/* ids -1: no row. rows: R, at least the choices that are ever made (mo_capacity_rows, mo_expert_choice_rows);
+ * 0 = N*K. No id may stand twice in a row of ids. */
+mo_dispatch_map mo_dispatch(mo_graph *g, mo_tensor *ids_NK, int64_t E, int64_t rows);
 /* xr_r = x_[token_r]; rows past the last are zero. */
 mo_tensor *mo_gather(mo_graph *g, mo_tensor *x_ND, const mo_dispatch_map *map);
 /* y_r = W_[expert of r] x_r; rows past the last are zero. W is [E, O, I]. */

@@ -46,7 +46,7 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     b->routings[b->n_routings++] = r;
     mo__balance_layer(b, &r);
     record(b, layer, &r);
-    mo_dispatch_map map = mo_dispatch(b->g, r.ids_NK, c->num_local_experts);
+    mo_dispatch_map map = mo_dispatch(b->g, r.ids_NK, c->num_local_experts, 0);
     mo_tensor *x_RD = mo_gather(b->g, x_ND, &map);
     mo_tensor *gate = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w1_name), &map), *up = NULL;
     if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);

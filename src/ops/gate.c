@@ -3,7 +3,8 @@
  *   normalise   w_k = c_k / S, S = sum_j c_j      dc_k = (dw_k - sum_j dw_j w_j) / S
  *   softmax     w_k = exp(c_k) / sum_j exp(c_j)   dc_k = w_k (dw_k - sum_j dw_j w_j)
  * Normalise is Mixtral's (norm_topk_prob), softmax Shazeer's (2017, arXiv:1701.06538, eq. 3 and 5).
- * scores_NE and ids_NK in, w_NK out, 0 for padding; a score not chosen has gradient 0. Backward reads scores
+ * scores_NE and ids_NK in, w_NK out; an id of -1 has weight 0 and no part in the sums; a score not
+ * chosen has gradient 0. Backward reads scores
  * and ids and makes w again. With K = 1 the last two give w = 1 and no gradient.
  * Threads: over rows. */
 #include "ops/kernels.h"
@@ -25,9 +26,11 @@ static mo_real unscaled(const gate_row *row, mo_real score)
 
 static gate_row gate_row_of(const mo_real *score, const int32_t *id, mo_gate_mode mode, int64_t K)
 {
-    gate_row row = {mode, score[id[0]], 0};
-    for (int64_t k = 1; k < K; k++) row.shift = mo_fmax(row.shift, score[id[k]]);
-    for (int64_t k = 0; k < K; k++) row.total += unscaled(&row, score[id[k]]);
+    gate_row row = {mode, -(mo_real)INFINITY, 0};
+    for (int64_t k = 0; k < K; k++)
+        if (id[k] >= 0) row.shift = mo_fmax(row.shift, score[id[k]]);
+    for (int64_t k = 0; k < K; k++)
+        if (id[k] >= 0) row.total += unscaled(&row, score[id[k]]);
     if (mode == MO_GATE_SELECT) row.total = 1;
     return row;
 }
@@ -40,12 +43,8 @@ static void gate_fwd(mo_real *w_NK, const mo_real *scores_NE, const int32_t *ids
         const mo_real *score = scores_NE + n * E;
         const int32_t *id = ids_NK + n * K;
         mo_real *w = w_NK + n * K;
-        if (id[0] < 0) {
-            memset(w, 0, (size_t)K * sizeof *w);
-            continue;
-        }
         gate_row row = gate_row_of(score, id, mode, K);
-        for (int64_t k = 0; k < K; k++) w[k] = unscaled(&row, score[id[k]]) / row.total;
+        for (int64_t k = 0; k < K; k++) w[k] = id[k] < 0 ? 0 : unscaled(&row, score[id[k]]) / row.total;
     }
 }
 
@@ -59,11 +58,12 @@ static void gate_bwd(mo_real *dscores_NE, const mo_real *dw_NK, const mo_real *s
         const int32_t *id = ids_NK + n * K;
         mo_real *dscore = dscores_NE + n * E, dot = 0;
         if (!accumulate) memset(dscore, 0, (size_t)E * sizeof *dscore);
-        if (id[0] < 0) continue;
         gate_row row = gate_row_of(score, id, mode, K);
-        if (mode != MO_GATE_SELECT)
-            for (int64_t k = 0; k < K; k++) dot += dw[k] * (unscaled(&row, score[id[k]]) / row.total);
+        for (int64_t k = 0; k < K; k++)
+            if (id[k] >= 0 && mode != MO_GATE_SELECT)
+                dot += dw[k] * (unscaled(&row, score[id[k]]) / row.total);
         for (int64_t k = 0; k < K; k++) {
+            if (id[k] < 0) continue;
             mo_real slope =
                 mode == MO_GATE_SOFTMAX ? unscaled(&row, score[id[k]]) / row.total : 1 / row.total;
             dscore[id[k]] += slope * (dw[k] - dot);

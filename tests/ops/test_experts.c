@@ -3,26 +3,34 @@
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
-    mo_dispatch_map map = mo_dispatch(g, in[2], *(const int64_t *)arg);
+    const int64_t *sizes = arg;
+    mo_dispatch_map map = mo_dispatch(g, in[2], sizes[0], sizes[1]);
     out[0] = mo_experts(g, in[0], in[1], &map);
 }
 
-static const int64_t three = 3, five = 5;
+/* Experts, and room for rows. */
+static const int64_t three[] = {3, 0}, five[] = {5, 0}, five_in_6[] = {5, 6};
 static const int32_t mixed[] = {0, 3, 3, 1, -1, -1, 1, 0, 3, 0};
+static const int32_t holes[] = {-1, 3, 3, -1, -1, -1, 1, 0, -1, 0};
 static const int32_t single[] = {2, 2, 2, 2};
 static const int32_t every[] = {2, 0, 1};
 
 /* Experts 2 and 4 get nobody; two rows are past the last. */
-static const op_case padded = {"experts", "10x7 to 4", build, &five,
+static const op_case padded = {"experts", "10x7 to 4", build, five,
                                .in = {{"x", .dim = {10, 7}, .grad = true},
                                       {"w", MO_ROLE_PARAM, .dim = {5, 4, 7}, .grad = true},
                                       {"ids", .dtype = MO_I32, .dim = {5, 2}, .ints = mixed}}};
+/* Choices without a row; room for 6 rows, of which 5 are used. */
+static const op_case dropped = {"experts", "holes", build, five_in_6,
+                                .in = {{"x", .dim = {6, 7}, .grad = true},
+                                       {"w", MO_ROLE_PARAM, .dim = {5, 4, 7}, .grad = true},
+                                       {"ids", .dtype = MO_I32, .dim = {5, 2}, .ints = holes}}};
 /* All rows to the last expert; the weight is a value of the graph, not a parameter. */
-static const op_case crowded = {"experts", "all to one", build, &three,
+static const op_case crowded = {"experts", "all to one", build, three,
                                 .in = {{"x", .dim = {4, 3}, .grad = true},
                                        {"w", .dim = {3, 5, 3}, .grad = true},
                                        {"ids", .dtype = MO_I32, .dim = {4, 1}, .ints = single}}};
-static const op_case one_token = {"experts", "one token", build, &three,
+static const op_case one_token = {"experts", "one token", build, three,
                                   .in = {{"x", .dim = {3, 5}, .grad = true},
                                          {"w", MO_ROLE_PARAM, .dim = {3, 2, 5}, .grad = true},
                                          {"ids", .dtype = MO_I32, .dim = {1, 3}, .ints = every}}};
@@ -33,7 +41,7 @@ static void build_large(mo_graph *g, mo_tensor *const *in, mo_tensor **out, cons
     build(g, (mo_tensor *[]){in[0], in[1], mo_topk(g, in[2], in[3], 2)}, out, arg);
 }
 
-static const op_case large = {"experts", "600x70 to 90", build_large, &five,
+static const op_case large = {"experts", "600x70 to 90", build_large, five,
                               .in = {{"x", .dim = {600, 70}, .grad = true},
                                      {"w", MO_ROLE_PARAM, .dim = {5, 90, 70}, .grad = true},
                                      {"scores", .dim = {300, 5}},
@@ -43,6 +51,7 @@ static void test_gradient(void **state)
 {
     (void)state;
     gradcheck(&padded);
+    gradcheck(&dropped);
     gradcheck(&crowded);
     gradcheck(&one_token);
 }
@@ -51,11 +60,13 @@ static void test_contract(void **state)
 {
     (void)state;
     contract(&padded);
+    contract(&dropped);
     contract(&crowded);
     contract(&one_token);
     contract(&large);
     contract_nan(&padded);
     check_dirty_memory(&padded);
+    check_dirty_memory(&dropped);
 }
 
 /* float: sums of 6, 4 and at most 8 products. */
@@ -86,7 +97,7 @@ static void test_refused(void **state)
     bad.in[1].dim[2] = 8;
     contract_refused(&bad, MO_E_SHAPE, "experts: x [10, 7], weight [5, 4, 8] and offsets int32 [6]");
     bad = padded;
-    bad.arg = &three;
+    bad.arg = three;
     contract_refused(&bad, MO_E_SHAPE, "offsets int32 [4]");
     bad = padded;
     bad.in[0].dim[0] = 9;

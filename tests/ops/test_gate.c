@@ -10,6 +10,8 @@ static const mo_gate_mode modes[] = {MO_GATE_SELECT, MO_GATE_NORMALISE, MO_GATE_
 static const char *const names[] = {"select", "normalise", "softmax"};
 /* Expert 4 gets nobody, token 2 is padding, choices are in no order of id. */
 static const int32_t some[] = {0, 3, 5, 1, -1, -1, 2, 0, 3, 5, 5, 3};
+/* The same with choices dropped: first, second, both. */
+static const int32_t holes[] = {-1, 3, 5, -1, -1, -1, 2, 0, 3, -1, -1, 3};
 static const int32_t every[] = {2, 0, 1};
 static const int32_t same[] = {1, 1, 1, 1};
 
@@ -18,6 +20,14 @@ static op_case case_of(int mode)
     return (op_case){"gate", names[mode], build, &modes[mode],
                      .in = {{"scores", .dim = {6, 6}, .grad = true, .low = 0.1, .high = 1.1},
                             {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = some}}};
+}
+
+static op_case dropped(int mode)
+{
+    op_case c = case_of(mode);
+    c.name = "holes";
+    c.in[1].ints = holes;
+    return c;
 }
 
 /* Scores that nobody else needs for the backward pass. */
@@ -46,7 +56,8 @@ static void test_gradient(void **state)
 {
     (void)state;
     for (int mode = 0; mode < 3; mode++) {
-        op_case c = case_of(mode), one = one_token(mode);
+        op_case c = case_of(mode), one = one_token(mode), gone = dropped(mode);
+        gradcheck(&gone);
         gradcheck(&c);
         gradcheck(&one);
     }
@@ -57,7 +68,9 @@ static void test_contract(void **state)
 {
     (void)state;
     for (int mode = 0; mode < 3; mode++) {
-        op_case c = case_of(mode), one = one_token(mode);
+        op_case c = case_of(mode), one = one_token(mode), gone = dropped(mode);
+        contract(&gone);
+        check_dirty_memory(&gone);
         contract(&c);
         contract(&one);
         contract_nan(&c);
@@ -92,6 +105,24 @@ static void test_one_choice(void **state)
             assert_true(w[n] == (mode == MO_GATE_SELECT ? scores[n * 6 + 1] : 1));
             for (int e = 0; e < 6; e++)
                 assert_true(op_graph_grad(&t, 0)[n * 6 + e] == (mode == MO_GATE_SELECT && e == 1 ? r[n] : 0));
+        }
+        op_graph_close(&t);
+    }
+}
+
+/* A hole has weight 0 and the rest are weighed as if it were not there. */
+static void test_holes(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = dropped(mode);
+        op_graph t;
+        open_and_run(&t, &c);
+        const mo_real *scores = t.in[0]->data, *w = t.out[0]->data;
+        for (int i = 0; i < 12; i++) {
+            bool alone = holes[i] >= 0 && holes[i ^ 1] < 0;
+            if (holes[i] < 0) assert_true(w[i] == 0);
+            if (alone) assert_true(w[i] == (mode == MO_GATE_SELECT ? scores[i / 2 * 6 + holes[i]] : 1));
         }
         op_graph_close(&t);
     }
@@ -133,8 +164,9 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),     cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_golden),       cmocka_unit_test(test_one_choice),
-                                       cmocka_unit_test(test_large_scores), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_golden),   cmocka_unit_test(test_one_choice),
+                                       cmocka_unit_test(test_holes),    cmocka_unit_test(test_large_scores),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

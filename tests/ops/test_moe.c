@@ -48,7 +48,7 @@ static void build_layer(mo_graph *g, mo_tensor *const *in, mo_tensor **out, cons
     mo_tensor *x = in[0], *p = mo_softmax(g, mo_linear(g, x, in[1]));
     out[1] = mo_topk(g, p, in[5], K);
     mo_tensor *w = mo_gate(g, p, out[1], *(const mo_gate_mode *)arg);
-    mo_dispatch_map map = mo_dispatch(g, out[1], E);
+    mo_dispatch_map map = mo_dispatch(g, out[1], E, 0);
     mo_tensor *xr = mo_gather(g, x, &map);
     mo_tensor *act =
         mo_glu(g, mo_experts(g, xr, in[2], &map), mo_experts(g, xr, in[3], &map), MO_ACT_KIND_SILU);
