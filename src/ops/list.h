@@ -8,6 +8,8 @@
     X(embedding)          \
     X(linear)             \
     X(rmsnorm)            \
+    X(layernorm)          \
+    X(clamp)              \
     X(add)                \
     X(dropout)            \
     X(rope)               \

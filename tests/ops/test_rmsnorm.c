@@ -8,7 +8,7 @@ static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void
     out[0] = mo_rmsnorm(g, in[0], in[1], *(const double *)arg);
 }
 
-static const double eps = 1e-5, large_eps = 0.5;
+static const double eps = 1e-5, large_eps = 0.5, head_eps = 1e-6;
 static const op_case plain = {
     "rmsnorm", "7x19", build, &eps,
     .in = {{"x", .dim = {7, 19}, .grad = true}, {"w", MO_ROLE_PARAM, .dim = {19}, .grad = true}}};
@@ -21,12 +21,22 @@ static const op_case wide = {
     "rmsnorm", "9x150", build, &eps,
     .in = {{"x", .dim = {9, 150}, .grad = true}, {"w", MO_ROLE_PARAM, .dim = {150}, .grad = true}}};
 
+/* Per head: five heads of 12, four of 100, so that a head has more columns than a block. */
+static const op_case heads = {
+    "rmsnorm", "7x5x12", build, &head_eps,
+    .in = {{"x", .dim = {7, 60}, .grad = true}, {"w", MO_ROLE_PARAM, .dim = {12}, .grad = true}}};
+static const op_case wide_heads = {
+    "rmsnorm", "5x4x100", build, &eps,
+    .in = {{"x", .dim = {5, 400}, .grad = true}, {"w", MO_ROLE_PARAM, .dim = {100}, .grad = true}}};
+
 static void test_gradient(void **state)
 {
     (void)state;
     gradcheck(&plain);
     gradcheck(&damped);
     gradcheck(&wide);
+    gradcheck(&heads);
+    gradcheck(&wide_heads);
 }
 
 static void test_contract(void **state)
@@ -34,6 +44,8 @@ static void test_contract(void **state)
     (void)state;
     contract(&plain);
     contract(&wide);
+    contract(&heads);
+    contract(&wide_heads);
     contract_nan(&plain);
 }
 
@@ -43,6 +55,9 @@ static void test_golden(void **state)
     (void)state;
     golden *file = golden_open("ops_plain");
     golden_check(file, "rmsnorm", &plain, 2e-6);
+    golden_close(file);
+    file = golden_open("ops_parts");
+    golden_check(file, "rmsnorm/heads", &heads, 2e-6);
     golden_close(file);
 }
 
@@ -54,6 +69,9 @@ static void test_refused(void **state)
     contract_refused(&bad, MO_E_SHAPE, "rmsnorm: x [7, 19] and weight [18]");
     bad.in[1].dim[1] = 19;
     contract_refused(&bad, MO_E_SHAPE, "[18, 19]");
+    bad = heads;
+    bad.in[1].dim[0] = 120;
+    contract_refused(&bad, MO_E_SHAPE, "x [7, 60] and weight [120]");
 }
 
 int main(void)
