@@ -19,11 +19,43 @@
 extern "C" {
 #endif
 
-typedef enum mo_router_kind { MO_ROUTER_TOPK, MO_ROUTER_NOISY_TOPK } mo_router_kind;
+typedef enum mo_router_kind { MO_ROUTER_TOPK, MO_ROUTER_NOISY_TOPK, MO_ROUTERS } mo_router_kind;
 typedef enum mo_activation { MO_ACT_SWIGLU, MO_ACT_GEGLU, MO_ACT_GELU, MO_ACT_RELU } mo_activation;
-/* Names of both in configs, NULL at the end. */
-extern const char *const mo_router_names[], *const mo_activation_names[];
+typedef enum mo_norm_kind { MO_NORM_RMS, MO_NORM_LAYER } mo_norm_kind;
+/* Where queries and keys are normed: nowhere, over the width of all heads (OLMoE), each head (Qwen3). */
+typedef enum mo_qk_norm { MO_QK_NORM_NONE, MO_QK_NORM_LAYER, MO_QK_NORM_HEAD } mo_qk_norm;
+/* A truth value that the router may have to decide. */
+typedef enum mo_choice { MO_CHOICE_FALSE, MO_CHOICE_TRUE, MO_CHOICE_DEFAULT } mo_choice;
 typedef enum mo_scope { MO_SCOPE_SEQUENCE, MO_SCOPE_MICROBATCH, MO_SCOPE_BATCH } mo_scope;
+/* Names in configs, NULL at the end. */
+extern const char *const mo_router_names[],
+    *const mo_activation_names[],
+        *const mo_norm_names[], *const mo_qk_norm_names[],
+                                    *const mo_choice_names[], *const mo_scope_names[], *const mo_drop_names[];
+
+enum {                         /* what a router can do, and what it takes */
+       MO_ROUTER_SCORES = 1,   /* probabilities of the experts, which losses, jitter and ranking need */
+       MO_ROUTER_NOISE = 2,    /* noisy logits, which the load loss needs */
+       MO_ROUTER_CAPACITY = 4, /* tokens choose, so an expert can be full */
+       MO_ROUTER_GROUPS = 8,   /* n_group and topk_group */
+       MO_ROUTER_BIAS = 16,    /* a selection bias that is moved once a step */
+       MO_ROUTER_EVEN = 32,    /* every expert gets as much as the others by construction */
+       MO_ROUTER_FUTURE = 64   /* a token's experts hang on later tokens: training and evaluation only */
+};
+
+/* A router in words, for help and for the rules of configs. */
+typedef struct mo_router_info {
+    const char *name;      /* in configs */
+    const char *scores;    /* the formula, in three parts: scores, */
+    const char *selection; /* selection, */
+    const char *weights;   /* weights */
+    const char *source;    /* paper and equation */
+    const char *about;     /* one paragraph: what it is for, what it asks of the user */
+    unsigned traits;       /* MO_ROUTER_SCORES ... */
+    int64_t experts;       /* num_experts_per_tok: the only one; 0 = any (2 unless given), -1 = all experts */
+    int normalises; /* mo_choice of norm_topk_prob: the only one; DEFAULT = either (true unless given) */
+} mo_router_info;
+const mo_router_info *mo_router_describe(int router); /* mo_router_kind */
 
 /* Names are Hugging Face's. */
 typedef struct mo_model_config {
@@ -33,11 +65,23 @@ typedef struct mo_model_config {
     int64_t head_dim;                /* 0 = hidden_size / num_attention_heads */
     int64_t max_position_embeddings; /* the longest sequence */
     int64_t num_local_experts;       /* 0 = dense */
-    int64_t num_experts_per_tok;
-    int router; /* mo_router_kind */
-    bool norm_topk_prob;
-    double noise_floor; /* noisy_topk: added to softplus(x W_noise) */
-    int hidden_act;     /* mo_activation */
+    int64_t num_experts_per_tok;     /* 0 = the router's own */
+    int64_t n_shared_experts;        /* beside the routed ones, for every token */
+    /* Layer l has experts if l >= first_k_dense_replace and l % moe_layer_freq == 0 (0 = 1). */
+    int64_t first_k_dense_replace, moe_layer_freq;
+    int router;                        /* mo_router_kind */
+    int norm_topk_prob;                /* mo_choice */
+    int64_t n_group, topk_group;       /* 0 = 1 group; 0 = all groups */
+    double routed_scaling_factor;      /* sigmoid: on the weights; 0 = 1 */
+    double noise_floor;                /* noisy routers: added to softplus(x W_noise) */
+    double router_jitter_noise;        /* on the router's input in training: times U(1-e, 1+e) */
+    bool jitter_experts;               /* the experts get the input with jitter too */
+    double capacity_factor;            /* 0 or NaN = dropless */
+    double eval_capacity_factor;       /* 0 or NaN = as in training */
+    int capacity_drop, capacity_scope; /* mo_drop, mo_scope */
+    int hidden_act;                    /* mo_activation */
+    int norm, qk_norm;                 /* mo_norm_kind, mo_qk_norm */
+    double clip_qkv;                   /* queries, keys, values within +-this; 0 or NaN = no limit */
     double rope_theta, rms_norm_eps, initializer_range;
     bool tie_word_embeddings;
     /* Dropout in training, in [0, 1): of the embedding, of attention's and the feed-forward block's output
@@ -49,7 +93,8 @@ typedef struct mo_model_config {
  * tokens (or groups, by their tokens). */
 typedef struct mo_balance_config {
     double switch_loss, mixtral, importance, load, z_loss;
-    int scope; /* mo_scope: over what f, P, importance and load are counted */
+    int scope;               /* mo_scope: over what f, P, importance and load are counted */
+    double bias_update_rate; /* sigmoid: step of the selection bias */
 } mo_balance_config;
 
 /* The losses by number: their config keys and their coefficients. */
@@ -98,8 +143,13 @@ void mo_model_init(mo_model *m, uint64_t seed);
 const mo_param *mo_model_find(const mo_model *m, const char *name); /* NULL if there is none */
 mo_slabs mo_model_slabs(const mo_model *m);
 
-/* Fills in what 0 stands for: kv heads, head_dim, moe_intermediate_size. */
+/* Gives num_experts_per_tok and norm_topk_prob the router's own values where they are 0 and DEFAULT. */
+void mo_model_config_settle_router(mo_model_config *config);
+/* Fills in whatever 0 (or DEFAULT) stands for. */
 void mo_model_config_resolve(mo_model_config *config);
+/* Whether a layer has experts; how many have (of a resolved config). */
+bool mo_model_config_is_moe(const mo_model_config *config, int64_t layer);
+int64_t mo_model_config_moe_layers(const mo_model_config *config);
 
 typedef struct mo_model_count {
     int64_t total, active;  /* parameters; active: those that one token uses */

@@ -229,6 +229,7 @@ static mo_status check_together(mo_run_config *c)
                         "train.steps, train.tokens and train.seconds are all 0, which would never "
                         "end; give one of them");
     if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
+    mo_model_config_settle_router(&c->model);
     if (c->train.sequence_length > c->model.max_position_embeddings)
         return mo_error(
             MO_E_CONFIG,

@@ -21,7 +21,8 @@ enum {
     MO__BELOW_MAX = 4,   /* real: max itself is not allowed */
     MO__FOLDER_NAME = 8, /* string: names a folder */
     MO__FROM_DATA = 16,  /* 0 = the data's: agrees with any value when runs are compared */
-    MO__OPTIONAL = 32    /* real: NaN = not given, which no text says; `initial` names what holds then */
+    MO__OPTIONAL =
+        32 /* real: NaN = not given; `initial` names what holds then, and only null can be written */
 };
 
 /* What a list holds: records with fields of their own, {path: a.h5, weight: 2}, or, if bare, the one field

@@ -153,6 +153,8 @@ static bool is_null(const char *text)
 mo_status mo__value_set(const mo__key *key, const char *text, mo__writing writing, void *owner)
 {
     void *field = (char *)owner + key->offset;
+    bool optional = key->flags & MO__OPTIONAL && is_null(key->initial);
+    if (optional && *text && is_null(text) && writing != MO__QUOTED) return mo__value_set_default(key, owner);
     if (writing == MO__PLAIN && is_null(text)) return refuse_null(key, text);
     if (writing == MO__QUOTED && key->type != MO__STRING && key->type != MO__ENUM)
         return refuse(key, text, "is quoted, so it is text");

@@ -7,10 +7,19 @@
 
 #include "moira/model.h"
 
-/* What a router gives the rest: how much each token sends where, and what losses and metrics look at. h and
- * sigma: noisy scores and the noise's deviation, NULL where the router has none. */
+/* What a router gives the rest: scores, selection, weights; what losses and metrics look at. */
 typedef struct mo__routing {
-    mo_tensor *z_NE, *p_NE, *ids_NK, *w_NK, *h_NE, *sigma_NE;
+    mo_tensor *z_NE;            /* clean logits; NULL without scores */
+    mo_tensor *p_NE;            /* probabilities, which sum to 1 over the experts; NULL without scores */
+    mo_tensor *ids_NK;          /* the selection, before capacity; -1: none */
+    mo_tensor *w_NK;            /* its weights */
+    mo_tensor *kept_NK;         /* what of the selection is dispatched: set by moe_block.c */
+    mo_tensor *plain_NK;        /* the selection by scores alone, where a bias moves it; else NULL */
+    mo_tensor *h_NE, *sigma_NE; /* noisy logits and the noise's deviation, or NULL */
+    struct {                    /* the groups of a router with two levels, or NULL */
+        mo_tensor *z_NG, *h_NG, *sigma_NG, *ids_NJ;
+    } first;
+    int64_t rows; /* most rows that can be routed; 0 = N*K */
 } mo__routing;
 
 /* One graph under construction. */
@@ -62,11 +71,16 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer);
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
 
 typedef struct mo__router {
+    mo_router_info info;
+    mo_status (*check)(const mo_model_config *c); /* its own rules, on a resolved config; may be NULL */
     mo_status (*declare)(mo_model *m, int64_t layer);
-    mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+    mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND); /* x_ND: what the router sees */
 } mo__router;
 extern const mo__router mo__router_topk, mo__router_noisy_topk;
+
+/* router.c: the table, and the rules that hold for all. */
 const mo__router *mo__router_of(const mo_model_config *c);
+mo_status mo__router_check(const mo_model_config *resolved);
 
 /* Adds the losses of a layer; after the last layer, those that pool all layers. */
 void mo__balance_layer(mo__builder *b, const mo__routing *routing);

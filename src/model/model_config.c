@@ -1,21 +1,60 @@
 /* model_config.c -- what 0 stands for, and the rules that tie two settings together. */
 #include <string.h>
 
-#include "moira/model.h"
+#include "model/build.h"
 
-const char *const mo_router_names[] = {
-    [MO_ROUTER_TOPK] = "topk", [MO_ROUTER_NOISY_TOPK] = "noisy_topk", NULL};
 const char *const mo_activation_names[] = {[MO_ACT_SWIGLU] = "swiglu",
                                            [MO_ACT_GEGLU] = "geglu",
                                            [MO_ACT_GELU] = "gelu",
                                            [MO_ACT_RELU] = "relu",
                                            NULL};
+const char *const mo_norm_names[] = {[MO_NORM_RMS] = "rmsnorm", [MO_NORM_LAYER] = "layernorm", NULL};
+const char *const mo_qk_norm_names[] = {
+    [MO_QK_NORM_NONE] = "none", [MO_QK_NORM_LAYER] = "layer", [MO_QK_NORM_HEAD] = "head", NULL};
+const char *const mo_choice_names[] = {
+    [MO_CHOICE_FALSE] = "false", [MO_CHOICE_TRUE] = "true", [MO_CHOICE_DEFAULT] = "default", NULL};
+const char *const mo_scope_names[] = {
+    [MO_SCOPE_SEQUENCE] = "sequence", [MO_SCOPE_MICROBATCH] = "microbatch", [MO_SCOPE_BATCH] = "batch", NULL};
+const char *const mo_drop_names[] = {
+    [MO_DROP_POSITION] = "position", [MO_DROP_PROBABILITY] = "probability", NULL};
+
+static void or_else(int64_t *field, int64_t value)
+{
+    if (*field == 0) *field = value;
+}
+
+void mo_model_config_settle_router(mo_model_config *c)
+{
+    const mo_router_info *info = mo_router_describe(c->router);
+    or_else(&c->num_experts_per_tok, info->experts < 0   ? c->num_local_experts
+                                     : info->experts > 0 ? info->experts
+                                                         : 2);
+    if (c->norm_topk_prob == MO_CHOICE_DEFAULT)
+        c->norm_topk_prob = info->normalises == MO_CHOICE_DEFAULT ? MO_CHOICE_TRUE : info->normalises;
+}
 
 void mo_model_config_resolve(mo_model_config *c)
 {
-    if (c->num_key_value_heads == 0) c->num_key_value_heads = c->num_attention_heads;
-    if (c->head_dim == 0 && c->num_attention_heads > 0) c->head_dim = c->hidden_size / c->num_attention_heads;
-    if (c->moe_intermediate_size == 0) c->moe_intermediate_size = c->intermediate_size;
+    or_else(&c->num_key_value_heads, c->num_attention_heads);
+    if (c->num_attention_heads > 0) or_else(&c->head_dim, c->hidden_size / c->num_attention_heads);
+    or_else(&c->moe_intermediate_size, c->intermediate_size);
+    or_else(&c->moe_layer_freq, 1);
+    mo_model_config_settle_router(c);
+    or_else(&c->n_group, 1);
+    or_else(&c->topk_group, c->n_group);
+    if (c->routed_scaling_factor == 0) c->routed_scaling_factor = 1;
+}
+
+bool mo_model_config_is_moe(const mo_model_config *c, int64_t layer)
+{
+    return c->num_local_experts > 0 && layer >= c->first_k_dense_replace && layer % c->moe_layer_freq == 0;
+}
+
+int64_t mo_model_config_moe_layers(const mo_model_config *c)
+{
+    int64_t layers = 0;
+    for (int64_t l = 0; l < c->num_hidden_layers; l++) layers += mo_model_config_is_moe(c, l);
+    return layers;
 }
 
 static mo_status check_attention(const mo_model_config *c)
@@ -74,7 +113,12 @@ static mo_status check_ranges(const mo_model_config *c)
                {"num_key_value_heads", c->num_key_value_heads, 0},
                {"head_dim", c->head_dim, 0},
                {"num_local_experts", c->num_local_experts, 0},
-               {"num_experts_per_tok", c->num_experts_per_tok, c->num_local_experts > 0}};
+               {"num_experts_per_tok", c->num_experts_per_tok, 0},
+               {"n_shared_experts", c->n_shared_experts, 0},
+               {"first_k_dense_replace", c->first_k_dense_replace, 0},
+               {"moe_layer_freq", c->moe_layer_freq, 0},
+               {"n_group", c->n_group, 0},
+               {"topk_group", c->topk_group, 0}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].value < all[i].least)
             return mo_error(MO_E_CONFIG, "model.%s is %lld; must be at least %lld", all[i].key,
@@ -89,7 +133,7 @@ static mo_status check_ranges(const mo_model_config *c)
         if (!(drops[i].value >= 0 && drops[i].value < 1))
             return mo_error(MO_E_CONFIG, "model.%s is %g; must be at least 0 and below 1", drops[i].key,
                             drops[i].value);
-    if (c->router < MO_ROUTER_TOPK || c->router > MO_ROUTER_NOISY_TOPK)
+    if (c->router < 0 || c->router >= MO_ROUTERS)
         return mo_error(MO_E_CONFIG, "model.router %d is none of the routers", c->router);
     if (c->hidden_act < MO_ACT_SWIGLU || c->hidden_act > MO_ACT_RELU)
         return mo_error(MO_E_CONFIG, "model.hidden_act %d is none of the activations", c->hidden_act);
@@ -102,24 +146,7 @@ mo_status mo_model_config_check(const mo_model_config *c, const mo_balance_confi
     MO_TRY(check_attention(c));
     if (b) MO_TRY(check_balance(c, b));
     if (c->num_local_experts == 0) return MO_OK;
-    long long E = c->num_local_experts, K = c->num_experts_per_tok;
-    if (K > E)
-        return mo_error(MO_E_CONFIG,
-                        "model.num_experts_per_tok %lld > model.num_local_experts %lld; a token can visit "
-                        "each expert once at most",
-                        K, E);
-    if (c->router == MO_ROUTER_NOISY_TOPK && !c->norm_topk_prob)
-        return mo_error(
-            MO_E_CONFIG,
-            "model.norm_topk_prob false does not go with model.router noisy_topk, whose weights are a "
-            "softmax over the selected experts");
-    bool normalised = c->router == MO_ROUTER_NOISY_TOPK || c->norm_topk_prob;
-    if (K == 1 && E > 1 && normalised)
-        return mo_error(
-            MO_E_CONFIG,
-            "model.num_experts_per_tok 1 with weights normalised after selection gives every token weight 1 "
-            "and the router no gradient; %s",
-            c->router == MO_ROUTER_NOISY_TOPK ? "noisy_topk needs num_experts_per_tok of at least 2"
-                                              : "set model.norm_topk_prob to false");
-    return MO_OK;
+    mo_model_config resolved = *c;
+    mo_model_config_resolve(&resolved);
+    return mo__router_check(&resolved);
 }

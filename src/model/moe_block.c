@@ -8,14 +8,6 @@ static const char w1_name[] = "block_sparse_moe.experts.w1.weight";
 static const char w2_name[] = "block_sparse_moe.experts.w2.weight";
 static const char w3_name[] = "block_sparse_moe.experts.w3.weight";
 
-static const mo__router *const routers[] = {
-    [MO_ROUTER_TOPK] = &mo__router_topk, [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk};
-
-const mo__router *mo__router_of(const mo_model_config *c)
-{
-    return routers[c->router];
-}
-
 mo_status mo__moe_declare(mo_model *m, int64_t layer)
 {
     const mo_model_config *c = &m->config;
@@ -43,10 +35,11 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
     mo__routing r = mo__router_of(c)->build(b, layer, x_ND);
+    r.kept_NK = r.ids_NK;
     b->routings[b->n_routings++] = r;
     mo__balance_layer(b, &r);
     record(b, layer, &r);
-    mo_dispatch_map map = mo_dispatch(b->g, r.ids_NK, c->num_local_experts, 0);
+    mo_dispatch_map map = mo_dispatch(b->g, r.kept_NK, c->num_local_experts, r.rows);
     mo_tensor *x_RD = mo_gather(b->g, x_ND, &map);
     mo_tensor *gate = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w1_name), &map), *up = NULL;
     if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);

@@ -24,4 +24,21 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     return r;
 }
 
-const mo__router mo__router_noisy_topk = {declare, build};
+const mo__router mo__router_noisy_topk = {
+    .info =
+        {.name = "noisy_topk",
+         .scores = "z = x Wg; in training h = z + eps (softplus(x Wnoise) + noise_floor), eps ~ N(0, 1), "
+                   "else h = z",
+         .selection = "the K largest h",
+         .weights = "a softmax over the selected h",
+         .source = "Shazeer et al. 2017, arXiv:1701.06538, eq. 3-5",
+         .about =
+             "The first sparse router: noise of a learned size explores the experts in training. Both "
+             "matrices "
+             "start at zero, so that the first steps spread tokens by noise alone. The paper balances it "
+             "with balance.importance and balance.load, 0.1 each. K must be at least 2: a softmax over one "
+             "selected expert is 1 and gives no gradient.",
+         .traits = MO_ROUTER_SCORES | MO_ROUTER_NOISE | MO_ROUTER_CAPACITY,
+         .normalises = MO_CHOICE_TRUE},
+    .declare = declare,
+    .build = build};

@@ -45,7 +45,7 @@ set_wrong 'command line: trian.steps=3: unknown section; did you mean train?' tr
 set_wrong 'a setting is written section.key=value' steps=3
 set_wrong "'abc' is not a whole number; expected 0 to 1000000000" train.steps=abc
 set_wrong 'train.steps, train.tokens and train.seconds are all 0' train.steps=0
-set_wrong 'expected one of topk, noisy_topk; did you mean topk?' model.router=topkk
+set_wrong 'did you mean topk?' model.router=topkk
 set_wrong "'maybe' is not a truth value; expected true or false" model.tie_word_embeddings=maybe
 set_wrong 'model.head_dim is 1' model.num_attention_heads=32
 set_wrong 'model.num_experts_per_tok 1 with weights normalised' model.num_experts_per_tok=1

@@ -268,6 +268,7 @@ static void every_key_survives_its_dump_with_any_value(void **state)
             c.model.router = MO_ROUTER_NOISY_TOPK; /* every balancing loss may be on */
             draw(&mo__keys[i], round, i, &c);
             if (c.model.max_position_embeddings == 0) c.model.max_position_embeddings = 16; /* as loading */
+            mo_model_config_settle_router(&c.model);
             MO_CHECK_OK(mo_config_dump(&c, &text));
             mo_status status = mo_config_parse(text, "dump", &copy);
             if (status == MO_OK) {

@@ -195,20 +195,21 @@ static void wrong_numbers_are_refused(void **state)
 static void wrong_names_and_text_are_refused(void **state)
 {
     (void)state;
-    check_value_refused("model", "norm_topk_prob", "yes",
+    check_value_refused("model", "tie_word_embeddings", "yes",
                         "'yes' is a truth value only to some YAML readers; expected true or false");
-    check_value_refused("model", "norm_topk_prob", "True",
+    check_value_refused("model", "tie_word_embeddings", "True",
                         "'True' is not a truth value; expected true or false");
-    check_value_refused("model", "norm_topk_prob", "'true'",
+    check_value_refused("model", "tie_word_embeddings", "'true'",
                         "'true' is quoted, so it is text; expected true or false");
-    check_value_refused("model", "norm_topk_prob", "Null",
-                        "Null is not a value; give true or false, or leave the key out for its default true");
     check_value_refused(
-        "model", "router", "noisy-topk",
-        "'noisy-topk' is not known here; expected one of topk, noisy_topk; did you mean noisy_topk?");
-    check_value_refused("model", "router", "7", "'7' is not known here; expected one of topk, noisy_topk");
-    check_value_refused("model", "router", "NULL",
-                        "NULL is not a value; give a name, or leave the key out for its default topk");
+        "model", "tie_word_embeddings", "Null",
+        "Null is not a value; give true or false, or leave the key out for its default false");
+    check_value_refused(
+        "model", "norm", "rms-norm",
+        "'rms-norm' is not known here; expected one of rmsnorm, layernorm; did you mean rmsnorm?");
+    check_value_refused("model", "norm", "7", "'7' is not known here; expected one of rmsnorm, layernorm");
+    check_value_refused("model", "norm", "NULL",
+                        "NULL is not a value; give a name, or leave the key out for its default rmsnorm");
     check_value_refused("optimizer", "name", "sgd", "'sgd' is not known here; expected adamw");
     check_value_refused("run", "name", "''", "'' is too short; expected text of 1 to 200 bytes");
     check_value_refused("run", "name", "~", "~ is not a value; give text");

@@ -47,12 +47,12 @@ static void test_sizes_refused(void **state)
                   "model.intermediate_size is -1; must be at least 1");
     check_refused(WITH(num_hidden_layers, 0), no_balance, "model.num_hidden_layers is 0");
     check_refused(WITH(num_attention_heads, 0), no_balance, "model.num_attention_heads is 0");
-    check_refused(WITH(num_experts_per_tok, 0), no_balance, "model.num_experts_per_tok is 0");
+    check_refused(WITH(num_experts_per_tok, -1), no_balance, "model.num_experts_per_tok is -1");
     check_refused(WITH(num_key_value_heads, -1), no_balance, "model.num_key_value_heads is -1");
     check_refused(WITH(moe_intermediate_size, -1), no_balance, "model.moe_intermediate_size is -1");
     check_refused(WITH(head_dim, -2), no_balance, "model.head_dim is -2");
     check_refused(WITH(num_local_experts, -2), no_balance, "model.num_local_experts is -2");
-    check_refused(WITH(router, 2), no_balance, "model.router 2 is none of the routers");
+    check_refused(WITH(router, -1), no_balance, "model.router -1 is none of the routers");
     check_refused(WITH(hidden_act, -1), no_balance, "model.hidden_act -1 is none of the activations");
     check_refused((mo_model_config){0}, no_balance, "is 0; must be at least 1");
     check_refused(WITH(embd_pdrop, 1), no_balance, "model.embd_pdrop is 1; must be at least 0 and below 1");
@@ -131,7 +131,13 @@ static void test_accepted(void **state)
 {
     (void)state;
     mo_model_config c;
-    const mo_balance_config all = {1, 1, 1, 1, 1, MO_SCOPE_SEQUENCE}, no_load = {1, 1, 1, 0, 1, 0};
+    const mo_balance_config all = {.switch_loss = 1,
+                                   .mixtral = 1,
+                                   .importance = 1,
+                                   .load = 1,
+                                   .z_loss = 1,
+                                   .scope = MO_SCOPE_SEQUENCE},
+                            no_load = {.switch_loss = 1, .mixtral = 1, .importance = 1, .z_loss = 1};
     MO_CHECK_OK(mo_model_config_check(&small, &no_load));
     MO_CHECK_OK(mo_model_config_check(&WITH(router, MO_ROUTER_NOISY_TOPK), &all));
     MO_CHECK_OK(mo_model_config_check(&WITH(num_experts_per_tok, 4), &no_load));

@@ -25,7 +25,12 @@ static const mo_model_config small = {.vocab_size = VOCAB,
                                       .rope_theta = 10000,
                                       .rms_norm_eps = 1e-5,
                                       .initializer_range = 0.4};
-static const mo_balance_config all_losses = {0.3, 0.2, 0.1, 0.15, 0.05, MO_SCOPE_SEQUENCE};
+static const mo_balance_config all_losses = {.switch_loss = 0.3,
+                                             .mixtral = 0.2,
+                                             .importance = 0.1,
+                                             .load = 0.15,
+                                             .z_loss = 0.05,
+                                             .scope = MO_SCOPE_SEQUENCE};
 
 static mo_model_config dropping(double embedding, double residual, double attention)
 {
