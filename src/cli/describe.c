@@ -11,6 +11,40 @@
 
 /* ---- the model ---- */
 
+static void print_blocks(const mo_model_config *c)
+{
+    int64_t layers = mo_model_config_moe_layers(c), dense = c->num_hidden_layers - layers;
+    if (layers > 0)
+        printf("%lld experts of %lld, %lld per token (%s)", (long long)c->num_local_experts,
+               (long long)c->moe_intermediate_size, (long long)c->num_experts_per_tok,
+               mo_router_names[c->router]);
+    if (c->n_shared_experts > 0) printf(" and %lld shared", (long long)c->n_shared_experts);
+    if (layers > 0 && dense > 0) printf(" in %s, ", mo__counted(layers, "layer").text);
+    if (dense > 0) printf("dense blocks of %lld", (long long)c->intermediate_size);
+    if (layers > 0 && dense > 0) printf(" in %lld", (long long)dense);
+}
+
+/* What is not as in most models: nothing, or a line. */
+static void print_norms(const mo_model_config *c)
+{
+    static const char *const where[] = {
+        [MO_QK_NORM_LAYER] = "over all heads", [MO_QK_NORM_HEAD] = "per head"};
+    const char *between = "norms        ";
+    if (c->norm != MO_NORM_RMS) {
+        printf("%s%s", between, mo_norm_names[c->norm]);
+        between = ", ";
+    }
+    if (c->qk_norm != MO_QK_NORM_NONE) {
+        printf("%squeries and keys normed %s", between, where[c->qk_norm]);
+        between = ", ";
+    }
+    if (c->clip_qkv > 0) {
+        printf("%squeries, keys and values clipped to %g", between, c->clip_qkv);
+        between = ", ";
+    }
+    if (*between == ',') putchar('\n');
+}
+
 void mo__describe_model(const mo_model *m)
 {
     const mo_model_config *c = &m->config;
@@ -18,13 +52,9 @@ void mo__describe_model(const mo_model *m)
     long long layers = c->num_hidden_layers, heads = c->num_attention_heads, kv = c->num_key_value_heads;
     printf("model        %lld layer%s of width %lld, %lld heads of %lld (%lld for keys and values), ", layers,
            layers == 1 ? "" : "s", (long long)c->hidden_size, heads, (long long)c->head_dim, kv);
-    if (c->num_local_experts)
-        printf("%lld experts of %lld, %lld per token (%s)", (long long)c->num_local_experts,
-               (long long)c->moe_intermediate_size, (long long)c->num_experts_per_tok,
-               mo_router_names[c->router]);
-    else
-        printf("dense blocks of %lld", (long long)c->intermediate_size);
+    print_blocks(c);
     printf(", %s, vocabulary %lld\n", mo_activation_names[c->hidden_act], (long long)c->vocab_size);
+    print_norms(c);
     if (c->embd_pdrop > 0 || c->resid_pdrop > 0 || c->attention_dropout > 0)
         printf("dropout      %g of embeddings, %g of blocks' outputs, %g of attention's probabilities\n",
                c->embd_pdrop, c->resid_pdrop, c->attention_dropout);
@@ -46,12 +76,19 @@ json_t *mo__model_json(const mo_model_config *c)
                  {"head_dim", c->head_dim},
                  {"max_position_embeddings", c->max_position_embeddings},
                  {"num_local_experts", c->num_local_experts},
-                 {"num_experts_per_tok", c->num_experts_per_tok}};
+                 {"num_experts_per_tok", c->num_experts_per_tok},
+                 {"n_shared_experts", c->n_shared_experts},
+                 {"first_k_dense_replace", c->first_k_dense_replace},
+                 {"moe_layer_freq", c->moe_layer_freq},
+                 {"moe_layers", mo_model_config_moe_layers(c)}};
     json_t *model = json_object();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         mo__json_set(model, sizes[i].key, mo__json_integer(sizes[i].value));
     mo__json_set(model, "router", json_string(mo_router_names[c->router]));
     mo__json_set(model, "hidden_act", json_string(mo_activation_names[c->hidden_act]));
+    mo__json_set(model, "norm", json_string(mo_norm_names[c->norm]));
+    mo__json_set(model, "qk_norm", json_string(mo_qk_norm_names[c->qk_norm]));
+    mo__json_set(model, "clip_qkv", c->clip_qkv > 0 ? mo__json_real(c->clip_qkv) : json_null());
     mo__json_set(model, "embd_pdrop", mo__json_real(c->embd_pdrop));
     mo__json_set(model, "resid_pdrop", mo__json_real(c->resid_pdrop));
     mo__json_set(model, "attention_dropout", mo__json_real(c->attention_dropout));

@@ -36,7 +36,7 @@ void mo__balance_layer(mo__builder *b, const mo__routing *r)
     if (b->options->kind != MO_GRAPH_TRAIN) return;
     const mo_balance_config *c = &b->options->balance;
     int64_t group = group_of(b), E = b->model->config.num_local_experts;
-    double layers = (double)b->model->config.num_hidden_layers;
+    double layers = (double)mo_model_config_moe_layers(&b->model->config);
     if (c->switch_loss > 0)
         add(b, SWITCH, mo_balance_switch(b->g, r->p_NE, r->ids_NK, group), c->switch_loss / layers);
     if (c->importance > 0)

@@ -65,8 +65,9 @@ static inline mo_tensor *mo__drop(mo__builder *b, mo_tensor *x_ND, double p, int
 
 mo_status mo__attention_declare(mo_model *m, int64_t layer);
 mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
-mo_status mo__ffn_declare(mo_model *m, int64_t layer);
-mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+/* block: where its matrices are named, "mlp" or "mlp.shared_experts"; width: its inner one. */
+mo_status mo__ffn_declare(mo_model *m, int64_t layer, const char *block, int64_t width);
+mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, const char *block, mo_tensor *x_ND);
 mo_status mo__moe_declare(mo_model *m, int64_t layer);
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
 

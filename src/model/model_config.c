@@ -80,6 +80,27 @@ static mo_status check_attention(const mo_model_config *c)
     return MO_OK;
 }
 
+/* Experts that no layer would have; of a resolved config. */
+static mo_status check_layers(const mo_model_config *c)
+{
+    long long E = c->num_local_experts, shared = c->n_shared_experts;
+    if (E == 0 && shared > 0)
+        return mo_error(
+            MO_E_CONFIG,
+            "model.n_shared_experts %lld stand beside routed experts, but model.num_local_experts "
+            "is 0, a dense model; set it to 0 too, or give the model experts",
+            shared);
+    if (E > 0 && mo_model_config_moe_layers(c) == 0)
+        return mo_error(
+            MO_E_CONFIG,
+            "model.first_k_dense_replace %lld and model.moe_layer_freq %lld leave none of the %lld layers "
+            "to the %lld experts: a layer has them if its number, from 0, is at least the first and a "
+            "multiple of the second; lower one, or set model.num_local_experts to 0",
+            (long long)c->first_k_dense_replace, (long long)c->moe_layer_freq,
+            (long long)c->num_hidden_layers, E);
+    return MO_OK;
+}
+
 static mo_status check_balance(const mo_model_config *c, const mo_balance_config *b)
 {
     char wrong[160] = "";
@@ -137,6 +158,13 @@ static mo_status check_ranges(const mo_model_config *c)
         return mo_error(MO_E_CONFIG, "model.router %d is none of the routers", c->router);
     if (c->hidden_act < MO_ACT_SWIGLU || c->hidden_act > MO_ACT_RELU)
         return mo_error(MO_E_CONFIG, "model.hidden_act %d is none of the activations", c->hidden_act);
+    if (c->norm < MO_NORM_RMS || c->norm > MO_NORM_LAYER)
+        return mo_error(MO_E_CONFIG, "model.norm %d is none of the norms", c->norm);
+    if (c->qk_norm < MO_QK_NORM_NONE || c->qk_norm > MO_QK_NORM_HEAD)
+        return mo_error(MO_E_CONFIG, "model.qk_norm %d is none of the places of a norm", c->qk_norm);
+    if (c->clip_qkv < 0)
+        return mo_error(MO_E_CONFIG, "model.clip_qkv is %g; must be more than 0, or null for no limit",
+                        c->clip_qkv);
     return MO_OK;
 }
 
@@ -145,8 +173,9 @@ mo_status mo_model_config_check(const mo_model_config *c, const mo_balance_confi
     MO_TRY(check_ranges(c));
     MO_TRY(check_attention(c));
     if (b) MO_TRY(check_balance(c, b));
-    if (c->num_local_experts == 0) return MO_OK;
     mo_model_config resolved = *c;
     mo_model_config_resolve(&resolved);
+    MO_TRY(check_layers(&resolved));
+    if (c->num_local_experts == 0) return MO_OK;
     return mo__router_check(&resolved);
 }

@@ -1,12 +1,14 @@
 /* moe_block.c -- the Mixture-of-Experts block: router, dispatch, experts, combine.
- *   out_n = sum_k w_nk FFN_[id_nk](x_n), FFN_e(x) = W2_e (act(W1_e x) * W3_e x) (Mixtral's names; without a
- * gate W2_e act(W1_e x)) */
+ *   out_n = sum_k w_nk FFN_[id_nk](x_n) + shared(x_n), FFN_e(x) = W2_e (act(W1_e x) * W3_e x) (Mixtral's
+ * names; without a gate W2_e act(W1_e x)). The shared experts are one dense block of their joint width, added
+ * with weight 1 (DeepSeekMoE: Dai et al. 2024, arXiv:2401.06066, eq. 9). */
 #include "model/build.h"
 #include "model/ffn.h"
 
 static const char w1_name[] = "block_sparse_moe.experts.w1.weight";
 static const char w2_name[] = "block_sparse_moe.experts.w2.weight";
 static const char w3_name[] = "block_sparse_moe.experts.w3.weight";
+static const char shared_name[] = "mlp.shared_experts"; /* DeepSeek's */
 
 mo_status mo__moe_declare(mo_model *m, int64_t layer)
 {
@@ -19,7 +21,7 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
     MO_TRY(mo__declare_layer(m, layer, w2_name, 3, out, MO_INIT_NORMAL, mo__residual_std(c), active));
     if (mo__gated(c->hidden_act))
         MO_TRY(mo__declare_layer(m, layer, w3_name, 3, in, MO_INIT_NORMAL, std, active));
-    return MO_OK;
+    return c->n_shared_experts ? mo__ffn_declare(m, layer, shared_name, c->n_shared_experts * F) : MO_OK;
 }
 
 static void record(mo__builder *b, int64_t layer, const mo__routing *r)
@@ -45,5 +47,6 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);
     mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up);
     mo_tensor *y_RD = mo_experts(b->g, h_RF, mo__layer_param(b, layer, w2_name), &map);
-    return mo_combine(b->g, y_RD, r.w_NK, &map);
+    mo_tensor *y_ND = mo_combine(b->g, y_RD, r.w_NK, &map);
+    return c->n_shared_experts ? mo_add(b->g, y_ND, mo__ffn_build(b, layer, shared_name, x_ND)) : y_ND;
 }

@@ -87,7 +87,8 @@ static mo_status declare_all(mo_model *m)
         MO_TRY(mo__declare_layer(m, l, "input_layernorm.weight", 1, &D, MO_INIT_ONE, 0, 1));
         MO_TRY(mo__attention_declare(m, l));
         MO_TRY(mo__declare_layer(m, l, "post_attention_layernorm.weight", 1, &D, MO_INIT_ONE, 0, 1));
-        MO_TRY(c->num_local_experts ? mo__moe_declare(m, l) : mo__ffn_declare(m, l));
+        MO_TRY(mo_model_config_is_moe(c, l) ? mo__moe_declare(m, l)
+                                            : mo__ffn_declare(m, l, "mlp", c->intermediate_size));
     }
     MO_TRY(mo__declare(m, "model.norm.weight", 1, &D, MO_INIT_ONE, 0));
     if (!c->tie_word_embeddings)

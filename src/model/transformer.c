@@ -1,16 +1,23 @@
 /* transformer.c -- the decoder: embedding, L times (norm, attention, sum; norm, FFN, sum), norm, head. */
 #include "model/build.h"
 
+static mo_tensor *norm(mo__builder *b, mo_tensor *x, mo_tensor *weight)
+{
+    const mo_model_config *c = &b->model->config;
+    return c->norm == MO_NORM_LAYER ? mo_layernorm(b->g, x, weight, c->rms_norm_eps)
+                                    : mo_rmsnorm(b->g, x, weight, c->rms_norm_eps);
+}
+
 static mo_tensor *layer(mo__builder *b, int64_t l, mo_tensor *x)
 {
     const mo_model_config *c = &b->model->config;
     mo_graph_scope(b->g, (int)l, (int)(2 * l));
-    mo_tensor *h = mo_rmsnorm(b->g, x, mo__layer_param(b, l, "input_layernorm.weight"), c->rms_norm_eps);
+    mo_tensor *h = norm(b, x, mo__layer_param(b, l, "input_layernorm.weight"));
     mo_tensor *y = mo__attention_build(b, l, h);
     x = mo_add(b->g, x, mo__drop(b, y, c->resid_pdrop, l, MO__DROP_ATTENTION));
     mo_graph_scope(b->g, (int)l, (int)(2 * l + 1));
-    h = mo_rmsnorm(b->g, x, mo__layer_param(b, l, "post_attention_layernorm.weight"), c->rms_norm_eps);
-    y = c->num_local_experts ? mo__moe_build(b, l, h) : mo__ffn_build(b, l, h);
+    h = norm(b, x, mo__layer_param(b, l, "post_attention_layernorm.weight"));
+    y = mo_model_config_is_moe(c, l) ? mo__moe_build(b, l, h) : mo__ffn_build(b, l, "mlp", h);
     return mo_add(b->g, x, mo__drop(b, y, c->resid_pdrop, l, MO__DROP_FFN));
 }
 
@@ -26,7 +33,7 @@ static void build(mo__builder *b)
     x = mo__drop(b, x, c->embd_pdrop, 0, MO__DROP_EMBEDDING);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) x = layer(b, l, x);
     mo_graph_scope(b->g, -1, -1);
-    x = mo_rmsnorm(b->g, x, mo__param(b, "model.norm.weight"), c->rms_norm_eps);
+    x = norm(b, x, mo__param(b, "model.norm.weight"));
     mo_tensor *head = mo__param(b, c->tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
     if (b->options->kind == MO_GRAPH_DECODE) {
         t->logits = mo_linear(b->g, x, head);

@@ -9,7 +9,7 @@ mo_status mo__routing_sum_create(const mo_model *m, mo__routing_sum *out)
 {
     *out = (mo__routing_sum){.experts = m->config.num_local_experts};
     if (out->experts == 0) return MO_OK;
-    out->n_layers = (int)m->config.num_hidden_layers;
+    out->n_layers = (int)mo_model_config_moe_layers(&m->config);
     size_t layers = (size_t)out->n_layers, experts = (size_t)out->experts;
     out->sums = mo_calloc(layers * (experts + EXTRA), sizeof *out->sums);
     out->loads = mo_calloc(layers * experts, sizeof *out->loads);
