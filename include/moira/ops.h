@@ -32,7 +32,12 @@ mo_tensor *mo_add(mo_graph *g, mo_tensor *a_ND, mo_tensor *b_ND);
 mo_tensor *mo_dropout(mo_graph *g, mo_tensor *x_ND, double p, int stream);
 /* Rotary embedding, rotate-half, of x [N, heads*head_dim] at positions_N. */
 mo_tensor *mo_rope(mo_graph *g, mo_tensor *x, mo_tensor *positions_N, int64_t head_dim, double theta);
-typedef enum mo_act_kind { MO_ACT_KIND_SILU, MO_ACT_KIND_GELU, MO_ACT_KIND_RELU } mo_act_kind;
+typedef enum mo_act_kind {
+    MO_ACT_KIND_SILU,
+    MO_ACT_KIND_GELU,
+    MO_ACT_KIND_RELU,
+    MO_ACT_KIND_SIGMOID /* for scores: mo_glu refuses it */
+} mo_act_kind;
 mo_tensor *mo_act(mo_graph *g, mo_tensor *x_NF, mo_act_kind kind);
 /* act(gate) * up: SwiGLU with silu, GeGLU with gelu. */
 mo_tensor *mo_glu(mo_graph *g, mo_tensor *gate_NF, mo_tensor *up_NF, mo_act_kind kind);

@@ -2,6 +2,7 @@
  *   silu  f = x s, s = 1 / (1 + exp(-x))                      f' = s (1 + x (1 - s))
  *   gelu  f = x Phi(x) (Hendrycks & Gimpel 2016, exact)       f' = Phi(x) + x phi(x)
  *   relu  f = max(x, 0)                                       f' = 1 for x > 0, else 0
+ *   sigmoid  f = s                                            f' = s (1 - s)
  * x_NF in, y_NF out; backward reads x: dx = f'(x) dy.
  * Threads: over blocks of elements. */
 #include "ops/kernels.h"
@@ -41,6 +42,16 @@ static void relu(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
     }
 }
 
+static void sigmoid(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        mo_real s = mo_sigmoid(x[i]);
+        f[i] = s;
+        slope[i] = s * (1 - s);
+    }
+}
+
 void mo__activate(mo_act_kind kind, const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
 {
     mo_real unused[MO_ACT_BLOCK];
@@ -56,12 +67,16 @@ void mo__activate(mo_act_kind kind, const mo_real *x, int64_t n, mo_real *f, mo_
     case MO_ACT_KIND_RELU:
         relu(x, n, f, slope);
         break;
+    case MO_ACT_KIND_SIGMOID:
+        sigmoid(x, n, f, slope);
+        break;
     }
 }
 
 bool mo__act_known(mo_act_kind kind)
 {
-    return kind == MO_ACT_KIND_SILU || kind == MO_ACT_KIND_GELU || kind == MO_ACT_KIND_RELU;
+    return kind == MO_ACT_KIND_SILU || kind == MO_ACT_KIND_GELU || kind == MO_ACT_KIND_RELU ||
+           kind == MO_ACT_KIND_SIGMOID;
 }
 
 static void act_fwd(mo_real *y, const mo_real *x, mo_act_kind kind, int64_t count)

@@ -52,6 +52,8 @@ static mo_status glu_shape(mo_node *node)
     const mo_tensor *gate = node->in[0], *up = node->in[1];
     mo_act_kind kind = ((const glu_attr *)node->attr)->kind;
     if (!mo__act_known(kind)) return mo_error(MO_E_RANGE, "glu: no activation has number %d", (int)kind);
+    if (kind == MO_ACT_KIND_SIGMOID)
+        return mo_error(MO_E_RANGE, "glu: sigmoid makes scores for routers; a gate is silu, gelu or relu");
     if (gate->dtype != MO_REAL || up->dtype != MO_REAL || gate->ndim != 2 || up->ndim != 2 ||
         gate->dim[0] != up->dim[0] || gate->dim[1] != up->dim[1])
         return mo_error(MO_E_SHAPE, "glu: gate %s and up %s do not fit; expected [N, F] twice",

@@ -18,6 +18,10 @@ static inline int64_t mo_max(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Added to a sum of scores before dividing by it, so that scores of 0 have shares of 0: what DeepSeek-V3's
+ * published code adds. */
+#define MO_SUM_FLOOR MO_C(1e-20)
+
 /* "[4096, 256]" of a tensor, for messages. */
 typedef struct mo_shape_text {
     char text[96];

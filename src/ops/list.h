@@ -19,8 +19,12 @@
     X(attention)          \
     X(cross_entropy)      \
     X(noisy_logits)       \
+    X(row_shares)         \
     X(topk)               \
+    X(topk_limited)       \
+    X(topk_within)        \
     X(gate)               \
+    X(gate_even)          \
     X(dispatch)           \
     X(gather)             \
     X(experts)            \

@@ -1,31 +1,30 @@
 /* topk.c -- the experts of a token: ids of its K largest scores, in falling order
  *   ids_nk = argmax over e not in {ids_n0 .. ids_n,k-1} of scores_ne;  -1 for padding (tokens_n < 0)
- * scores_NE and tokens_N in, ids_NK (int32) out. Equal scores: the lowest id first. A NaN ranks above every
- * number (as torch.topk has it), so that it is chosen and reaches the loss instead of hiding. No gradient.
+ * scores_NE and tokens_N in, ids_NK (int32) out. topk.h has the order of equals and of NaNs. No gradient.
  * Threads: over rows. */
-#include "ops/kernels.h"
+#include "ops/topk.h"
 
 typedef struct {
     int64_t K;
 } topk_attr;
 
-static bool outranks(mo_real a, mo_real b)
-{
-    return a > b || (isnan(a) && !isnan(b));
-}
-
 /* Insertion into the list of the best so far. A later id moves ahead only of what it outranks strictly. */
-static void topk_row(int32_t *ids, const mo_real *score, int64_t E, int64_t K)
+int64_t mo__topk_insert(int32_t *ids, int64_t filled, const mo_real *score, const mo_real *bias,
+                        int64_t first, int64_t last, int64_t K)
 {
-    for (int64_t e = 0; e < E; e++) {
-        int64_t k = mo_min(e, K);
+    for (int64_t e = first; e < last; e++) {
+        mo_real mine = mo__biased(score, bias, e);
+        int64_t k = filled;
         if (k == K) {
-            if (!outranks(score[e], score[ids[K - 1]])) continue;
+            if (!mo__outranks(mine, mo__biased(score, bias, ids[K - 1]))) continue;
             k--;
+        } else {
+            filled++;
         }
-        for (; k > 0 && outranks(score[e], score[ids[k - 1]]); k--) ids[k] = ids[k - 1];
+        for (; k > 0 && mo__outranks(mine, mo__biased(score, bias, ids[k - 1])); k--) ids[k] = ids[k - 1];
         ids[k] = (int32_t)e;
     }
+    return filled;
 }
 
 static void topk_fwd(int32_t *ids_NK, const mo_real *scores_NE, const int32_t *tokens_N, int64_t N, int64_t E,
@@ -34,9 +33,9 @@ static void topk_fwd(int32_t *ids_NK, const mo_real *scores_NE, const int32_t *t
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < N; n++) {
         if (tokens_N[n] >= 0)
-            topk_row(ids_NK + n * K, scores_NE + n * E, E, K);
+            mo__topk_insert(ids_NK + n * K, 0, scores_NE + n * E, NULL, 0, E, K);
         else
-            for (int64_t k = 0; k < K; k++) ids_NK[n * K + k] = -1;
+            mo__no_ids(ids_NK + n * K, K);
     }
 }
 

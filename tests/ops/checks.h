@@ -10,12 +10,17 @@
 #include "harness/golden.h"
 #include "harness/gradcheck.h"
 
-/* The case against `group` of golden/ops_moe.h5. */
-static inline void check_moe_golden(const char *group, const op_case *c, double tolerance)
+/* The case against `group` of golden/<name>.h5. */
+static inline void check_golden(const char *name, const char *group, const op_case *c, double tolerance)
 {
-    golden *file = golden_open("ops_moe");
+    golden *file = golden_open(name);
     golden_check(file, group, c, tolerance);
     golden_close(file);
+}
+
+static inline void check_moe_golden(const char *group, const op_case *c, double tolerance)
+{
+    check_golden("ops_moe", group, c, tolerance);
 }
 
 /* Runs the case's graph forward; close it after reading the outputs. */

@@ -1,4 +1,4 @@
-/* test_act.c -- silu, gelu, relu. */
+/* test_act.c -- silu, gelu, relu, sigmoid. */
 #include <math.h>
 
 #include "harness/contract.h"
@@ -11,16 +11,16 @@ static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void
 }
 
 static const mo_act_kind silu = MO_ACT_KIND_SILU, gelu = MO_ACT_KIND_GELU, relu = MO_ACT_KIND_RELU,
-                         none = (mo_act_kind)7;
+                         sigmoid = MO_ACT_KIND_SIGMOID, none = (mo_act_kind)7;
 #define ACT(name, kind, N, F)                                                                         \
     {                                                                                                 \
         "act", name, build, &kind, .in = { {"x", .dim = {N, F}, .grad = true, .low = -4, .high = 4} } \
     }
 /* relu's random inputs are further from 0 than h. */
 static const op_case cases[] = {ACT("silu", silu, 5, 13), ACT("gelu", gelu, 5, 13), ACT("relu", relu, 5, 13),
-                                ACT("silu 1x1", silu, 1, 1)};
+                                ACT("silu 1x1", silu, 1, 1), ACT("sigmoid", sigmoid, 5, 13)};
 static const op_case large[] = {ACT("silu", silu, 60, 70), ACT("gelu", gelu, 60, 70),
-                                ACT("relu", relu, 60, 70)};
+                                ACT("relu", relu, 60, 70), ACT("sigmoid", sigmoid, 60, 70)};
 
 static void test_gradient(void **state)
 {
@@ -46,13 +46,16 @@ static void test_golden(void **state)
     golden_check(file, "act/gelu", &cases[1], 1e-6);
     golden_check(file, "act/relu", &cases[2], 1e-7);
     golden_close(file);
+    file = golden_open("ops_select");
+    golden_check(file, "sigmoid", &cases[4], 1e-6);
+    golden_close(file);
 }
 
 static void test_extremes(void **state)
 {
     (void)state;
     static const double x[] = {-1e30, -200, -88.5, 88.5, 200, 1e30};
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         op_case c = large[k];
         c.in[0] = (op_input){"x", .dim = {1, 6}, .grad = true, .real = x};
         op_graph t;
@@ -61,7 +64,7 @@ static void test_extremes(void **state)
         mo_graph_backward(t.g, &t.run);
         const mo_real *y = t.out[0]->data;
         for (int i = 0; i < 6; i++) {
-            double want = x[i] > 0 ? x[i] : 0;
+            double want = x[i] <= 0 ? 0 : k == 3 ? 1 : x[i];
             if (!(fabs((double)y[i] - (double)(mo_real)want) <= 1e-30))
                 fail_msg("%s(%g) = %g", c.name, x[i], (double)y[i]);
             if (!isfinite(t.in[0]->grad[i])) fail_msg("%s'(%g) = %g", c.name, x[i], (double)t.in[0]->grad[i]);

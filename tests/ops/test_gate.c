@@ -89,6 +89,55 @@ static void test_golden(void **state)
     }
 }
 
+/* Times a constant: the values and gradients of DeepSeek's routed_scaling_factor. */
+static void build_scaled(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[0] = mo_gate_scaled(g, in[0], in[1], *(const mo_gate_mode *)arg, 2.5);
+}
+
+static void build_scaled_wrong(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    out[0] = mo_gate_scaled(g, in[0], in[1], MO_GATE_SELECT, *(const double *)arg);
+}
+
+static void test_scaled(void **state)
+{
+    (void)state;
+    char group[32];
+    for (int mode = 0; mode < 3; mode++) {
+        op_case c = dropped(mode);
+        c.build = build_scaled;
+        gradcheck(&c);
+        contract(&c);
+        snprintf(group, sizeof group, "gate_%s", names[mode]);
+        check_golden("ops_select", group, &c, 1e-6);
+    }
+    static const double wrong[] = {0, -1, (double)NAN, (double)INFINITY};
+    for (int i = 0; i < 4; i++) {
+        op_case bad = case_of(0);
+        bad.build = build_scaled_wrong;
+        bad.arg = &wrong[i];
+        contract_refused(&bad, MO_E_RANGE, "gate: routed_scaling_factor is");
+    }
+}
+
+/* Scores that underflowed to 0 share nothing, and the gradient stays finite. */
+static void test_zero_scores(void **state)
+{
+    (void)state;
+    static const double scores[] = {0, 0, 0.5};
+    static const int32_t ids[] = {0, 1};
+    op_case c = case_of(MO_GATE_NORMALISE);
+    c.in[0] = (op_input){"scores", .dim = {1, 3}, .grad = true, .real = scores};
+    c.in[1] = (op_input){"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = ids};
+    op_graph t;
+    op_graph_open(&t, &c, (op_mode){.readable = true});
+    forward_backward(&t);
+    for (int i = 0; i < 2; i++) assert_true(((const mo_real *)t.out[0]->data)[i] == 0);
+    for (int i = 0; i < 3; i++) assert_true(isfinite(op_graph_grad(&t, 0)[i]));
+    op_graph_close(&t);
+}
+
 /* K = 1: the score, or 1; the router learns only through the score. */
 static void test_one_choice(void **state)
 {
@@ -164,9 +213,10 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_golden),   cmocka_unit_test(test_one_choice),
-                                       cmocka_unit_test(test_holes),    cmocka_unit_test(test_large_scores),
-                                       cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),   cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_golden),     cmocka_unit_test(test_one_choice),
+                                       cmocka_unit_test(test_holes),      cmocka_unit_test(test_large_scores),
+                                       cmocka_unit_test(test_refused),    cmocka_unit_test(test_scaled),
+                                       cmocka_unit_test(test_zero_scores)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@ static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void
 }
 
 static const mo_act_kind silu = MO_ACT_KIND_SILU, gelu = MO_ACT_KIND_GELU, relu = MO_ACT_KIND_RELU,
-                         none = (mo_act_kind)3;
+                         none = (mo_act_kind)7, sigmoid = MO_ACT_KIND_SIGMOID;
 #define GLU(name, kind, N, F)                                            \
     {                                                                    \
         "glu", name, build, &kind, .in = {                               \
@@ -54,7 +54,9 @@ static void test_refused(void **state)
     contract_refused(&bad, MO_E_SHAPE, "glu: gate [4, 11] and up [5, 11] do not fit");
     bad = cases[0];
     bad.arg = &none;
-    contract_refused(&bad, MO_E_RANGE, "glu: no activation has number 3");
+    contract_refused(&bad, MO_E_RANGE, "glu: no activation has number 7");
+    bad.arg = &sigmoid;
+    contract_refused(&bad, MO_E_RANGE, "glu: sigmoid makes scores for routers");
 }
 
 int main(void)
