@@ -171,24 +171,37 @@ mo_tensor *mo_router_stats(mo_graph *g, mo_tensor *z_NE, mo_tensor *p_NE, mo_ten
 
 /* ---- balancing losses: [1] MO_F64, the sum over groups of (valid tokens of the group) * loss(group) ----
  * Divide by the valid tokens of the step to get the mean. group = tokens of one group: T for scope
- * `sequence`, N for `microbatch`. Padding (ids -1) counts nowhere. P is of the full softmax. */
+ * `sequence`, N for `microbatch`. Padding (tokens_N negative) counts nowhere; a choice of -1 is none. ids are
+ * those of the selection, before capacity. p_NE is over all experts, its rows sum to 1. */
 
 /* Switch (Fedus 2021, eq. 4), for K choices: E/K * sum_e f_e P_e, f_e = assignments to e / tokens; 1 when
  * balanced. */
-mo_tensor *mo_balance_switch(mo_graph *g, mo_tensor *p_NE, mo_tensor *ids_NK, int64_t group);
+mo_tensor *mo_balance_switch(mo_graph *g, mo_tensor *p_NE, mo_tensor *ids_NK, mo_tensor *tokens_N,
+                             int64_t group);
 /* Hugging Face's Mixtral form: tokens of all layers pooled, E * sum_e (sum_k f_ke) P_e; K when balanced. */
 mo_tensor *mo_balance_mixtral(mo_graph *g, int layers, mo_tensor *const *p_NE, mo_tensor *const *ids_NK,
-                              int64_t group);
-/* Shazeer 2017 eq. 6-7: CV^2 of sum_n G(x_n)_e, population variance. */
-mo_tensor *mo_balance_importance(mo_graph *g, mo_tensor *w_NK, mo_tensor *ids_NK, int64_t E, int64_t group);
+                              mo_tensor *tokens_N, int64_t group);
+/* Shazeer 2017 eq. 6-7 (and eq. 13, where w is of two levels): CV^2 of sum_n G(x_n)_e, population variance.
+ */
+mo_tensor *mo_balance_importance(mo_graph *g, mo_tensor *w_NK, mo_tensor *ids_NK, mo_tensor *tokens_N,
+                                 int64_t E, int64_t group);
 /* GShard (arXiv:2006.16668), algorithm 1, times E^2: E * sum_e f_e P_e with f of the first choices alone; 1
- * when balanced. ids after capacity, as the paper counts. */
+ * when balanced. The paper counts a first choice that finds its expert full as well. */
 mo_tensor *mo_balance_gshard(mo_graph *g, mo_tensor *p_NE, mo_tensor *ids_NK, mo_tensor *tokens_N,
                              int64_t group);
+/* What the load of noisy top-K gating is estimated from: clean and noisy logits, the noise's deviation, and
+ * the K largest of h, all K of every token. */
+typedef struct mo_noisy_choice {
+    mo_tensor *z_NE, *h_NE, *sigma_NE, *ids_NK;
+} mo_noisy_choice;
 /* Shazeer 2017 eq. 8-10: CV^2 of sum_n Phi((z_ne - kth_excluding_e(h_n)) / sigma_ne); hard counts without
  * gradient where K = E or without noise (evaluation). */
-mo_tensor *mo_balance_load(mo_graph *g, mo_tensor *z_NE, mo_tensor *h_NE, mo_tensor *sigma_NE,
-                           mo_tensor *ids_NK, int64_t group);
+mo_tensor *mo_balance_load(mo_graph *g, const mo_noisy_choice *choice, mo_tensor *tokens_N, int64_t group);
+/* The same for two levels (Shazeer 2017, appendix B, eq. 14): CV^2 of Load_first,i Load_i(X_i)_j / |X_i|, X_i
+ * the tokens that chose group i. first: over the G groups (of E/G neighbours each), J of them chosen; second:
+ * over all E experts, ids group by group as mo_topk_within gives them. */
+mo_tensor *mo_balance_load_two(mo_graph *g, const mo_noisy_choice *first, const mo_noisy_choice *second,
+                               mo_tensor *tokens_N, int64_t group);
 /* ST-MoE (Zoph 2022) eq. 5: mean over tokens of (logsumexp z)^2. */
 mo_tensor *mo_z_loss(mo_graph *g, mo_tensor *z_NE, mo_tensor *tokens_N);
 

@@ -36,15 +36,16 @@ void mo__balance_layer(mo__builder *b, const mo__routing *r)
     if (b->options->kind != MO_GRAPH_TRAIN) return;
     const mo_balance_config *c = &b->options->balance;
     int64_t group = group_of(b), E = b->model->config.num_local_experts;
+    mo_tensor *tokens = b->out->tokens;
     double layers = (double)mo_model_config_moe_layers(&b->model->config);
     if (c->switch_loss > 0)
-        add(b, SWITCH, mo_balance_switch(b->g, r->p_NE, r->ids_NK, group), c->switch_loss / layers);
+        add(b, SWITCH, mo_balance_switch(b->g, r->p_NE, r->ids_NK, tokens, group), c->switch_loss / layers);
     if (c->importance > 0)
-        add(b, IMPORTANCE, mo_balance_importance(b->g, r->w_NK, r->ids_NK, E, group), c->importance / layers);
-    if (c->load > 0)
-        add(b, LOAD, mo_balance_load(b->g, r->z_NE, r->h_NE, r->sigma_NE, r->ids_NK, group),
-            c->load / layers);
-    if (c->z_loss > 0) add(b, Z_LOSS, mo_z_loss(b->g, r->z_NE, b->out->tokens), c->z_loss / layers);
+        add(b, IMPORTANCE, mo_balance_importance(b->g, r->w_NK, r->ids_NK, tokens, E, group),
+            c->importance / layers);
+    mo_noisy_choice choice = {r->z_NE, r->h_NE, r->sigma_NE, r->ids_NK};
+    if (c->load > 0) add(b, LOAD, mo_balance_load(b->g, &choice, tokens, group), c->load / layers);
+    if (c->z_loss > 0) add(b, Z_LOSS, mo_z_loss(b->g, r->z_NE, tokens), c->z_loss / layers);
 }
 
 void mo__balance_pooled(mo__builder *b)
@@ -58,7 +59,8 @@ void mo__balance_pooled(mo__builder *b)
             p[l] = r[l].p_NE;
             ids[l] = r[l].ids_NK;
         }
-        add(b, MIXTRAL, mo_balance_mixtral(b->g, layers, p, ids, group_of(b)), b->options->balance.mixtral);
+        add(b, MIXTRAL, mo_balance_mixtral(b->g, layers, p, ids, b->out->tokens, group_of(b)),
+            b->options->balance.mixtral);
     } else {
         mo_graph_fail(b->g, MO_E_MEMORY);
     }

@@ -51,19 +51,67 @@ mo_status mo__ids_check(const char *op, const mo_tensor *ids, int64_t N, int64_t
     return MO_OK;
 }
 
+mo_status mo__tokens_check(const char *op, const mo_tensor *tokens, int64_t N)
+{
+    if (tokens->ndim != 1 || tokens->dtype != MO_I32 || tokens->dim[0] != N)
+        return mo_error(MO_E_SHAPE, "%s: tokens are %s; expected int32 [%lld]", op, mo_shape(tokens).text,
+                        (long long)N);
+    return MO_OK;
+}
+
+mo_status mo__load_check(const char *op, mo_tensor *const in[4])
+{
+    const mo_tensor *z = in[0];
+    for (int i = 0; i < 3; i++)
+        if (in[i]->dtype != MO_REAL || in[i]->ndim != 2 || in[i]->dim[0] != z->dim[0] ||
+            in[i]->dim[1] != z->dim[1])
+            return mo_error(MO_E_SHAPE, "%s: z %s, h %s and sigma %s do not fit; expected three [N, E]", op,
+                            mo_shape(z).text, mo_shape(in[1]).text, mo_shape(in[2]).text);
+    return mo__ids_check(op, in[3], z->dim[0], z->dim[1]);
+}
+
 /* ---- f.P: sums are [valid rows of all layers, assignments_E, sum of p_E] ---- */
 
 typedef struct {
     mo_tensor *const *p_NE, *const *ids_NK;
-    int64_t layers, E, K;
+    const int32_t *tokens_N;
+    int64_t layers, E, K, choices;
     bool counts_only;
 } share_rows;
 
-static share_rows share_rows_of(const mo_node *node, bool counts_only)
+static share_rows share_rows_of(const mo_node *node, const mo__share *share, bool counts_only)
 {
     int64_t layers = node->n_in / 2;
-    return (share_rows){node->in,   node->in + layers, layers, node->in[0]->dim[1], node->in[layers]->dim[1],
+    mo_tensor *const *in = node->in;
+    return (share_rows){in,
+                        in + layers,
+                        in[2 * layers]->data,
+                        layers,
+                        in[0]->dim[1],
+                        in[layers]->dim[1],
+                        share->choices,
                         counts_only};
+}
+
+mo_status mo__share_check(const char *op, const mo_node *node, int64_t group)
+{
+    int64_t layers = node->n_in / 2;
+    const mo_tensor *first = node->in[0], *first_ids = node->in[layers];
+    if (first->dtype != MO_REAL || first->ndim != 2)
+        return mo_error(MO_E_SHAPE, "%s: p is %s; expected [N, E]", op, mo_shape(first).text);
+    for (int64_t l = 0; l < layers; l++) {
+        const mo_tensor *p = node->in[l], *ids = node->in[layers + l];
+        if (p->dtype != MO_REAL || p->ndim != 2 || p->dim[0] != first->dim[0] || p->dim[1] != first->dim[1])
+            return mo_error(MO_E_SHAPE, "%s: p of layer %lld is %s; expected [N, E], as %s of layer 0", op,
+                            (long long)l, mo_shape(p).text, mo_shape(first).text);
+        MO_TRY(mo__ids_check(op, ids, p->dim[0], p->dim[1]));
+        if (ids->dim[1] != first_ids->dim[1])
+            return mo_error(MO_E_SHAPE,
+                            "%s: ids of layer %lld are %s and of layer 0 %s; expected equal shapes", op,
+                            (long long)l, mo_shape(ids).text, mo_shape(first_ids).text);
+    }
+    MO_TRY(mo__tokens_check(op, node->in[2 * layers], first->dim[0]));
+    return mo__group_check(op, first->dim[0], group);
 }
 
 static void add_share_row(double *sum, const share_rows *from, int64_t layer, int64_t n)
@@ -71,9 +119,9 @@ static void add_share_row(double *sum, const share_rows *from, int64_t layer, in
     int64_t E = from->E;
     double *count = sum + 1, *mass = sum + 1 + E;
     const int32_t *id = (const int32_t *)from->ids_NK[layer]->data + n * from->K;
-    if (id[0] < 0) return;
     sum[0]++;
-    for (int64_t k = 0; k < from->K; k++) count[id[k]]++;
+    for (int64_t k = 0; k < from->choices; k++)
+        if (id[k] >= 0) count[id[k]]++;
     if (from->counts_only) return;
     const mo_real *p = (const mo_real *)from->p_NE[layer]->data + n * E;
 #pragma omp simd
@@ -84,48 +132,47 @@ static void add_share_rows(double *sum, const void *from, int64_t first, int64_t
 {
     const share_rows *rows = from;
     for (int64_t layer = 0; layer < rows->layers; layer++)
-        for (int64_t n = first; n < last; n++) add_share_row(sum, rows, layer, n);
+        for (int64_t n = first; n < last; n++)
+            if (rows->tokens_N[n] >= 0) add_share_row(sum, rows, layer, n);
 }
 
-double mo__share_loss(const mo_node *node, int64_t group, double scale)
+double mo__share_loss(const mo_node *node, const mo__share *share)
 {
-    share_rows from = share_rows_of(node, false);
-    int64_t N = node->in[0]->dim[0], E = from.E, width = 1 + 2 * E;
+    share_rows from = share_rows_of(node, share, false);
+    int64_t N = node->in[0]->dim[0], E = from.E, group = share->group, width = 1 + 2 * E;
     const double *sums = mo__group_sums(node->scratch, N, group, width, add_share_rows, &from);
     double loss = 0;
     for (int64_t g = 0; g < N / group; g++) {
         const double *rows = sums + g * width, *count = rows + 1, *mass = rows + 1 + E;
         double dot = 0;
         for (int64_t e = 0; e < E; e++) dot += count[e] * mass[e];
-        if (*rows > 0) loss += scale * dot / (*rows * (double)from.layers);
+        if (*rows > 0) loss += share->scale * dot / (*rows * (double)from.layers);
     }
     return loss;
 }
 
 /* dp_ne = slope_ge, 0 for padding. */
-static void share_bwd(mo_real *dp_NE, const double *sums, const int32_t *ids_NK, double scale, int64_t group,
-                      bool accumulate, int64_t N, int64_t E, int64_t K)
+static void share_bwd(mo_real *dp_NE, const double *sums, const int32_t *tokens_N, double scale,
+                      int64_t group, bool accumulate, int64_t N, int64_t E)
 {
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < N; n++) {
         const double *rows = sums + n / group * (1 + 2 * E), *count = rows + 1;
         mo_real *dp = dp_NE + n * E;
-        double slope = ids_NK[n * K] < 0 ? 0 : scale / *rows;
+        double slope = tokens_N[n] < 0 ? 0 : scale / *rows;
         for (int64_t e = 0; e < E; e++) dp[e] = (accumulate ? dp[e] : 0) + (mo_real)(slope * count[e]);
     }
 }
 
-void mo__share_loss_bwd(const mo_node *node, int64_t group, double scale)
+void mo__share_loss_bwd(const mo_node *node, const mo__share *share)
 {
-    share_rows from = share_rows_of(node, true);
-    int64_t N = node->in[0]->dim[0], E = from.E;
+    share_rows from = share_rows_of(node, share, true);
+    int64_t N = node->in[0]->dim[0], E = from.E, group = share->group;
     const double *sums = mo__group_sums(node->scratch, N, group, 1 + 2 * E, add_share_rows, &from);
-    double slope = scale * (double)*node->out[0]->grad / (double)from.layers;
+    double slope = share->scale * (double)*node->out[0]->grad / (double)from.layers;
     for (int64_t layer = 0; layer < from.layers; layer++) {
         mo_real *dp = from.p_NE[layer]->grad;
-        if (dp)
-            share_bwd(dp, sums, from.ids_NK[layer]->data, slope, group, node->accumulate[layer], N, E,
-                      from.K);
+        if (dp) share_bwd(dp, sums, from.tokens_N, slope, group, node->accumulate[layer], N, E);
     }
 }
 

@@ -32,8 +32,10 @@
     X(router_stats)       \
     X(balance_switch)     \
     X(balance_mixtral)    \
+    X(balance_gshard)     \
     X(balance_importance) \
     X(balance_load)       \
+    X(balance_load_two)   \
     X(z_loss)
 
 #define X(name) extern const mo_op mo__op_##name;

@@ -8,25 +8,29 @@ typedef struct {
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
     const setting *s = arg;
-    out[0] = mo_balance_importance(g, in[0], in[1], s->E, s->group);
+    out[0] = mo_balance_importance(g, in[0], in[1], in[2], s->E, s->group);
 }
 
-/* Token 1 is padding, and so are all of group 1; expert 3 gets nobody. */
-static const int32_t some[] = {0, 2, -1, -1, 4, 0, -1, -1, -1, -1, -1, -1, 1, 0, 2, 1, 0, 4};
-static const setting groups_of_3 = {5, 3}, microbatch = {5, 12}, sequence = {5, 4}, uneven = {5, 2},
+/* Token 1 is padding, and so are all of group 1; expert 3 gets nobody, token 6's first and both of token 7's
+ * choices are dropped. What ids say of padding does not count. */
+static const int32_t tokens[] = {5, -1, 7, -1, -1, -2, 1, 2, 3};
+static const int32_t some[] = {0, 2, 3, -1, 4, 0, -1, -1, -1, -1, -1, -1, -1, 0, -1, -1, 0, 4};
+static const setting groups_of_3 = {5, 3}, microbatch = {6, 12}, sequence = {6, 4}, uneven = {5, 2},
                      few = {1, 3};
 static const op_case grouped = {"balance_importance", "3 groups of 3", build, &groups_of_3,
                                 .in = {{"w", .dim = {9, 2}, .grad = true, .low = 0.1, .high = 1},
-                                       {"ids", .dtype = MO_I32, .dim = {9, 2}, .ints = some}}};
+                                       {"ids", .dtype = MO_I32, .dim = {9, 2}, .ints = some},
+                                       {"tokens", .dtype = MO_I32, .dim = {9}, .ints = tokens}}};
 static const setting single = {3, 1};
 static const int32_t alone[] = {1, 2, 0};
 static const op_case one_token = {"balance_importance", "1 token, all experts", build, &single,
                                   .in = {{"w", .dim = {1, 3}, .grad = true, .low = 0.1, .high = 1},
-                                         {"ids", .dtype = MO_I32, .dim = {1, 3}, .ints = alone}}};
+                                         {"ids", .dtype = MO_I32, .dim = {1, 3}, .ints = alone},
+                                         {"tokens", .dtype = MO_I32, .dim = {1}, .high = 9}}};
 
 static void build_large(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
-    build(g, (mo_tensor *[]){in[0], mo_topk(g, in[1], in[2], 2)}, out, arg);
+    build(g, (mo_tensor *[]){in[0], mo_topk(g, in[1], in[2], 2), in[2]}, out, arg);
 }
 
 static const setting halves = {9, 300};
@@ -57,9 +61,9 @@ static void test_golden(void **state)
     (void)state;
     op_case c = grouped;
     c.arg = &microbatch;
-    check_moe_golden("balance_importance_microbatch", &c, 1e-6);
+    check_golden("ops_losses", "balance_importance_microbatch", &c, 1e-6);
     c.arg = &sequence;
-    check_moe_golden("balance_importance_sequence", &c, 1e-6);
+    check_golden("ops_losses", "balance_importance_sequence", &c, 1e-6);
 }
 
 /* 0 when even; E - 1 when all goes to one expert; 0, and a gradient of 0, when there is no weight at all. */
@@ -71,7 +75,8 @@ static void test_values(void **state)
     static const setting s = {4, 4};
     op_case c = {"balance_importance", "values", build, &s,
                  .in = {{"w", .dim = {4, 1}, .grad = true, .real = ones},
-                        {"ids", .dtype = MO_I32, .dim = {4, 1}, .ints = even}}};
+                        {"ids", .dtype = MO_I32, .dim = {4, 1}, .ints = even},
+                        {"tokens", .dtype = MO_I32, .dim = {4}, .high = 9}}};
     check_near("even loss", loss_value(&c), 0, 1e-12);
     c.in[1].ints = collapsed;
     check_near("collapsed loss", loss_value(&c), 4 * 3, 1e-12);
@@ -101,6 +106,9 @@ static void test_refused(void **state)
     bad = grouped;
     bad.in[0].dtype = MO_I32;
     contract_refused(&bad, MO_E_SHAPE, "w is int32 [9, 2]");
+    bad = grouped;
+    bad.in[2].dim[0] = 8;
+    contract_refused(&bad, MO_E_SHAPE, "balance_importance: tokens are int32 [8]; expected int32 [9]");
 }
 
 int main(void)

@@ -9,7 +9,8 @@ static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void
 {
     const setting *s = arg;
     mo_tensor *ids = mo_topk(g, in[1], in[3], s->K);
-    out[0] = mo_balance_load(g, in[0], in[1], in[2], ids, s->group);
+    mo_noisy_choice choice = {in[0], in[1], in[2], ids};
+    out[0] = mo_balance_load(g, &choice, in[3], s->group);
     out[1] = ids;
 }
 

@@ -9,22 +9,27 @@ typedef struct {
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
     const setting *s = arg;
-    out[0] = mo_balance_mixtral(g, s->layers, in, in + (s->layers > 0 ? s->layers : 0), s->group);
+    int layers = s->layers > 0 ? s->layers : 0;
+    out[0] = mo_balance_mixtral(g, s->layers, in, in + layers, in[2 * layers], s->group);
 }
 
-/* Token 1 is padding in both layers, and so are all of group 1; expert 3 gets nobody. */
-static const int32_t first[] = {0, 2, -1, -1, 4, 0, -1, -1, -1, -1, -1, -1, 1, 0, 2, 1, 0, 4};
-static const int32_t second[] = {2, 4, -1, -1, 2, 1, -1, -1, -1, -1, -1, -1, 2, 0, 2, 1, 2, 4};
+/* Token 1 is padding, and so are all of group 1; expert 3 gets nobody, and some choices are dropped. What ids
+ * say of padding does not count. */
+static const int32_t tokens[] = {5, -1, 7, -1, -1, -2, 1, 2, 3};
+static const int32_t first[] = {0, 2, -1, 1, 4, 0, -1, -1, -1, -1, -1, -1, 1, -1, -1, -1, 0, 4};
+static const int32_t second[] = {2, 4, -1, -1, 2, 1, -1, -1, -1, -1, -1, -1, -1, 0, 2, 1, 2, 4};
 static const setting groups_of_3 = {2, 3}, single_layer = {1, 1}, no_layers = {0, 3}, uneven = {2, 4};
 static const op_case two_layers = {"balance_mixtral", "2 layers", build, &groups_of_3,
                                    .in = {{"p0", .dim = {9, 5}, .grad = true, .low = 0.05, .high = 0.4},
                                           {"p1", .dim = {9, 5}, .grad = true, .low = 0.05, .high = 0.4},
                                           {"ids0", .dtype = MO_I32, .dim = {9, 2}, .ints = first},
-                                          {"ids1", .dtype = MO_I32, .dim = {9, 2}, .ints = second}}};
+                                          {"ids1", .dtype = MO_I32, .dim = {9, 2}, .ints = second},
+                                          {"tokens", .dtype = MO_I32, .dim = {9}, .ints = tokens}}};
 static const int32_t alone[] = {1, 0};
 static const op_case one_token = {"balance_mixtral", "1 token, all experts", build, &single_layer,
                                   .in = {{"p", .dim = {1, 2}, .grad = true, .low = 0.1, .high = 0.9},
-                                         {"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = alone}}};
+                                         {"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = alone},
+                                         {"tokens", .dtype = MO_I32, .dim = {1}, .high = 9}}};
 
 /* Three layers from logits, as in a model. */
 static void build_model(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
@@ -34,7 +39,7 @@ static void build_model(mo_graph *g, mo_tensor *const *in, mo_tensor **out, cons
         p[l] = mo_softmax(g, in[l]);
         out[1 + l] = mo_topk(g, p[l], in[3], 2);
     }
-    out[0] = mo_balance_mixtral(g, 3, p, out + 1, *(const int64_t *)arg);
+    out[0] = mo_balance_mixtral(g, 3, p, out + 1, in[3], *(const int64_t *)arg);
 }
 
 static const int64_t twelve = 12, two_hundred = 200;
@@ -83,7 +88,8 @@ static void test_scale(void **state)
                  .in = {{"p0", .dim = {2, 2}, .real = left},
                         {"p1", .dim = {2, 2}, .real = right},
                         {"ids0", .dtype = MO_I32, .dim = {2, 1}, .ints = to_left},
-                        {"ids1", .dtype = MO_I32, .dim = {2, 1}, .ints = to_right}}};
+                        {"ids1", .dtype = MO_I32, .dim = {2, 1}, .ints = to_right},
+                        {"tokens", .dtype = MO_I32, .dim = {2}, .high = 9}}};
     check_near("pooled layers balance each other: loss", loss_value(&c), 2 * 1, 1e-12);
     c.in[1].real = left;
     c.in[3].ints = to_left;
@@ -110,6 +116,9 @@ static void test_refused(void **state)
     bad = two_layers;
     bad.in[1].dtype = MO_I32;
     contract_refused(&bad, MO_E_SHAPE, "p of layer 1 is int32 [9, 5]");
+    bad = two_layers;
+    bad.in[4].dtype = MO_REAL;
+    contract_refused(&bad, MO_E_SHAPE, "balance_mixtral: tokens are [9]; expected int32 [9]");
 }
 
 int main(void)

@@ -3,25 +3,29 @@
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
-    out[0] = mo_balance_switch(g, in[0], in[1], *(const int64_t *)arg);
+    out[0] = mo_balance_switch(g, in[0], in[1], in[2], *(const int64_t *)arg);
 }
 
 static const int64_t one = 1, two = 2, three = 3, six = 6, twelve = 12, zero = 0;
-/* Token 1 is padding, and so are all of group 1 (tokens 3 to 5); expert 3 gets nobody. */
-static const int32_t some[] = {0, 2, -1, -1, 4, 0, -1, -1, -1, -1, -1, -1, 1, 0, 2, 1, 0, 4};
+/* Token 1 is padding, and so are all of group 1 (tokens 3 to 5); expert 3 gets nobody, token 6's first and
+ * both of token 7's choices are dropped. What ids say of padding does not count. */
+static const int32_t tokens[] = {5, -1, 7, -1, -1, -2, 1, 2, 3};
+static const int32_t some[] = {0, 2, 3, -1, 4, 0, -1, -1, -1, -1, -1, -1, -1, 0, -1, -1, 0, 4};
 static const op_case grouped = {"balance_switch", "3 groups of 3", build, &three,
                                 .in = {{"p", .dim = {9, 5}, .grad = true, .low = 0.05, .high = 0.4},
-                                       {"ids", .dtype = MO_I32, .dim = {9, 2}, .ints = some}}};
+                                       {"ids", .dtype = MO_I32, .dim = {9, 2}, .ints = some},
+                                       {"tokens", .dtype = MO_I32, .dim = {9}, .ints = tokens}}};
 static const int32_t alone[] = {1, 0};
 static const op_case one_token = {"balance_switch", "1 token, all experts", build, &one,
                                   .in = {{"p", .dim = {1, 2}, .grad = true, .low = 0.1, .high = 0.9},
-                                         {"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = alone}}};
+                                         {"ids", .dtype = MO_I32, .dim = {1, 2}, .ints = alone},
+                                         {"tokens", .dtype = MO_I32, .dim = {1}, .high = 9}}};
 
 /* More rows than a block of the sums. */
 static void build_large(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
     out[1] = mo_topk(g, in[0], in[1], 2);
-    out[0] = mo_balance_switch(g, in[0], out[1], *(const int64_t *)arg);
+    out[0] = mo_balance_switch(g, in[0], out[1], in[1], *(const int64_t *)arg);
 }
 
 static const int64_t three_hundred = 300;
@@ -45,16 +49,45 @@ static void test_contract(void **state)
     check_dirty_memory(&grouped);
 }
 
-/* The loss sums in double; its inputs are float32 in the file. */
+static void check_exact(const char *group, const op_case *c)
+{
+    /* The loss sums in double; its inputs are float32 in the file. */
+    check_golden("ops_losses", group, c, 1e-6);
+}
+
 static void test_golden(void **state)
 {
     (void)state;
     op_case c = grouped;
     c.arg = &twelve;
-    check_moe_golden("balance_switch_microbatch", &c, 1e-6);
+    check_exact("balance_switch_microbatch", &c);
     static const int64_t four = 4;
     c.arg = &four;
-    check_moe_golden("balance_switch_sequence", &c, 1e-6);
+    check_exact("balance_switch_sequence", &c);
+}
+
+static void build_softmax(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    mo_tensor *p = mo_softmax(g, in[0]);
+    out[1] = mo_topk(g, p, in[1], 3);
+    out[0] = mo_balance_switch(g, p, out[1], in[1], *(const int64_t *)arg);
+}
+
+/* DeepSeek's losses over each sequence: V2's from logits, V3's from shares of sigmoids and the choices
+ * without the bias. float: softmax within 3 ulp. */
+static void test_deepseek(void **state)
+{
+    (void)state;
+    static const int64_t four = 4;
+    op_case v2 = {"balance_switch", "DeepSeek-V2", build_softmax, &four,
+                  .in = {{"z", .dim = {12, 6}, .grad = true},
+                         {"tokens", .dtype = MO_I32, .dim = {12}, .low = -2, .high = 20}}};
+    check_golden("ops_losses", "deepseek_v2", &v2, 2e-6);
+    op_case v3 = grouped;
+    v3.arg = &four;
+    v3.in[0].name = "share";
+    v3.in[1].name = "bias_free";
+    check_exact("deepseek_v3", &v3);
 }
 
 /* 1 per token when balanced; E when all goes to one expert. */
@@ -66,13 +99,15 @@ static void test_scale(void **state)
     static const int32_t balanced[] = {0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3};
     op_case c = {"balance_switch", "balanced", build, &six,
                  .in = {{"p", .dim = {6, 4}, .real = even},
-                        {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = balanced}}};
+                        {"ids", .dtype = MO_I32, .dim = {6, 2}, .ints = balanced},
+                        {"tokens", .dtype = MO_I32, .dim = {6}, .high = 9}}};
     check_near("balanced loss", loss_value(&c), 6, 1e-12);
     static const double certain[] = {0, 0, 1, 0, 0, 0, 1, 0};
     static const int32_t collapsed[] = {2, 2};
     c = (op_case){"balance_switch", "collapsed", build, &two,
                   .in = {{"p", .dim = {2, 4}, .real = certain},
-                         {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = collapsed}}};
+                         {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = collapsed},
+                         {"tokens", .dtype = MO_I32, .dim = {2}, .high = 9}}};
     check_near("collapsed loss", loss_value(&c), 2 * 4, 1e-12);
 }
 
@@ -81,14 +116,15 @@ static void test_padding(void **state)
 {
     (void)state;
     static const double p[] = {.1, .2, .7, .3, .3, .4, 9, 9, 9, -7, 2, (double)NAN};
-    static const int32_t ids[] = {2, 0, -1, -1};
-    op_case c = {
-        "balance_switch", "padding", build, &two,
-        .in = {{"p", .dim = {2, 3}, .real = p}, {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = ids}}};
+    static const int32_t ids[] = {2, 0, -1, 1}, two_tokens[] = {4, 0, -1, -1};
+    op_case c = {"balance_switch", "padding", build, &two,
+                 .in = {{"p", .dim = {2, 3}, .real = p},
+                        {"ids", .dtype = MO_I32, .dim = {2, 1}, .ints = ids},
+                        {"tokens", .dtype = MO_I32, .dim = {2}, .ints = two_tokens}}};
     double bare = loss_value(&c);
     check_near("loss", bare, 2 * 3 * (0.5 * 0.2 + 0.5 * 0.55), 1e-7);
     static const int64_t four = 4;
-    c.in[0].dim[0] = c.in[1].dim[0] = 4;
+    c.in[0].dim[0] = c.in[1].dim[0] = c.in[2].dim[0] = 4;
     c.arg = &four;
     assert_true(loss_value(&c) == bare);
 }
@@ -141,13 +177,19 @@ static void test_refused(void **state)
     bad = grouped;
     bad.in[0].dtype = MO_I32;
     contract_refused(&bad, MO_E_SHAPE, "p is int32 [9, 5]");
+    bad = grouped;
+    bad.in[2].dim[0] = 8;
+    contract_refused(&bad, MO_E_SHAPE, "balance_switch: tokens are int32 [8]; expected int32 [9]");
+    bad = grouped;
+    bad.in[2].dtype = MO_REAL;
+    contract_refused(&bad, MO_E_SHAPE, "tokens are [9]");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
                                        cmocka_unit_test(test_golden),   cmocka_unit_test(test_scale),
-                                       cmocka_unit_test(test_padding),  cmocka_unit_test(test_blocks),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_deepseek), cmocka_unit_test(test_padding),
+                                       cmocka_unit_test(test_blocks),   cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

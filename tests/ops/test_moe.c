@@ -16,8 +16,8 @@ static void build_noisy(mo_graph *g, mo_tensor *const *in, mo_tensor **out, cons
     mo_tensor *h = mo_noisy_logits(g, z, mo_linear(g, in[0], in[2]), 0, LAYER, &sigma);
     out[3] = mo_topk(g, h, in[3], K);
     out[0] = mo_gate(g, h, out[3], MO_GATE_SOFTMAX);
-    out[1] = mo_balance_importance(g, out[0], out[3], E, N);
-    out[2] = mo_balance_load(g, z, h, sigma, out[3], N);
+    out[1] = mo_balance_importance(g, out[0], out[3], in[3], E, N);
+    out[2] = mo_balance_load(g, &(mo_noisy_choice){z, h, sigma, out[3]}, in[3], N);
 }
 
 static op_case noisy(const char *name, const int32_t *tokens)
