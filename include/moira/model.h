@@ -40,7 +40,8 @@ enum {                         /* what a router can do, and what it takes */
        MO_ROUTER_GROUPS = 8,   /* n_group and topk_group */
        MO_ROUTER_BIAS = 16,    /* a selection bias that is moved once a step */
        MO_ROUTER_EVEN = 32,    /* every expert gets as much as the others by construction */
-       MO_ROUTER_FUTURE = 64   /* a token's experts hang on later tokens: training and evaluation only */
+       MO_ROUTER_FUTURE = 64,  /* a token's experts hang on later tokens: training and evaluation only */
+       MO_ROUTER_LEVELS = 128  /* two choices, of groups and within them, each with a softmax of its own */
 };
 
 /* A router in words, for help and for the rules of configs. */
@@ -117,6 +118,7 @@ typedef struct mo_param {
     int64_t count, offset; /* elements; the same offset in every slab */
     double active;         /* share of the elements that one token uses: K/E for experts, 1 for the rest */
     bool decay;            /* weight decay applies: parameters of two and more dimensions */
+    bool buffer;           /* no gradient, no moments, in no group of the optimizer, not counted */
     int init;              /* mo_init_kind */
     double init_std;
 } mo_param;

@@ -1,7 +1,7 @@
 /* optim.h -- AdamW over slabs, gradient clipping by global norm, learning-rate schedules.
  *
- * Parameters, gradients and moments are four slabs of the same layout. A segment is one parameter's span; a
- * segment that is not trained has no gradient or moments and is not in the list.
+ * Parameters, gradients and moments are four slabs of the same layout. A segment is one parameter's span; one
+ * that is not trained has no elements.
  * Threads: every loop is cut into fixed chunks of elements; the norm adds chunk sums in order, in double. */
 #ifndef MOIRA_OPTIM_H
 #define MOIRA_OPTIM_H
@@ -55,7 +55,7 @@ mo_status mo_optim_groups_check(const mo_optim_config *config, const char *const
 double mo_schedule_rate(const mo_schedule_config *schedule, double peak, int64_t step, int64_t steps);
 
 typedef struct mo_segment {
-    int64_t offset, count; /* elements, in every slab */
+    int64_t offset, count; /* elements, in every slab; none of a buffer, which is not trained */
     bool decay;            /* by the config's weight_decay, unless the segment has its own */
     double rate_scale;     /* of the learning rate, and with it of the decay */
     double weight_decay;   /* NaN = as `decay` says */

@@ -2,8 +2,8 @@
  *   q, k, v = x Wq^T, x Wk^T, x Wv^T;  q, k = RMSNorm(q), RMSNorm(k);  q, k, v held within +-clip_qkv;
  *   rope(q), rope(k);  out = attention(q, k, v) Wo^T
  * The norm of queries and keys spans all heads (OLMoE: Muennighoff et al. 2024, arXiv:2409.02060,
- * "QK-Norm") or each by itself (Qwen3: arXiv:2505.09388, section 2). It comes before the clipping, as in Hugging
- * Face's OLMoE. */
+ * "QK-Norm") or each by itself (Qwen3: arXiv:2505.09388, section 2). It comes before the clipping, as in
+ * Hugging Face's OLMoE. */
 #include "model/build.h"
 
 static mo_status declare_norm(mo_model *m, int64_t layer, const char *name, int64_t width)

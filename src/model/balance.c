@@ -43,8 +43,7 @@ void mo__balance_layer(mo__builder *b, const mo__routing *r)
     if (c->importance > 0)
         add(b, IMPORTANCE, mo_balance_importance(b->g, r->w_NK, r->ids_NK, tokens, E, group),
             c->importance / layers);
-    mo_noisy_choice choice = {r->z_NE, r->h_NE, r->sigma_NE, r->ids_NK};
-    if (c->load > 0) add(b, LOAD, mo_balance_load(b->g, &choice, tokens, group), c->load / layers);
+    if (c->load > 0) add(b, LOAD, mo_balance_load(b->g, &r->noisy, tokens, group), c->load / layers);
     if (c->z_loss > 0) add(b, Z_LOSS, mo_z_loss(b->g, r->z_NE, tokens), c->z_loss / layers);
 }
 

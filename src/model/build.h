@@ -9,17 +9,15 @@
 
 /* What a router gives the rest: scores, selection, weights; what losses and metrics look at. */
 typedef struct mo__routing {
-    mo_tensor *z_NE;            /* clean logits; NULL without scores */
-    mo_tensor *p_NE;            /* probabilities, which sum to 1 over the experts; NULL without scores */
-    mo_tensor *ids_NK;          /* the selection, before capacity; -1: none */
-    mo_tensor *w_NK;            /* its weights */
-    mo_tensor *kept_NK;         /* what of the selection is dispatched: set by moe_block.c */
-    mo_tensor *plain_NK;        /* the selection by scores alone, where a bias moves it; else NULL */
-    mo_tensor *h_NE, *sigma_NE; /* noisy logits and the noise's deviation, or NULL */
-    struct {                    /* the groups of a router with two levels, or NULL */
-        mo_tensor *z_NG, *h_NG, *sigma_NG, *ids_NJ;
-    } first;
-    int64_t rows; /* most rows that can be routed; 0 = N*K */
+    mo_tensor *z_NE;       /* clean logits; NULL without scores */
+    mo_tensor *p_NE;       /* probabilities, which sum to 1 over the experts; NULL without scores */
+    mo_tensor *ids_NK;     /* the selection, before capacity; -1: none */
+    mo_tensor *w_NK;       /* its weights */
+    mo_tensor *kept_NK;    /* what of the selection is dispatched: set by moe_block.c */
+    mo_tensor *plain_NK;   /* the selection by scores alone, where a bias moves it; else NULL */
+    mo_noisy_choice noisy; /* of a router with noise, else NULLs; of two levels the choice within groups */
+    mo_noisy_choice first; /* of two levels the choice of groups, else NULLs */
+    int64_t rows;          /* most rows that can be routed; 0 = N*K */
 } mo__routing;
 
 /* One graph under construction. */
@@ -40,6 +38,9 @@ mo_status mo__declare(mo_model *m, const char *name, int ndim, const int64_t *di
 /* The same below "model.layers.<layer>."; active: share of it that one token uses. */
 mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim,
                             mo_init_kind init, double std, double active);
+/* A buffer of zeros below "model.layers.<layer>.": in the slab and in checkpoints, but no gradient flows to
+ * it and the optimizer never moves it. */
+mo_status mo__declare_buffer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim);
 mo_tensor *mo__param(mo__builder *b, const char *name);
 mo_tensor *mo__layer_param(mo__builder *b, int64_t layer, const char *name);
 /* Standard deviation of projections that write into the residual stream: initializer_range / sqrt(2 L). */
@@ -70,6 +71,9 @@ mo_status mo__ffn_declare(mo_model *m, int64_t layer, const char *block, int64_t
 mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, const char *block, mo_tensor *x_ND);
 mo_status mo__moe_declare(mo_model *m, int64_t layer);
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+
+/* [E], buffer: what routers with MO_ROUTER_BIAS add to scores to select (DeepSeek-V3's name for it). */
+#define MO__BIAS_NAME "block_sparse_moe.gate.e_score_correction_bias"
 
 typedef struct mo__router {
     mo_router_info info;

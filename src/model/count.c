@@ -11,6 +11,7 @@ mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length)
     double active = 0, matrices = 0;
     for (int i = 0; i < m->n_params; i++) {
         const mo_param *p = &m->params[i];
+        if (p->buffer) continue;
         double used = (double)p->count * p->active;
         bool embedding = strcmp(p->name, "model.embed_tokens.weight") == 0;
         n.total += p->count;

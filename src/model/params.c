@@ -53,6 +53,14 @@ mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int nd
                    active);
 }
 
+mo_status mo__declare_buffer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim)
+{
+    MO_TRY(mo__declare_layer(m, layer, name, ndim, dim, MO_INIT_ZERO, 0, 1));
+    m->params[m->n_params - 1].buffer = true;
+    m->params[m->n_params - 1].decay = false;
+    return MO_OK;
+}
+
 const mo_param *mo_model_find(const mo_model *m, const char *name)
 {
     for (int i = 0; i < m->n_params; i++)
@@ -66,7 +74,7 @@ mo_tensor *mo__param(mo__builder *b, const char *name)
     MO_ASSERT(p);
     mo_tensor **slot = &b->params[p - b->model->params];
     static mo_real unbound; /* marks that gradients are wanted; mo_model_graph_attach sets the real places */
-    mo_real *grad = b->options->kind == MO_GRAPH_TRAIN ? &unbound : NULL;
+    mo_real *grad = b->options->kind == MO_GRAPH_TRAIN && !p->buffer ? &unbound : NULL;
     if (!*slot) *slot = mo_graph_param(b->g, name, p->ndim, p->dim, NULL, grad);
     return *slot;
 }
@@ -100,24 +108,53 @@ static mo_status make_segments(mo_model *m)
 {
     m->segments = mo_calloc((size_t)m->n_params, sizeof *m->segments);
     if (!m->segments) return MO_E_MEMORY;
-    for (int i = 0; i < m->n_params; i++)
-        m->segments[i] = (mo_segment){m->params[i].offset, m->params[i].count, m->params[i].decay, 1,
-                                      (double)__builtin_nanf("")};
+    for (int i = 0; i < m->n_params; i++) {
+        const mo_param *p = &m->params[i];
+        m->segments[i] =
+            (mo_segment){p->offset, p->buffer ? 0 : p->count, p->decay, 1, (double)__builtin_nanf("")};
+    }
+    return MO_OK;
+}
+
+static bool matches_some(const mo_model *m, const char *match, bool buffers, const char **name)
+{
+    for (int i = 0; i < m->n_params; i++) {
+        *name = m->params[i].name;
+        if (m->params[i].buffer == buffers && mo_optim_matches(match, *name)) return true;
+    }
+    return false;
+}
+
+/* A group of nothing but buffers is a misunderstanding; buffers beside parameters are passed over. */
+static mo_status check_buffers(const mo_model *m, const mo_optim_config *config)
+{
+    for (int64_t g = 0; g < config->groups.count; g++) {
+        const char *match = config->groups.at[g].match, *buffer, *name;
+        if (matches_some(m, match, true, &buffer) && !matches_some(m, match, false, &name))
+            return mo_error(
+                MO_E_CONFIG,
+                "optimizer.groups[%lld].match: '%s' fits buffers alone (%s, for one), which have no "
+                "gradient and which the optimizer never moves",
+                (long long)g, match, buffer);
+    }
     return MO_OK;
 }
 
 mo_status mo_model_group(mo_model *m, const mo_optim_config *config)
 {
     if (config->groups.count == 0) return MO_OK;
+    MO_TRY(check_buffers(m, config));
     const char **names = mo_malloc((size_t)m->n_params * sizeof *names);
     if (!names) return MO_E_MEMORY;
-    for (int i = 0; i < m->n_params; i++) names[i] = m->params[i].name;
-    mo_status status = mo_optim_groups_check(config, names, m->n_params);
+    int n = 0;
+    for (int i = 0; i < m->n_params; i++)
+        if (!m->params[i].buffer) names[n++] = m->params[i].name;
+    mo_status status = mo_optim_groups_check(config, names, n);
     mo_free(names);
     MO_TRY(status);
     for (int i = 0; i < m->n_params; i++) {
         int group = mo_optim_group_of(config, m->params[i].name);
-        if (group < 0) continue;
+        if (group < 0 || m->params[i].buffer) continue;
         m->segments[i].rate_scale = config->groups.at[group].learning_rate_scale;
         m->segments[i].weight_decay = config->groups.at[group].weight_decay;
     }

@@ -15,12 +15,14 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
     mo__routing r = {0};
+    mo_tensor *sigma_NE;
     r.z_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate.weight"));
     mo_tensor *s_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate_noise.weight"));
-    r.h_NE = mo_noisy_logits(b->g, r.z_NE, s_NE, c->noise_floor, (int)layer, &r.sigma_NE);
+    mo_tensor *h_NE = mo_noisy_logits(b->g, r.z_NE, s_NE, c->noise_floor, (int)layer, &sigma_NE);
     r.p_NE = mo_softmax(b->g, r.z_NE);
-    r.ids_NK = mo_topk(b->g, r.h_NE, b->out->tokens, c->num_experts_per_tok);
-    r.w_NK = mo_gate(b->g, r.h_NE, r.ids_NK, MO_GATE_SOFTMAX);
+    r.ids_NK = mo_topk(b->g, h_NE, b->out->tokens, c->num_experts_per_tok);
+    r.w_NK = mo_gate(b->g, h_NE, r.ids_NK, MO_GATE_SOFTMAX);
+    r.noisy = (mo_noisy_choice){r.z_NE, h_NE, sigma_NE, r.ids_NK};
     return r;
 }
 

@@ -15,6 +15,7 @@ mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array *
     for (int g = 0; g < n_groups; g++)
         for (int i = 0; i < m->n_params; i++) {
             const mo_param *p = &m->params[i];
+            if (g > 0 && p->buffer) continue; /* no moments */
             all[n] = (mo_checkpoint_array){.group = groups[g].group,
                                            .name = p->name,
                                            .ndim = p->ndim,
