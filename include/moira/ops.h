@@ -77,7 +77,8 @@ mo_tensor *mo_cross_entropy(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_VD, mo_te
 mo_tensor *mo_noisy_logits(mo_graph *g, mo_tensor *z_NE, mo_tensor *s_NE, double floor, int layer,
                            mo_tensor **sigma_NE);
 /* y_nd = x_nd u_nd in training, u uniform in [1 - eps, 1 + eps), a pure function of (seed, step, layer, token
- * index within the step, d); y = x else. Fedus 2021, section 2.2. */
+ * index within the step, d); y = x else. eps in [0, 1): 0 adds no node and gives x. Fedus 2021, appendix C.
+ */
 mo_tensor *mo_jitter(mo_graph *g, mo_tensor *x_ND, double eps, int layer);
 /* p_ne = s_ne / (sum_e s_ne + 1e-20), for scores that are not negative. */
 mo_tensor *mo_row_shares(mo_graph *g, mo_tensor *s_NE);

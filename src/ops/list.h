@@ -20,11 +20,16 @@
     X(cross_entropy)      \
     X(noisy_logits)       \
     X(row_shares)         \
+    X(jitter)             \
+    X(two_level_logits)   \
     X(topk)               \
     X(topk_limited)       \
     X(topk_within)        \
+    X(hash_choice)        \
+    X(random_choice)      \
     X(gate)               \
     X(gate_even)          \
+    X(gate_product)       \
     X(dispatch)           \
     X(gather)             \
     X(experts)            \

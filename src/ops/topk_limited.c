@@ -2,11 +2,11 @@
  * the choice (eq. 16), within a few groups of experts (section 2.1.2, "node-limited routing")
  *   c_e = s_e + b_e      C_g = sum of the two largest c of group g (of one, where groups have one)
  *   ids_nk = argmax of c_e over the experts of the topk_group groups of largest C, not chosen before
- * s_NE, bias_E and tokens_N in, ids_NK (int32) out, -1 for padding. Groups are neighbouring experts. An
- * expert of another group is out of the question. (DeepSeek's published inference code gives it c = 0
- * instead, which an unlucky expert of a chosen group, whose b has made c negative, loses against.)
- * Order, ties and NaNs as in topk.h, for groups too. No gradient: b moves by its own rule.
- * Threads: over rows. */
+ * s_NE, bias_E and tokens_N in, ids_NK (int32) out, -1 for padding. Groups are neighbouring experts. The
+ * paper's C_g is of the K / topk_group largest c, which are two there; the published code has two always.
+ * An expert of another group is out of the question. (Code that gives it c = 0 instead lets it win against an
+ * expert of a chosen group whose bias has made c negative.) Order, ties and NaNs as in topk.h, for groups
+ * too. No gradient: b moves by its own rule. Threads: over rows. */
 #include "ops/topk.h"
 
 typedef struct {

@@ -12,6 +12,7 @@ import transformers
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as deepseek
 
 from golden import Golden
+from philox import CHOICE, HASH, JITTER, words
 from precision import Float64
 
 RUN_SEED, RUN_STEP, LAYER = 20240917, 3, 5  # of tests/harness/opcase.c, and of the tests
@@ -83,6 +84,87 @@ def deepseek_router(x, wg, bias, tokens):
     return w, ids
 
 
+# ---- two levels (Shazeer 2017, arXiv:1701.06538, appendix B) ----
+
+
+def two_level_logits(a, b):
+    groups = torch.softmax(a, -1)
+    within = torch.softmax(b.reshape(len(b), a.shape[1], -1), -1)
+    return torch.log((groups[..., None] * within).reshape(b.shape))
+
+
+def topk_within(scores, groups, n_group, k):
+    size, rows = scores.shape[1] // n_group, []
+    for score, chosen in zip(scores.detach(), groups):
+        rows.append([])
+        for g in map(int, chosen):
+            best = largest(score[g * size : (g + 1) * size], k) if g >= 0 else []
+            rows[-1] += [g * size + i for i in best] or [-1] * k
+    return torch.tensor(rows, dtype=torch.int32)
+
+
+def gate_product(u, h, ids):
+    """Eq. 12: G_primary(x)_i G_i(x)_j, G_i by keeping the chosen of a group and a softmax (eq. 3 and 5)."""
+    k, rows = ids.shape[1] // u.shape[1], []
+    for n in range(len(ids)):
+        rows.append([torch.zeros(())] * ids.shape[1])
+        for j in range(u.shape[1]):
+            block = [i for i in range(j * k, (j + 1) * k) if ids[n, i] >= 0]
+            kept = torch.full((h.shape[1],), -torch.inf)
+            for i in block:
+                kept[ids[n, i]] = h[n, ids[n, i]]
+            for i in block:
+                rows[-1][i] = u[n, j] * torch.softmax(kept, 0)[ids[n, i]]
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+# ---- jitter and choices by Philox ----
+
+
+def jitter(x, eps):
+    """Switch's pseudo code (Fedus 2021, appendix F): inputs times U(1 - eps, 1 + eps)."""
+    n, d = x.shape
+    places = (d + 3) // 4
+    rows = []
+    for token in range(n):
+        drawn = sum((words(RUN_SEED, JITTER, RUN_STEP, LAYER, token * places + i) for i in range(places)), [])
+        rows.append([(word >> 8) * 2.0**-24 for word in drawn[:d]])
+    return x * (1 - eps + 2 * eps * torch.tensor(rows))
+
+
+def choose(e, k, seed, purpose, step, item):
+    """src/ops/choose.c, again: Floyd's sampling, then a shuffle."""
+    places = (2 * k + 2) // 4
+    drawn = iter(sum((words(seed, purpose, step, LAYER, item * places + i) for i in range(places)), []))
+    chosen = []
+    for last in range(e - k, e):
+        pick = next(drawn) * (last + 1) >> 32
+        chosen.append(last if pick in chosen else pick)
+    for i in range(k - 1, 0, -1):
+        j = next(drawn) * (i + 1) >> 32
+        chosen[i], chosen[j] = chosen[j], chosen[i]
+    assert len(set(chosen)) == k and 0 <= min(chosen) and max(chosen) < e
+    return chosen
+
+
+def by_token(tokens, k, function):
+    rows = [function(n, int(token)) if token >= 0 else [-1] * k for n, token in enumerate(tokens)]
+    return torch.tensor(rows, dtype=torch.int32)
+
+
+def hash_choice(tokens, e, k):
+    return by_token(tokens, k, lambda n, token: choose(e, k, 0, HASH, 0, token))
+
+
+def random_choice(tokens, positions, e, k, training):
+    def one(n, token):
+        if training:
+            return choose(e, k, RUN_SEED, CHOICE, RUN_STEP, n)
+        return choose(e, k, 0, CHOICE, int(positions[n]), token)
+
+    return by_token(tokens, k, one)
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -109,6 +191,28 @@ def main():
     g.case("deepseek_router", deepseek_router, {"x": g.normal(N, D), "wg": g.normal(E, D), "bias": bias,
                                                 "tokens": all_tokens}, frozen=("bias",))
 
+    scores, first = g.normal(N, E), torch.stack([torch.randperm(GROUPS, generator=g.generator)[:2] for _ in range(N)])
+    first = first.int()
+    first[list(PADDING)] = -1
+    first[0, 1] = -1
+    g.case("two_level_logits", two_level_logits, {"a": g.normal(N, GROUPS, std=2), "b": g.normal(N, E, std=2)})
+    g.case("within", lambda scores, groups: topk_within(scores, groups, GROUPS, 2),
+           {"scores": scores, "groups": first}, frozen=("scores",))
+    g.case("within_ties", lambda scores, groups: topk_within(scores, groups, GROUPS, 2),
+           {"scores": scores.round(), "groups": first}, frozen=("scores",))
+    ids = topk_within(scores, first, GROUPS, 2)
+    ids[5, 2] = ids[6, 0] = ids[7, 0] = ids[7, 1] = -1
+    g.case("gate_product", gate_product, {"u": g.uniform(0.1, 0.9, N, 2), "h": scores, "ids": ids})
+
+    for name, eps, shape in (("", 0.01, (9, 7)), ("_wide", 0.3, (3, 515))):
+        g.case(f"jitter{name}", lambda x: jitter(x, eps), {"x": g.normal(*shape)})
+    positions = g.integers(0, 1000, N)
+    for e, k in ((12, 1), (12, 4), (5, 5), (300, 9)):
+        g.case(f"hash_{e}_{k}", lambda tokens: hash_choice(tokens, e, k), {"tokens": tokens})
+        for name in ("training", "evaluation"):
+            g.case(f"random_{e}_{k}_{name}",
+                   lambda tokens, positions: random_choice(tokens, positions, e, k, name == "training"),
+                   {"tokens": tokens, "positions": positions})
     g.close()
 
 

@@ -1,8 +1,8 @@
-"""Router noise and dropout masks, again: Philox 4x32-10 (Salmon et al. 2011) and Box-Muller, packed as src/base/rng.c says."""
+"""Router noise, dropout masks, jitter and random choices, again: Philox 4x32-10 (Salmon et al. 2011) and Box-Muller, packed as src/base/rng.c says."""
 
 import math
 
-ROUTER_NOISE, DROPOUT = 2, 6  # MO_RNG_NOISE, MO_RNG_DROPOUT
+ROUTER_NOISE, DROPOUT, JITTER, HASH, CHOICE = 2, 6, 9, 10, 11  # MO_RNG_...
 LOW = 0xFFFFFFFF
 
 

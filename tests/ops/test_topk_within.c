@@ -39,6 +39,13 @@ static void test_against_sorting(void **state)
     op_graph_close(&t);
 }
 
+static void test_golden(void **state)
+{
+    (void)state;
+    check_golden("ops_select", "within", &random_scores, 0);
+    check_golden("ops_select", "within_ties", &random_scores, 0);
+}
+
 static void test_ties(void **state)
 {
     (void)state;
@@ -85,6 +92,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_sorting), cmocka_unit_test(test_ties),
-                                       cmocka_unit_test(test_contract), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_contract),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
