@@ -16,15 +16,12 @@ A step is clip_grad_norm_(1.0), then AdamW (learning rate 1e-3, betas 0.9 and 0.
 all but vectors). Initial weights lie on a coarse grid, and what need not be exact is rounded: the file stays small."""
 
 import copy
-import os
 
-import h5py
-import numpy as np
 import torch
 import torch.nn.functional as F
-import transformers
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from models import check_in_float, gradients, initialise, margin, moira_names, write
 from precision import Float64
 
 SEED, TARGET_SEED, BATCH, SEQUENCE, STEPS = 631, 462, 2, 16, 5
@@ -41,57 +38,6 @@ def make_model():
     config._experts_implementation = "eager"
     with Float64():
         return MixtralForCausalLM(config).double()
-
-
-def initialise(model, generator):
-    """Matrices normal(0, 1 / (2 sqrt(inputs))), six times that in the router, norms near 1, all multiples of
-    2^-7."""
-    for name, p in model.named_parameters():
-        x = torch.randn(p.shape, generator=generator, dtype=torch.float64)
-        x = 1 + 0.1 * x if p.dim() == 1 else x * (6 if "mlp.gate" in name else 1) * 0.5 / p.shape[-1] ** 0.5
-        p.data = torch.round(x * 128) / 128
-
-
-def losses(model, tokens, targets):
-    with Float64():
-        out = model(input_ids=tokens, use_cache=False)
-        cross_entropy = F.cross_entropy(out.logits.flatten(0, 1), targets.flatten())
-    assert out.logits.dtype == cross_entropy.dtype == out.aux_loss.dtype == next(model.parameters()).dtype
-    return cross_entropy, out.aux_loss, out
-
-
-def gradients(model, tokens, targets):
-    model.zero_grad()
-    cross_entropy, aux, out = losses(model, tokens, targets)
-    (cross_entropy + CONFIG["router_aux_loss_coef"] * aux).backward()
-    return cross_entropy.item(), aux.item(), out
-
-
-def check_in_float(model, tokens, logits, aux):
-    """The library as it is, in float32, gives the same to its precision: turning its casts off changed nothing else."""
-    out = copy.deepcopy(model).float()(input_ids=tokens, use_cache=False)
-    torch.testing.assert_close(out.logits.double(), logits, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(out.aux_loss.double(), aux, rtol=1e-5, atol=1e-5)
-
-
-def margin(router_logits, first=1):
-    """Smallest gap between the chosen and the rest; from choice `first` on, so 0 includes the order of the chosen."""
-    z = torch.sort(torch.stack(router_logits).detach(), descending=True).values
-    return (z[..., first:2] - z[..., first + 1 : 3]).min().item()
-
-
-def moira_names(name, tensor):
-    name = name.replace(".mlp.", ".block_sparse_moe.")
-    if name.endswith("experts.gate_up_proj"):
-        w1, w3 = tensor.chunk(2, dim=1)
-        return [(name.replace("gate_up_proj", "w1.weight"), w1), (name.replace("gate_up_proj", "w3.weight"), w3)]
-    return [(name.replace("experts.down_proj", "experts.w2.weight"), tensor)]
-
-
-def rounded(array, bits):
-    """To multiples of 2^-bits of the power of two above the largest."""
-    unit = 2.0 ** (np.ceil(np.log2(np.abs(array).max())) - bits)
-    return (np.round(array / unit) * unit).astype(np.float32)
 
 
 def optimizer_of(model):
@@ -129,12 +75,12 @@ def run(seed, target_seed):
     optimizer = optimizer_of(model)
     history, gap = [], float("inf")
     for step in range(STEPS + 1):
-        cross_entropy, aux, out = gradients(model, tokens, targets)
-        gap = min(gap, margin(out.router_logits))
+        cross_entropy, aux, out = gradients(model, tokens, targets, CONFIG["router_aux_loss_coef"])
+        gap = min(gap, margin(out.router_logits, 2))
         if step == 0:
             check_in_float(model, tokens, out.logits, out.aux_loss)
             data["logits"] = out.logits.detach()
-            assert margin(out.router_logits, first=0) > MARGIN / 4
+            assert margin(out.router_logits, 2, first=0) > MARGIN / 4
             data["ids"] = torch.stack([z.topk(2).indices.int() for z in out.router_logits])
             for name, p in model.named_parameters():
                 for moira, grad in moira_names(name, p.grad.clone()):
@@ -154,33 +100,12 @@ def run(seed, target_seed):
     return {path: value.numpy() for path, value in data.items()}, gap, drift
 
 
-def stored(path, array):
-    if path.startswith("parameters/"):
-        assert (array.astype(np.float32) == array).all()
-        return array.astype(np.float32)
-    bits = {"gradients": 16, "updates": 11, "logits": 22}.get(path.split("/")[0])
-    return rounded(array, bits) if bits else array
-
-
 def main():
     data, gap, drift = run(SEED, TARGET_SEED)
     assert gap > MARGIN, f"routing is decided by {gap:.4f}: try another SEED"
     assert drift < FLOAT_DRIFT, f"float32 ends {drift:.1e} away: try another TARGET_SEED"
-    for path, array in data.items():
-        if path.startswith("gradients/"):
-            assert np.abs(array).max() > 1e-5, f"{path} is all but zero"
-    folder = os.path.dirname(os.path.abspath(__file__))
-    with h5py.File(os.path.join(folder, "mixtral_tiny.h5"), "w", libver=("v110", "v110")) as file:
-        file.attrs["format"] = np.bytes_("moira-golden-1")
-        file.attrs["made_by"] = np.bytes_("make_mixtral.py")
-        file.attrs["torch"] = np.bytes_(torch.__version__)
-        file.attrs["transformers"] = np.bytes_(transformers.__version__)
-        config = file.create_group("config")
-        for name, value in {**CONFIG, "rope_theta": THETA, "router_margin": gap}.items():
-            config.attrs[name] = value
-        for path, array in data.items():
-            packed = dict(chunks=array.shape, compression="gzip", compression_opts=9, shuffle=True)
-            file.create_dataset(path, data=stored(path, array), track_times=False, **(packed if array.size > 256 else {}))
+    write("mixtral_tiny.h5", "make_mixtral.py", {"config": {**CONFIG, "rope_theta": THETA, "router_margin": gap}}, data,
+          bits={"gradients": 16, "updates": 11, "logits": 22})
 
 
 if __name__ == "__main__":
