@@ -93,15 +93,37 @@ typedef struct mo_model_config {
 /* Coefficients of the balancing losses; 0 = off. Scale: every loss is averaged over the MoE layers and over
  * tokens (or groups, by their tokens). */
 typedef struct mo_balance_config {
-    double switch_loss, mixtral, importance, load, z_loss;
-    int scope;               /* mo_scope: over what f, P, importance and load are counted */
-    double bias_update_rate; /* sigmoid: step of the selection bias */
+    double switch_loss, mixtral, gshard, sequence, importance, load,
+        z_loss; /* in the order of mo_balance_kind */
+    int scope;  /* mo_scope: over what f, P, importance and load are counted */
+    /* mo_loss_scope of one loss. `sequence` is always over sequences, and z_loss is a mean over tokens. */
+    int switch_scope, mixtral_scope, gshard_scope, importance_scope, load_scope;
+    /* Routers with a selection bias: after each optimizer step b_e += rate * (s_e - mean of s), s_e the sign
+     * of (mean load - load of e) over the whole step (arXiv:2408.15664, algorithm 1). */
+    double bias_update_rate;
 } mo_balance_config;
+typedef enum mo_loss_scope {
+    MO_LOSS_SCOPE_DEFAULT, /* as `scope` */
+    MO_LOSS_SCOPE_SEQUENCE,
+    MO_LOSS_SCOPE_MICROBATCH,
+    MO_LOSS_SCOPE_BATCH
+} mo_loss_scope;
+extern const char *const mo_loss_scope_names[]; /* in configs, NULL at the end */
 
-/* The losses by number: their config keys and their coefficients. */
-enum { MO_BALANCE_LOSSES = 5 };
-extern const char *const mo_balance_names[MO_BALANCE_LOSSES]; /* the config's keys */
+/* The losses by number: their config keys, their coefficients, over what each is counted. */
+typedef enum mo_balance_kind {
+    MO_BALANCE_SWITCH,
+    MO_BALANCE_MIXTRAL,
+    MO_BALANCE_GSHARD,
+    MO_BALANCE_SEQUENCE,
+    MO_BALANCE_IMPORTANCE,
+    MO_BALANCE_LOAD,
+    MO_BALANCE_Z_LOSS,
+    MO_BALANCE_LOSSES
+} mo_balance_kind;
+extern const char *const mo_balance_names[MO_BALANCE_LOSSES];
 double mo_balance_coefficient(const mo_balance_config *config, int kind);
+mo_scope mo_balance_scope(const mo_balance_config *config, int kind);
 
 /* Ranges, and every rule that ties two settings together; the message names both keys and their values. */
 mo_status mo_model_config_check(const mo_model_config *config, const mo_balance_config *balance);

@@ -220,6 +220,30 @@ static mo_status check_data(const mo_run_config *c)
     return MO_OK;
 }
 
+/* Shares over a step of several microbatches are not known while they run one by one. */
+static mo_status check_scopes(const mo_run_config *c)
+{
+    const mo_balance_config *b = &c->balance;
+    const struct {
+        const char *key;
+        bool batch;
+    } all[] = {{"scope", b->scope == MO_SCOPE_BATCH},
+               {"switch_scope", b->switch_scope == MO_LOSS_SCOPE_BATCH},
+               {"mixtral_scope", b->mixtral_scope == MO_LOSS_SCOPE_BATCH},
+               {"gshard_scope", b->gshard_scope == MO_LOSS_SCOPE_BATCH},
+               {"importance_scope", b->importance_scope == MO_LOSS_SCOPE_BATCH},
+               {"load_scope", b->load_scope == MO_LOSS_SCOPE_BATCH}};
+    for (size_t i = 0; i < sizeof all / sizeof *all && c->train.gradient_accumulation_steps > 1; i++)
+        if (all[i].batch)
+            return mo_error(
+                MO_E_CONFIG,
+                "balance.%s batch with train.gradient_accumulation_steps %lld: shares over the whole "
+                "batch are not known while its microbatches run one by one; use scope microbatch or "
+                "sequence, or gradient_accumulation_steps 1",
+                all[i].key, (long long)c->train.gradient_accumulation_steps);
+    return MO_OK;
+}
+
 /* Rules between keys of different sections; mo_model_config_check has those of the model. */
 static mo_status check_together(mo_run_config *c)
 {
@@ -236,13 +260,7 @@ static mo_status check_together(mo_run_config *c)
             "train.sequence_length %lld is longer than model.max_position_embeddings %lld; shorten "
             "the sequences or raise max_position_embeddings",
             (long long)c->train.sequence_length, (long long)c->model.max_position_embeddings);
-    if (c->balance.scope == MO_SCOPE_BATCH && c->train.gradient_accumulation_steps > 1)
-        return mo_error(
-            MO_E_CONFIG,
-            "balance.scope batch with train.gradient_accumulation_steps %lld: shares over the whole "
-            "batch are not known while its microbatches run one by one; use scope microbatch or "
-            "sequence, or gradient_accumulation_steps 1",
-            (long long)c->train.gradient_accumulation_steps);
+    MO_TRY(check_scopes(c));
     return mo_model_config_check(&c->model, &c->balance);
 }
 

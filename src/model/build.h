@@ -87,6 +87,8 @@ extern const mo__router mo__router_topk, mo__router_noisy_topk;
 const mo__router *mo__router_of(const mo_model_config *c);
 mo_status mo__router_check(const mo_model_config *resolved);
 
+/* balance.c: which loss goes with which router. */
+mo_status mo__balance_check(const mo_model_config *c, const mo_balance_config *b);
 /* Adds the losses of a layer; after the last layer, those that pool all layers. */
 void mo__balance_layer(mo__builder *b, const mo__routing *routing);
 void mo__balance_pooled(mo__builder *b);

@@ -15,6 +15,11 @@ const char *const mo_choice_names[] = {
     [MO_CHOICE_FALSE] = "false", [MO_CHOICE_TRUE] = "true", [MO_CHOICE_DEFAULT] = "default", NULL};
 const char *const mo_scope_names[] = {
     [MO_SCOPE_SEQUENCE] = "sequence", [MO_SCOPE_MICROBATCH] = "microbatch", [MO_SCOPE_BATCH] = "batch", NULL};
+const char *const mo_loss_scope_names[] = {[MO_LOSS_SCOPE_DEFAULT] = "default",
+                                           [MO_LOSS_SCOPE_SEQUENCE] = "sequence",
+                                           [MO_LOSS_SCOPE_MICROBATCH] = "microbatch",
+                                           [MO_LOSS_SCOPE_BATCH] = "batch",
+                                           NULL};
 const char *const mo_drop_names[] = {
     [MO_DROP_POSITION] = "position", [MO_DROP_PROBABILITY] = "probability", NULL};
 
@@ -101,25 +106,6 @@ static mo_status check_layers(const mo_model_config *c)
     return MO_OK;
 }
 
-static mo_status check_balance(const mo_model_config *c, const mo_balance_config *b)
-{
-    char wrong[160] = "";
-    for (int i = 0; i < MO_BALANCE_LOSSES && c->num_local_experts == 0; i++)
-        if (mo_balance_coefficient(b, i) > 0)
-            snprintf(wrong + strlen(wrong), sizeof wrong - strlen(wrong), " balance.%s=0",
-                     mo_balance_names[i]);
-    if (*wrong)
-        return mo_error(MO_E_CONFIG,
-                        "model.num_local_experts 0 is a dense model with no router to balance; it needs%s",
-                        wrong);
-    if (b->load > 0 && c->router != MO_ROUTER_NOISY_TOPK)
-        return mo_error(
-            MO_E_CONFIG,
-            "balance.load is %g, but the load loss needs the noise of model.router noisy_topk (Shazeer 2017)",
-            b->load);
-    return MO_OK;
-}
-
 /* What a config file's ranges guarantee, for callers who fill the struct themselves. */
 static mo_status check_ranges(const mo_model_config *c)
 {
@@ -172,7 +158,7 @@ mo_status mo_model_config_check(const mo_model_config *c, const mo_balance_confi
 {
     MO_TRY(check_ranges(c));
     MO_TRY(check_attention(c));
-    if (b) MO_TRY(check_balance(c, b));
+    if (b) MO_TRY(mo__balance_check(c, b));
     mo_model_config resolved = *c;
     mo_model_config_resolve(&resolved);
     MO_TRY(check_layers(&resolved));

@@ -71,10 +71,10 @@ for shell in bash zsh; do
     replies $shell 'moira eval --split=t' train
     replies $shell 'moira generate x.h5 --seed ' ''
     replies $shell 'moira train demo.yaml bal' balance.
-    replies $shell 'moira train demo.yaml balance.s' 'balance.scope= balance.switch='
+    replies $shell 'moira train demo.yaml balance.s' 'balance.scope= balance.sequence= balance.switch= balance.switch_scope='
     replies $shell 'moira train demo.yaml model.router=n' noisy_topk
     replies $shell 'moira inspect demo.yaml train.recompute=' 'block full none'
-    replies $shell 'moira train demo.yaml model.norm_topk_prob=' 'false true'
+    replies $shell 'moira train demo.yaml model.norm_topk_prob=' 'default false true'
     replies $shell 'moira train demo.yaml data.path=m' more
     replies $shell 'moira train demo.yaml train.steps=' ''
     replies $shell 'moira help config balance.z' balance.z_loss

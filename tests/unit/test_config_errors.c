@@ -279,6 +279,18 @@ static void rules_between_keys_name_both(void **state)
         "not known while its microbatches run one by one; use scope microbatch or sequence, or "
         "gradient_accumulation_steps 1",
         "balance.scope=batch", "train.gradient_accumulation_steps=2");
+    static const char *const scopes[] = {"switch", "mixtral", "gshard", "importance", "load"};
+    for (int i = 0; i < 5; i++) {
+        char override[64], want[300];
+        snprintf(override, sizeof override, "balance.%s_scope=batch", scopes[i]);
+        snprintf(
+            want, sizeof want,
+            ": balance.%s_scope batch with train.gradient_accumulation_steps 2: shares over the whole batch "
+            "are not known while its microbatches run one by one; use scope microbatch or sequence, or "
+            "gradient_accumulation_steps 1",
+            scopes[i]);
+        CHECK_OVERRIDE(want, override, "train.gradient_accumulation_steps=2");
+    }
     CHECK_OVERRIDE(
         ": model.num_experts_per_tok 9 > model.num_local_experts 8; a token can visit each expert once at "
         "most",

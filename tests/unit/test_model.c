@@ -96,17 +96,26 @@ static void test_balance_refused(void **state)
     (void)state;
     mo_model_config c;
     static const char dense[] = "model.num_local_experts 0 is a dense model";
-    static const char *const keys[] = {"it needs balance.switch=0", "it needs balance.mixtral=0",
+    static const char *const keys[] = {"it needs balance.switch=0",     "it needs balance.mixtral=0",
+                                       "it needs balance.gshard=0",     "it needs balance.sequence=0",
                                        "it needs balance.importance=0", "it needs balance.load=0",
                                        "it needs balance.z_loss=0"};
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < MO_BALANCE_LOSSES; i++) {
         mo_balance_config b = no_balance;
         *(&b.switch_loss + i) = 0.5;
         check_refused(WITH(num_local_experts, 0), b, keys[i]);
         check_refused(WITH(num_local_experts, 0), b, dense);
     }
-    check_refused(small, (mo_balance_config){.load = 0.5},
-                  "balance.load is 0.5, but the load loss needs the noise of model.router noisy_topk");
+    check_refused(WITH(num_local_experts, 0), (mo_balance_config){.bias_update_rate = 1e-3},
+                  "it needs balance.bias_update_rate=0");
+    check_refused(
+        small, (mo_balance_config){.load = 0.5},
+        "balance.load 0.5 does not go with model.router topk: the load is estimated from the router's "
+        "own noise");
+    check_refused(
+        small, (mo_balance_config){.bias_update_rate = 1e-3},
+        "balance.bias_update_rate 0.001 moves the selection bias of model.router sigmoid; router topk "
+        "has none");
 }
 
 /* A graph checks its losses itself: nothing that was asked for is left out in silence. */
@@ -119,7 +128,7 @@ static void test_graph_refused(void **state)
         .kind = MO_GRAPH_TRAIN, .batch_size = 1, .sequence_length = 4, .balance = {.load = 1}};
     MO_CHECK_OK(mo_model_create(&small, &m));
     MO_CHECK_STATUS(mo_model_graph_create(m, &options, &t), MO_E_CONFIG);
-    MO_CHECK_MESSAGE("balance.load is 1");
+    MO_CHECK_MESSAGE("balance.load 1 does not go with model.router topk");
     options.balance.load = 0;
     options.batch_size = 0;
     MO_CHECK_STATUS(mo_model_graph_create(m, &options, &t), MO_E_SHAPE);
