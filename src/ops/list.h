@@ -27,6 +27,9 @@
     X(topk_within)        \
     X(hash_choice)        \
     X(random_choice)      \
+    X(expert_choice)      \
+    X(keep_second)        \
+    X(capacity)           \
     X(gate)               \
     X(gate_even)          \
     X(gate_product)       \

@@ -1,0 +1,191 @@
+/* capacity.c -- experts take so many choices of a group of tokens; the rest is dropped
+ *   C = ceil(factor * K * valid / E), valid: tokens of the group that are no padding
+ *   kept_nk = ids_nk if fewer than C choices of the same expert come before (n, k), else -1
+ * (Lepikhin et al. 2020, GShard, arXiv:2006.16668, section 2.2 and algorithm 1; Fedus et al. 2021, Switch,
+ * arXiv:2101.03961, eq. 3.) Before a choice come all choices of smaller k, first choices before second ones
+ * (GShard); then, among choices of the same k,
+ *   by position      those of earlier tokens (GShard, Switch)
+ *   by probability   those of larger scores, and of earlier tokens among equals (after the batch prioritized
+ *                    routing of V-MoE, Riquelme et al. 2021, arXiv:2106.05974, section 4, which ranks a token
+ *                    by its largest score; with K = 1 what Megatron-Core calls dropping by "probs")
+ * ids_NK, tokens_N, and by probability scores_NE in; kept_NK out, int32. Padding takes no place. A choice
+ * that is -1 stays so. No gradient. ceil forgives the product's rounding: 1.1 * 100 / 10 is 11, not 12.
+ * Threads: groups; by probability then (group, expert), each of which is one queue. */
+#include "ops/capacity.h"
+
+#include "ops/balance.h"
+#include "ops/rank.h"
+
+int64_t mo__capacity(double factor, int64_t choices, int64_t experts, int64_t valid)
+{
+    double most = ceil(factor * (double)choices / (double)experts * (1 - 1e-12));
+    return most < (double)valid ? (int64_t)most : valid;
+}
+
+mo_status mo__capacity_check(const char *op, double factor)
+{
+    if (isfinite(factor) && factor > 0) return MO_OK;
+    return mo_error(MO_E_RANGE, "%s: capacity factor is %g, must be above 0", op, factor);
+}
+
+int64_t mo__capacity_valid(const int32_t *tokens, int64_t group)
+{
+    int64_t valid = 0;
+    for (int64_t n = 0; n < group; n++) valid += tokens[n] >= 0;
+    return valid;
+}
+
+static void copy_valid(int32_t *kept_NK, const int32_t *ids_NK, const int32_t *tokens_N, int64_t N, int64_t K)
+{
+    for (int64_t i = 0; i < N * K; i++) kept_NK[i] = tokens_N[i / K] < 0 ? -1 : ids_NK[i];
+}
+
+static void keep_first(int32_t *kept_NK, int32_t *taken_E, int64_t C, int64_t N, int64_t K, int64_t E)
+{
+    memset(taken_E, 0, (size_t)E * sizeof *taken_E);
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t n = 0; n < N; n++) {
+            int32_t *id = kept_NK + n * K + k;
+            if (*id >= 0 && taken_E[*id]++ >= C) *id = -1;
+        }
+}
+
+/* The queue of expert 0, then that of 1, ...; e's ends at end_e. In each all first choices in the order of
+ * tokens, then all second ones, ...; `at` is n K + k. */
+static void queue_up(mo__ranked *queue, int32_t *end_E, const int32_t *kept_NK, const mo_real *scores_NE,
+                     int64_t N, int64_t K, int64_t E)
+{
+    memset(end_E, 0, (size_t)E * sizeof *end_E);
+    for (int64_t i = 0; i < N * K; i++)
+        if (kept_NK[i] >= 0) end_E[kept_NK[i]]++;
+    int32_t begin = 0;
+    for (int64_t e = 0; e < E; e++) {
+        int32_t count = end_E[e];
+        end_E[e] = begin;
+        begin += count;
+    }
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t n = 0; n < N; n++) {
+            int32_t id = kept_NK[n * K + k];
+            if (id >= 0) queue[end_E[id]++] = (mo__ranked){scores_NE[n * E + id], (int32_t)(n * K + k)};
+        }
+}
+
+/* Brings the best `room` of n to the front. */
+static void best_first(mo__ranked *list, int64_t n, int64_t room)
+{
+    if (room == 0) return;
+    mo__heap_make(list, room);
+    for (int64_t i = room; i < n; i++)
+        if (mo__before(list[i], list[0])) {
+            mo__ranked worst = list[0];
+            list[0] = list[i];
+            list[i] = worst;
+            mo__heap_sink(list, room, 0);
+        }
+}
+
+/* Only among choices of the same k as the first that is too much, [first, last), do scores decide. */
+static void drop_overflow(int32_t *kept_NK, mo__ranked *queue, int64_t n, int64_t C, int64_t K)
+{
+    if (n <= C) return;
+    int64_t k = queue[C].at % K, first = C, last = C;
+    while (first > 0 && queue[first - 1].at % K == k) first--;
+    while (last < n && queue[last].at % K == k) last++;
+    best_first(queue + first, last - first, C - first);
+    for (int64_t i = C; i < n; i++) kept_NK[queue[i].at] = -1;
+}
+
+static mo_status capacity_shape(mo_node *node)
+{
+    const mo_tensor *ids = node->in[0], *tokens = node->in[1];
+    const mo_capacity_options *o = node->attr;
+    if (tokens->ndim != 1 || tokens->dtype != MO_I32)
+        return mo_error(MO_E_SHAPE, "capacity: tokens are %s; expected int32 [N]", mo_shape(tokens).text);
+    int64_t N = tokens->dim[0];
+    MO_TRY(mo__ids_check("capacity", ids, N, o->experts));
+    MO_TRY(mo__group_check("capacity", N, o->group));
+    MO_TRY(mo__capacity_check("capacity", o->factor));
+    if (o->drop != MO_DROP_POSITION && o->drop != MO_DROP_PROBABILITY)
+        return mo_error(MO_E_RANGE, "capacity: %d is no way to drop", (int)o->drop);
+    if (o->drop == MO_DROP_PROBABILITY) {
+        const mo_tensor *scores = node->n_in > 2 ? node->in[2] : NULL;
+        if (!scores)
+            return mo_error(MO_E_SHAPE, "capacity: dropping by probability needs scores; there are none");
+        if (scores->dtype != MO_REAL || scores->ndim != 2 || scores->dim[0] != N ||
+            scores->dim[1] != o->experts)
+            return mo_error(MO_E_SHAPE, "capacity: scores are %s; expected [%lld, %lld]",
+                            mo_shape(scores).text, (long long)N, (long long)o->experts);
+    }
+    return mo_node_output(node, "", MO_I32, 2, ids->dim);
+}
+
+/* By probability: queues [N*K], then per group end_E and C. By position: taken_E per group. */
+static size_t capacity_scratch(const mo_node *node, mo_phase phase)
+{
+    const mo_capacity_options *o = node->attr;
+    if (phase == MO_BACKWARD) return 0;
+    int64_t groups = node->in[1]->dim[0] / o->group, pairs = mo_tensor_count(node->in[0]);
+    return (size_t)(groups * (o->experts + 1)) * sizeof(int32_t) +
+           (o->drop == MO_DROP_PROBABILITY ? (size_t)pairs * sizeof(mo__ranked) : 0);
+}
+
+static void capacity_forward(const mo_node *node, const mo_run *run)
+{
+    (void)run;
+    const mo_capacity_options *o = node->attr;
+    const int32_t *tokens_N = node->in[1]->data;
+    const mo_real *scores_NE = o->drop == MO_DROP_PROBABILITY ? node->in[2]->data : NULL;
+    int64_t K = node->in[0]->dim[1], E = o->experts, G = o->group, groups = node->in[1]->dim[0] / G;
+    mo__ranked *queue = node->scratch;
+    int32_t *kept_NK = node->out[0]->data, *sizes = (int32_t *)(queue + (scores_NE ? groups * G * K : 0));
+#pragma omp parallel for schedule(static)
+    for (int64_t g = 0; g < groups; g++) {
+        int32_t *kept = kept_NK + g * G * K, *size = sizes + g * (E + 1);
+        int64_t valid = mo__capacity_valid(tokens_N + g * G, G),
+                C = mo__capacity(o->factor, K * valid, E, valid);
+        copy_valid(kept, (const int32_t *)node->in[0]->data + g * G * K, tokens_N + g * G, G, K);
+        size[E] = (int32_t)C;
+        if (scores_NE)
+            queue_up(queue + g * G * K, size, kept, scores_NE + g * G * E, G, K, E);
+        else
+            keep_first(kept, size, C, G, K, E);
+    }
+    if (!scores_NE) return;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < groups * E; i++) {
+        int64_t g = i / E, e = i % E;
+        const int32_t *size = sizes + g * (E + 1);
+        int64_t first = e > 0 ? size[e - 1] : 0;
+        drop_overflow(kept_NK + g * G * K, queue + g * G * K + first, size[e] - first, size[E], K);
+    }
+}
+
+static mo_cost capacity_cost(const mo_node *node, mo_phase phase)
+{
+    return phase == MO_FORWARD ? (mo_cost){0, 4 * (double)mo_tensor_bytes(node->in[0])} : (mo_cost){0, 0};
+}
+
+const mo_op mo__op_capacity = {.name = "capacity",
+                               .shape = capacity_shape,
+                               .forward = capacity_forward,
+                               .flags = MO_OP_KEEP,
+                               .scratch = capacity_scratch,
+                               .cost = capacity_cost};
+
+mo_tensor *mo_capacity(mo_graph *g, mo_tensor *ids_NK, mo_tensor *tokens_N, mo_tensor *scores_NE,
+                       const mo_capacity_options *options)
+{
+    bool ranked = scores_NE && options->drop == MO_DROP_PROBABILITY;
+    mo_tensor *in[] = {ids_NK, tokens_N, scores_NE};
+    mo_node *node = mo_graph_node(g, &mo__op_capacity, ranked ? 3 : 2, in, options, sizeof *options);
+    return node ? node->out[0] : NULL;
+}
+
+/* Both bounds grow with the valid tokens, so groups without padding have the most. */
+int64_t mo_capacity_rows(const mo_capacity_options *o, int64_t N, int64_t K)
+{
+    if (o->group < 1 || o->experts < 1 || !(o->factor > 0)) return N * K;
+    int64_t all = o->group * K, taken = o->experts * mo__capacity(o->factor, all, o->experts, o->group);
+    return N / o->group * mo_min(all, taken);
+}
