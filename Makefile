@@ -201,7 +201,7 @@ $(if $(filter-out release portable,$(FLAVOUR)),$(error FLAVOUR is $(FLAVOUR); it
 INSTALLED := build/$(FLAVOUR)
 TO        := $(DESTDIR)$(PREFIX)
 HEADERS   := $(wildcard include/moira/*.h)
-CONFIGS   := $(wildcard configs/*.yaml)
+CONFIGS   := $(wildcard configs/*.yaml configs/models/*.yaml)
 # What `install` makes below $(TO); `uninstall` removes the same.
 INSTALLED_FILES := bin/moira lib/libmoira.a lib/libmoira.so lib/$(SONAME) lib/libmoira.so.$(VERSION) lib/pkgconfig/moira.pc \
     $(HEADERS) share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira \
@@ -231,7 +231,7 @@ install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## 
 	ln -sf $(SONAME) $(TO)/lib/libmoira.so
 	@echo "$$PKG_CONFIG_FILE" >$(TO)/lib/pkgconfig/moira.pc
 	install -m 644 $(HEADERS) $(TO)/include/moira
-	install -m 644 $(CONFIGS) $(TO)/share/moira/configs
+	for config in $(CONFIGS); do install -m 644 $$config $(TO)/share/moira/$$config; done
 	$(INSTALLED)/moira help --man >$(TO)/share/man/man1/moira.1
 	$(INSTALLED)/moira completion bash >$(TO)/share/bash-completion/completions/moira
 	$(INSTALLED)/moira completion zsh >$(TO)/share/zsh/site-functions/_moira
@@ -239,7 +239,8 @@ install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## 
 
 uninstall: ## remove what install has put into PREFIX
 	rm -f $(addprefix $(TO)/,$(INSTALLED_FILES))
-	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs $(TO)/share/moira
+	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs/models $(TO)/share/moira/configs \
+	    $(TO)/share/moira
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
 F64_TESTS     := $(call programs,f64,ops)

@@ -27,6 +27,11 @@ static void print_keys(const char *end)
     for (int k = 0; k < mo__key_count; k++) printf("%s%s%s", k ? " " : "", mo__keys[k].name, end);
 }
 
+static void print_names(const char *const *names)
+{
+    for (int i = 0; names[i]; i++) printf("%s%s", i ? " " : "", names[i]);
+}
+
 /* What stands for the value in help says what it may be: "bytes|FILE.model" is the word bytes, or a file. */
 static void print_option(const mo__option *o)
 {
@@ -51,10 +56,12 @@ static void print_words(const mo__command *c)
     if (c == &mo__cmd_help) {
         printf("        choices='");
         print_commands();
-        printf(" config'\n        if [ \"$before\" = config ]; then choices='");
+        printf(" config routers'\n        if [ \"$before\" = config ]; then choices='");
         print_sections("");
         putchar(' ');
         print_keys("");
+        printf("'; fi\n        if [ \"$before\" = routers ]; then choices='");
+        print_names(mo_router_names);
         printf("'; fi\n");
     } else if (c == &mo__cmd_completion) {
         printf("        choices='bash zsh'\n");
@@ -84,7 +91,7 @@ static void print_key(const mo__key *key)
     if (path) printf("    %s) files=1 ;;\n", key->name);
     if (key->type != MO__ENUM) return;
     printf("    %s) choices='", key->name);
-    for (int i = 0; key->names[i]; i++) printf("%s%s", i ? " " : "", key->names[i]);
+    print_names(key->names);
     printf("' ;;\n");
 }
 

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "config/value.h"
+#include "help_routers.h"
 
 /* ---- text ---- */
 
@@ -120,6 +121,33 @@ static mo_status put_keys(void)
     return MO_OK;
 }
 
+/* ---- routers ---- */
+
+static void put_part(const char *label, const char *text)
+{
+    if (!*text) return;
+    printf(".TP\n%s\n", label);
+    put(text);
+    putchar('\n');
+}
+
+static void put_routers(void)
+{
+    put(mo__router_letters);
+    putchar('\n');
+    for (int r = 0; r < MO_ROUTERS; r++) {
+        const mo_router_info *info = mo_router_describe(r);
+        put_head(".SS", info->name, "");
+        put(info->about);
+        putchar('\n');
+        put_part("scores", info->scores);
+        put_part("selection", info->selection);
+        put_part("weights", info->weights);
+        put_part("settings", mo__router_settings_of(info).text);
+        put_part("source", info->source);
+    }
+}
+
 /* ---- the page ---- */
 
 static const char description[] =
@@ -158,6 +186,8 @@ mo_status mo__help_man(void)
     fputs(".SH CONFIGS\n", stdout);
     put_prose(config);
     MO_TRY(put_keys());
+    fputs(".SH ROUTERS\n", stdout);
+    put_routers();
     fputs(".SH EXIT STATUS\n", stdout);
     put_prose(exit_status);
     fputs(".SH ENVIRONMENT\n", stdout);

@@ -105,6 +105,12 @@ static void fill(const char *text, size_t size, int at, int hanging, int limit)
     putchar('\n');
 }
 
+void mo__paragraph(const char *text, int at, int hanging)
+{
+    int limit = mo__columns();
+    fill(text, strlen(text), at, hanging, limit < 100 ? limit : 100);
+}
+
 /* Bytes of the paragraph at `text`, its last line break with them; *widest: of its lines. */
 static size_t paragraph(const char *text, int *widest)
 {

@@ -12,6 +12,9 @@ int mo__text_width(const char *text, size_t size); /* characters of UTF-8 */
 /* Prints paragraphs. Where a line is wider than mo__columns() its paragraph is broken anew; an indented line
  * is a paragraph of its own, and goes on below at `hanging` columns. */
 void mo__paragraphs(const char *text, int hanging);
+/* Prints the words of one paragraph, whose lines are not broken yet, in lines of mo__columns(), 100 at most.
+ * The first begins at column `at`, where the cursor is, the others at `hanging`. */
+void mo__paragraph(const char *text, int at, int hanging);
 
 bool mo__live(void); /* stderr is a terminal */
 /* Redraws the live line, cut to the terminal's width, at most ten times a second. Nothing without one. */

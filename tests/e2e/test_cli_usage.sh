@@ -35,6 +35,28 @@ refused "did you mean" help config num_local_expert
 refused "did you mean 'moira help config balance'" help balance
 refused "'x' is one argument too many" help train x
 
+# Every router that a config may name has its formula and its paper, here and in the manual.
+routers=$("$MOIRA" help config model.router | sed -n 's/.*one of //p' | tr -d ',')
+[ "$(echo "$routers" | wc -w)" -gt 1 ] || fail "moira help config model.router names '$routers'"
+moira 0 help routers
+grep -q '.\{101\}' "$out" && fail "$ran: a line of over 100 columns" && show
+for part in '[a-z][a-z_]*$' '  scores  ' '  selection  ' '  weights  ' '  source  .*[12][0-9][0-9][0-9]'; do
+    [ "$(grep -c "^$part" "$out")" -eq "$(echo "$routers" | wc -w)" ] || { fail "$ran: not for all: $part" && show; }
+done
+cp "$out" "$dir/all"
+"$MOIRA" help --man >"$dir/man"
+for router in $routers; do
+    moira 0 help routers "$router"
+    [ "$(head -n 1 "$out")" = "$router" ] || fail "$ran: begins otherwise"
+    # The paragraphs of one stand in the text of all.
+    grep -vxF -f "$dir/all" "$out" && fail "$ran: not as in moira help routers"
+    grep -qFx ".SS \"$router\"" "$dir/man" || fail "the manual has no $router"
+done
+refused "'topkk' is no router; did you mean topk?" help routers topkk
+refused "'zzzzzz' is no router; moira help routers lists all" help routers zzzzzz
+refused "'x' is one argument too many" help routers topk x
+refused "did you mean 'moira help routers noisy_topk'" help noisy_topk
+
 moira 0 version
 out_matches '^moira [0-9]+\.[0-9]+\.[0-9]+ \(commit .*, [a-z0-9]+ build\)$'
 out_matches '^BLAS '
@@ -69,7 +91,7 @@ model: {vocab_size: 256, hidden_size: 32, intermediate_size: 32, num_hidden_laye
 train: {steps: 20, batch_size: 4, sequence_length: 32}
 optimizer: {learning_rate: 1.0e-3}
 END
-for request in 'help train' 'help config' 'help generate' "inspect $dir/wide.yaml"; do
+for request in 'help train' 'help config' 'help routers' 'help generate' "inspect $dir/wide.yaml"; do
     # shellcheck disable=SC2086
     moira 0 $request
     words >"$dir/wide"

@@ -79,6 +79,8 @@ for shell in bash zsh; do
     replies $shell 'moira train demo.yaml train.steps=' ''
     replies $shell 'moira help config balance.z' balance.z_loss
     replies $shell 'moira help in' inspect
+    replies $shell 'moira help rou' routers
+    replies $shell 'moira help routers noisy' noisy_topk
     replies $shell 'moira completion ' 'bash zsh'
     replies $shell 'moira nothing ' ''
 done
