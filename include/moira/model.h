@@ -19,7 +19,15 @@
 extern "C" {
 #endif
 
-typedef enum mo_router_kind { MO_ROUTER_TOPK, MO_ROUTER_NOISY_TOPK, MO_ROUTERS } mo_router_kind;
+typedef enum mo_router_kind {
+    MO_ROUTER_TOPK,
+    MO_ROUTER_NOISY_TOPK,
+    MO_ROUTER_SIGMOID,
+    MO_ROUTER_HIERARCHICAL,
+    MO_ROUTER_HASH,
+    MO_ROUTER_RANDOM,
+    MO_ROUTERS
+} mo_router_kind;
 typedef enum mo_activation { MO_ACT_SWIGLU, MO_ACT_GEGLU, MO_ACT_GELU, MO_ACT_RELU } mo_activation;
 typedef enum mo_norm_kind { MO_NORM_RMS, MO_NORM_LAYER } mo_norm_kind;
 /* Where queries and keys are normed: nowhere, over the width of all heads (OLMoE), each head (Qwen3). */
@@ -76,7 +84,7 @@ typedef struct mo_model_config {
     double routed_scaling_factor;      /* sigmoid: on the weights; 0 = 1 */
     double noise_floor;                /* noisy routers: added to softplus(x W_noise) */
     double router_jitter_noise;        /* on the router's input in training: times U(1-e, 1+e) */
-    bool jitter_experts;               /* the experts get the input with jitter too */
+    bool jitter_experts;               /* the routed experts get the input with jitter too */
     double capacity_factor;            /* 0 or NaN = dropless */
     double eval_capacity_factor;       /* 0 or NaN = as in training */
     int capacity_drop, capacity_scope; /* mo_drop, mo_scope */

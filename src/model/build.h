@@ -81,7 +81,8 @@ typedef struct mo__router {
     mo_status (*declare)(mo_model *m, int64_t layer);
     mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND); /* x_ND: what the router sees */
 } mo__router;
-extern const mo__router mo__router_topk, mo__router_noisy_topk;
+extern const mo__router mo__router_topk, mo__router_noisy_topk, mo__router_sigmoid, mo__router_hierarchical,
+    mo__router_hash, mo__router_random;
 
 /* router.c: the table, and the rules that hold for all. */
 const mo__router *mo__router_of(const mo_model_config *c);

@@ -135,11 +135,15 @@ static mo_status check_ranges(const mo_model_config *c)
         double value;
     } drops[] = {{"embd_pdrop", c->embd_pdrop},
                  {"resid_pdrop", c->resid_pdrop},
-                 {"attention_dropout", c->attention_dropout}};
+                 {"attention_dropout", c->attention_dropout},
+                 {"router_jitter_noise", c->router_jitter_noise}};
     for (size_t i = 0; i < sizeof drops / sizeof *drops; i++)
         if (!(drops[i].value >= 0 && drops[i].value < 1))
             return mo_error(MO_E_CONFIG, "model.%s is %g; must be at least 0 and below 1", drops[i].key,
                             drops[i].value);
+    if (!(c->routed_scaling_factor >= 0 && c->routed_scaling_factor <= 1e6))
+        return mo_error(MO_E_CONFIG, "model.routed_scaling_factor is %g; must be above 0 and at most 1e6",
+                        c->routed_scaling_factor);
     if (c->router < 0 || c->router >= MO_ROUTERS)
         return mo_error(MO_E_CONFIG, "model.router %d is none of the routers", c->router);
     if (c->hidden_act < MO_ACT_SWIGLU || c->hidden_act > MO_ACT_RELU)

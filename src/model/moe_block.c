@@ -26,7 +26,7 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
 
 static void record(mo__builder *b, int64_t layer, const mo__routing *r)
 {
-    if (b->options->kind == MO_GRAPH_DECODE) return;
+    if (b->options->kind == MO_GRAPH_DECODE || !r->z_NE) return;
     mo_tensor *stats = mo_router_stats(b->g, r->z_NE, r->p_NE, r->ids_NK);
     mo_graph_output(b->g, stats);
     if (b->options->kind == MO_GRAPH_LOSS) mo_graph_output(b->g, r->ids_NK);
@@ -36,13 +36,16 @@ static void record(mo__builder *b, int64_t layer, const mo__routing *r)
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
-    mo__routing r = mo__router_of(c)->build(b, layer, x_ND);
+    double eps = b->options->kind == MO_GRAPH_TRAIN ? c->router_jitter_noise : 0;
+    mo_tensor *jittered = mo_jitter(b->g, x_ND, eps, (int)layer);
+    mo_tensor *routed = c->jitter_experts ? jittered : x_ND;
+    mo__routing r = mo__router_of(c)->build(b, layer, jittered);
     r.kept_NK = r.ids_NK;
     b->routings[b->n_routings++] = r;
     mo__balance_layer(b, &r);
     record(b, layer, &r);
     mo_dispatch_map map = mo_dispatch(b->g, r.kept_NK, c->num_local_experts, r.rows);
-    mo_tensor *x_RD = mo_gather(b->g, x_ND, &map);
+    mo_tensor *x_RD = mo_gather(b->g, routed, &map);
     mo_tensor *gate = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w1_name), &map), *up = NULL;
     if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);
     mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up);

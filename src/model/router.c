@@ -2,13 +2,18 @@
 #include "model/build.h"
 
 static const mo__router *const routers[MO_ROUTERS] = {
-    [MO_ROUTER_TOPK] = &mo__router_topk,
-    [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk,
+    [MO_ROUTER_TOPK] = &mo__router_topk,       [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk,
+    [MO_ROUTER_SIGMOID] = &mo__router_sigmoid, [MO_ROUTER_HIERARCHICAL] = &mo__router_hierarchical,
+    [MO_ROUTER_HASH] = &mo__router_hash,       [MO_ROUTER_RANDOM] = &mo__router_random,
 };
 
 const char *const mo_router_names[] = {
     [MO_ROUTER_TOPK] = "topk",
     [MO_ROUTER_NOISY_TOPK] = "noisy_topk",
+    [MO_ROUTER_SIGMOID] = "sigmoid",
+    [MO_ROUTER_HIERARCHICAL] = "hierarchical",
+    [MO_ROUTER_HASH] = "hash",
+    [MO_ROUTER_RANDOM] = "random",
     [MO_ROUTERS] = NULL,
 };
 
@@ -47,7 +52,8 @@ static mo_status check_weights(const mo_model_config *c, const mo_router_info *i
         return mo_error(MO_E_CONFIG,
                         "model.norm_topk_prob %s does not go with model.router %s, whose weights are %s",
                         mo_choice_names[c->norm_topk_prob], info->name, info->weights);
-    if (c->num_experts_per_tok > 1 || c->num_local_experts == 1 || c->norm_topk_prob == MO_CHOICE_FALSE)
+    if (c->num_experts_per_tok > 1 || c->num_local_experts == 1 || c->norm_topk_prob == MO_CHOICE_FALSE ||
+        !(info->traits & MO_ROUTER_SCORES))
         return MO_OK;
     return mo_error(
         MO_E_CONFIG,
@@ -57,10 +63,62 @@ static mo_status check_weights(const mo_model_config *c, const mo_router_info *i
         info->normalises == MO_CHOICE_TRUE ? " needs num_experts_per_tok of at least 2" : "");
 }
 
+static mo_status check_groups(const mo_model_config *c, const mo_router_info *info)
+{
+    long long E = c->num_local_experts, K = c->num_experts_per_tok, G = c->n_group, J = c->topk_group;
+    if (!(info->traits & MO_ROUTER_GROUPS)) {
+        if (G == 1 && J == 1) return MO_OK;
+        return mo_error(
+            MO_E_CONFIG,
+            "model.%s %lld does not go with model.router %s, which knows no groups; leave it out, "
+            "or choose sigmoid or hierarchical",
+            G > 1 ? "n_group" : "topk_group", G > 1 ? G : J, info->name);
+    }
+    if (E % G != 0)
+        return mo_error(MO_E_CONFIG,
+                        "model.n_group %lld does not divide model.num_local_experts %lld; groups are of one "
+                        "size",
+                        G, E);
+    if (J > G)
+        return mo_error(MO_E_CONFIG, "model.topk_group %lld > model.n_group %lld; only so many can be chosen",
+                        J, G);
+    if (K > E / G * J)
+        return mo_error(
+            MO_E_CONFIG,
+            "model.num_experts_per_tok %lld > %lld, the experts of model.topk_group %lld groups of "
+            "%lld (num_local_experts %lld / n_group %lld)",
+            K, E / G * J, J, E / G, E, G);
+    return MO_OK;
+}
+
+/* Settings that this router would pass over. */
+static mo_status check_unused(const mo_model_config *c, const mo_router_info *info)
+{
+    if (c->routed_scaling_factor != 1 && !(info->traits & MO_ROUTER_BIAS))
+        return mo_error(MO_E_CONFIG,
+                        "model.routed_scaling_factor %g does not go with model.router %s; it is for sigmoid, "
+                        "whose weights it scales",
+                        c->routed_scaling_factor, info->name);
+    if (c->router_jitter_noise > 0 && !(info->traits & MO_ROUTER_SCORES))
+        return mo_error(
+            MO_E_CONFIG,
+            "model.router_jitter_noise %g does not go with model.router %s, which does not look at "
+            "its input",
+            c->router_jitter_noise, info->name);
+    if (c->jitter_experts && c->router_jitter_noise == 0)
+        return mo_error(
+            MO_E_CONFIG,
+            "model.jitter_experts true has no jitter to give; set model.router_jitter_noise above "
+            "0");
+    return MO_OK;
+}
+
 mo_status mo__router_check(const mo_model_config *c)
 {
     const mo__router *r = mo__router_of(c);
     MO_TRY(check_experts(c, &r->info));
     MO_TRY(check_weights(c, &r->info));
+    MO_TRY(check_groups(c, &r->info));
+    MO_TRY(check_unused(c, &r->info));
     return r->check ? r->check(c) : MO_OK;
 }
