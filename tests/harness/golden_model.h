@@ -30,7 +30,7 @@ void golden_model_check_logits(const golden_model *g, const mo_model *m, const i
                                double tolerance);
 /* The experts chosen in each MoE layer. */
 void golden_model_check_ids(const golden_model *g, const mo_model *m);
-/* Every gradient, relative to the largest element of its parameter. */
+/* Every gradient, relative to the largest element of its parameter; buffers have none. */
 void golden_model_check_gradients(const golden_model *g, const mo_model *m, double tolerance);
 
 #endif
