@@ -174,6 +174,9 @@ mo_status mo_model_allocate(mo_model *m, mo_allocate what);
 void mo_model_init(mo_model *m, uint64_t seed);
 const mo_param *mo_model_find(const mo_model *m, const char *name); /* NULL if there is none */
 mo_slabs mo_model_slabs(const mo_model *m);
+/* Moves the selection bias of a layer whose router has one, after an optimizer step: load_E are the choices
+ * of each expert in the whole step, all its microbatches. See bias_update_rate. */
+void mo_model_move_bias(mo_model *m, int64_t layer, const double *load_E, double rate);
 
 /* Gives num_experts_per_tok and norm_topk_prob the router's own values where they are 0 and DEFAULT. */
 void mo_model_config_settle_router(mo_model_config *config);

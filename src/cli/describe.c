@@ -149,6 +149,12 @@ static void add_parameter(mo__table *t, const mo_param *p, int copies)
 static void add_rates(mo__table *t, const mo_model *m, const mo_optim_config *optimizer, int i)
 {
     int group = mo_optim_group_of(optimizer, m->params[i].name);
+    if (m->params[i].buffer) { /* not the optimizer's */
+        mo__cell(t, "buffer");
+        mo__cell(t, "-");
+        mo__cell(t, "-");
+        return;
+    }
     mo__cell(t, "%s", group < 0 ? "-" : optimizer->groups.at[group].match);
     mo__cell(t, "%.4g", m->segments[i].rate_scale);
     mo__cell(t, "%.4g", mo_segment_decay(&m->segments[i], optimizer));
@@ -171,6 +177,8 @@ mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *opti
         add_parameter(&t, &m->params[i], copies);
         if (grouped)
             add_rates(&t, m, optimizer, i);
+        else if (m->params[i].buffer)
+            mo__cell(&t, "buffer");
         else
             mo__cell(&t, "%s", m->params[i].decay ? "yes" : "no");
     }
@@ -192,7 +200,8 @@ json_t *mo__parameters_json(const mo_model *m, const mo_optim_config *optimizer)
         mo__json_set(one, "elements", mo__json_integer(p->count));
         mo__json_set(one, "active", mo__json_real(p->active));
         mo__json_set(one, "decay", json_boolean(mo_segment_decay(&m->segments[i], optimizer) > 0));
-        int group = mo_optim_group_of(optimizer, p->name);
+        mo__json_set(one, "buffer", json_boolean(p->buffer));
+        int group = p->buffer ? -1 : mo_optim_group_of(optimizer, p->name);
         mo__json_set(one, "group", group < 0 ? json_null() : mo__json_integer(group));
         mo__json_set(one, "learning_rate_scale", mo__json_real(m->segments[i].rate_scale));
         mo__json_set(one, "weight_decay", mo__json_real(mo_segment_decay(&m->segments[i], optimizer)));

@@ -40,6 +40,11 @@ void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t)
     }
 }
 
+const double *mo__routing_sum_counts(const mo__routing_sum *s, int l)
+{
+    return s->sums + l * (s->experts + EXTRA);
+}
+
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t)
 {
     for (int l = 0; l < s->n_layers; l++) {

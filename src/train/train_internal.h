@@ -48,6 +48,8 @@ void mo__routing_sum_free(mo__routing_sum *s);
 void mo__routing_sum_clear(mo__routing_sum *s);
 void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t);
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t); /* fills reports */
+/* Choices of each expert in MoE layer l (0 is the first), of the selection before capacity. */
+const double *mo__routing_sum_counts(const mo__routing_sum *s, int l);
 
 /* ---- source_sum.c: training loss by source, summed over microbatches ---- */
 

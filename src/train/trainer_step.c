@@ -1,4 +1,4 @@
-/* trainer_step.c -- one optimizer step: microbatches, clip, AdamW. */
+/* trainer_step.c -- one optimizer step: microbatches, clip, AdamW, selection biases. */
 #include <math.h>
 
 #include "train/trainer.h"
@@ -59,6 +59,15 @@ static mo_status check_finite(mo__trainer *t, const mo_step_report *r)
         (long long)t->state.step + 1, r->train_loss, r->balance_loss, r->grad_norm, (long long)t->state.step);
 }
 
+/* Once a step, by the counts of all its microbatches. */
+static void move_biases(mo__trainer *t)
+{
+    double rate = t->config.balance.bias_update_rate;
+    for (int l = 0; l < t->routing.n_layers && rate > 0; l++)
+        mo_model_move_bias(t->model, t->routing.reports[l].layer, mo__routing_sum_counts(&t->routing, l),
+                           rate);
+}
+
 mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r)
 {
     const mo_run_config *c = &t->config;
@@ -78,6 +87,7 @@ mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r)
         mo_schedule_rate(&c->schedule, c->optimizer.learning_rate, step, mo__run_projected(c, &t->state));
     MO_TRY(check_finite(t, r));
     mo_adamw_step(&slabs, &c->optimizer, r->learning_rate, r->grad_norm, step);
+    move_biases(t);
     mo__profile_add(&t->profile, MO__PROFILE_OPTIMIZER, begin);
     mo__spike_remember(&t->state, r->train_loss);
     t->state.step = step + 1;
