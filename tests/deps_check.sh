@@ -24,7 +24,7 @@ BEGIN {
 
     # public headers that are not called after their module
     module_of["checkpoint"] = "store"; module_of["safetensors"] = "store"; module_of["huggingface"] = "store"
-    module_of["tokenfile"] = "data"
+    module_of["tokenfile"] = "data"; module_of["routing"] = "train"
 
     # outside headers: the only files that may include them
     n = 0

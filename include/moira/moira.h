@@ -13,6 +13,7 @@
 #include "moira/data.h"
 #include "moira/checkpoint.h"
 #include "moira/train.h"
+#include "moira/routing.h"
 #include "moira/config.h"
 
 #endif

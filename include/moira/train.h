@@ -272,12 +272,15 @@ mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array *
 
 /* ---- evaluation ---- */
 
+typedef struct mo_routing_options mo_routing_options; /* routing.h */
+typedef struct mo_routing mo_routing;
+
 typedef struct mo_eval_options {
     const mo_tokenfile *file;
     mo_split split;
     int64_t sequence_length, batch_size;
-    int64_t batches; /* 0 = the whole split */
-    bool routing;    /* count experts by domain */
+    int64_t batches;                   /* 0 = the whole split */
+    const mo_routing_options *routing; /* NULL: choices are not counted */
     const volatile sig_atomic_t *stop;
     mo_progress_fn progress;
     void *user;
@@ -291,11 +294,11 @@ typedef struct mo_eval_result {
     int n_domains;          /* of the file; 0 without labels */
     double *domain_loss;    /* [n_domains] */
     int64_t *domain_tokens; /* [n_domains] predicted */
-    int n_layers;           /* MoE layers, if routing was asked for */
+    int n_layers;           /* MoE layers */
     int64_t experts;
     mo_layer_report *layers; /* [n_layers] */
-    int64_t *counts; /* [n_layers][max(1, n_domains)][experts] assignments; domain -1 counts nowhere */
-    double *loads;   /* storage of layers[].load */
+    double *loads;           /* storage of layers[].load */
+    mo_routing *routing;     /* if it was asked for, else NULL; it borrows the file's domain names */
 } mo_eval_result;
 
 /* MO_E_MISMATCH if the file's ids do not fit the model, MO_E_RANGE if the split is shorter than one window.

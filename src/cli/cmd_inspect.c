@@ -18,6 +18,10 @@ static const mo__option options[] = {
                     "checkpoint, token file: check and stamp anew what other tools have changed"),
     MO__OPTION_FLAG(mo__inspect_choices, routing, "routing", "checkpoint: where its routers send --data"),
     MO__OPTION_TEXT(mo__inspect_choices, data, "data", 0, "FILE.h5", "", "token file for --routing"),
+    MO__OPTION_TEXT(mo__inspect_choices, split, "split", 0, "train|validation", "",
+                    "which split of it (validation)"),
+    MO__OPTION_INT(mo__inspect_choices, layer, "layer", "N", "-1", 0, 1048576,
+                   "this layer alone, with all its experts"),
     MO__OPTION_TEXT(mo__inspect_choices, dot, "dot", 0, "FILE", "",
                     "config, checkpoint: write the training graph for Graphviz"),
     MO__OPTION_FLAG(mo__inspect_choices, json, "json", "print JSON"),
@@ -79,13 +83,20 @@ static mo_status check_tokens(const char *path)
     return MO_OK;
 }
 
+static mo_status for_routing(const mo__inspect_choices *c, bool given, const char *option)
+{
+    return !given || c->routing ? MO_OK : mo_error(MO_E_USAGE, "%s is for --routing", option);
+}
+
 static mo_status run(const void *given, const mo__words *words)
 {
     const mo__inspect_choices *c = given;
     const char *path = words->at[0];
     kind what;
     if (c->routing && !*c->data) return mo_error(MO_E_USAGE, "--routing needs --data FILE.h5 to route");
-    if (*c->data && !c->routing) return mo_error(MO_E_USAGE, "--data is for --routing");
+    MO_TRY(for_routing(c, *c->data, "--data"));
+    MO_TRY(for_routing(c, *c->split, "--split"));
+    MO_TRY(for_routing(c, c->layer >= 0, "--layer"));
     if (c->routing && (c->memory || c->parameters || c->verify || c->restamp || *c->dot))
         return mo_error(
             MO_E_USAGE,
@@ -119,10 +130,16 @@ const mo__command mo__cmd_inspect = {
         "a\n"
         "checkpoint: the same, and how far its training was. Of a token file: tokens, documents, domains.\n"
         "\n"
-        "--routing sends the validation split of --data through a checkpoint and shows, for each MoE layer,\n"
-        "each expert's load, how each domain's tokens spread over the experts, and the mutual information "
+        "--routing sends the validation split of --data through a checkpoint and shows, for each layer with\n"
+        "experts: how even their load is, and which experts are dead (below a tenth of their fair share); "
+        "how\n"
+        "sure the router is; how each domain's tokens spread over the experts, and how much an expert says "
         "of\n"
-        "expert and domain: 0 bits if the expert says nothing about the domain.\n"
+        "the domain, in bits (0: nothing; and corrected for what chance alone gives); which experts a token "
+        "tends\n"
+        "to visit together, against what their loads alone would give; and of each expert the tokens that it "
+        "gets\n"
+        "most, and those that are most its own.\n"
         "\n"
         "A file that was changed with h5py or the like is refused as damaged; --restamp makes it valid "
         "again,\n"

@@ -6,7 +6,8 @@
 #include "inputs.h"
 
 typedef struct mo__inspect_choices {
-    const char *data, *dot;
+    const char *data, *dot, *split, *against;
+    int64_t layer; /* -1: all */
     bool memory, verify, restamp, parameters, routing, json;
 } mo__inspect_choices;
 
@@ -15,8 +16,10 @@ mo_status mo__inspect_config(const mo__words *words,
 mo_status mo__inspect_checkpoint(const char *path, const mo__inspect_choices *c);
 mo_status mo__inspect_tokens(const char *path, const mo__inspect_choices *c);
 
-/* Runs the validation split of c->data through the model and shows where its routers send what. */
+/* Runs a split of c->data through the model and shows where its routers send what; with c->against through
+ * another model too, and shows how far the routers of the two are from each other. */
 mo_status mo__inspect_routing(const char *path, const mo__inspect_choices *c);
+mo_status mo__inspect_drift(const char *path, const mo__inspect_choices *c);
 
 /* Writes the training graph of a config, whose vocabulary is settled, in Graphviz's language. */
 mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, const char *path);

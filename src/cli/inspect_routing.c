@@ -1,139 +1,72 @@
-/* inspect_routing.c -- where a checkpoint's routers send the validation split.
- *
- * With n_ed assignments of domain d's tokens to expert e, p_ed = n_ed / n, and the sums p_e and p_d:
- *   share of domain d at expert e = p_ed / p_d
- *   I(E; D) = sum_ed p_ed log2(p_ed / (p_e p_d))    in bits; at most min(H(E), H(D)) */
+/* inspect_routing.c -- where a checkpoint's routers send the tokens of a split. */
 #include <math.h>
 
 #include "describe.h"
 #include "inspect.h"
 #include "json_out.h"
+#include "routing_view.h"
 #include "session.h"
-#include "table.h"
 #include "terminal.h"
+#include "train/routing_json.h"
 #include "units.h"
 
-typedef struct routing {
+enum { LISTED = 10 };
+
+typedef struct routed {
     const char *path;
     const mo_trained *trained;
-    const mo_tokenfile *file;
+    const mo_eval_options *options;
     const mo_eval_result *result;
-    int layer; /* index among the MoE layers */
-} routing;
+} routed;
 
-static int64_t count_at(const routing *r, int domain, int64_t expert)
+static const char *split_name(mo_split split)
 {
-    int64_t domains = r->result->n_domains ? r->result->n_domains : 1, E = r->result->experts;
-    return r->result->counts[(r->layer * domains + domain) * E + expert];
-}
-
-static int64_t domain_total(const routing *r, int domain)
-{
-    int64_t total = 0;
-    for (int64_t e = 0; e < r->result->experts; e++) total += count_at(r, domain, e);
-    return total;
-}
-
-static double share(const routing *r, int domain, int64_t expert)
-{
-    int64_t total = domain_total(r, domain);
-    return total > 0 ? (double)count_at(r, domain, expert) / (double)total : (double)NAN;
-}
-
-/* NaN without labels. */
-static double mutual_information(const routing *r)
-{
-    const mo_eval_result *e = r->result;
-    double bits = 0, all = 0;
-    for (int d = 0; d < e->n_domains; d++) all += (double)domain_total(r, d);
-    if (e->n_domains == 0 || all == 0) return (double)NAN;
-    for (int64_t x = 0; x < e->experts; x++) {
-        double of_expert = 0;
-        for (int d = 0; d < e->n_domains; d++) of_expert += (double)count_at(r, d, x);
-        for (int d = 0; d < e->n_domains; d++) {
-            double n = (double)count_at(r, d, x);
-            if (n > 0) bits += n / all * log2(n * all / (of_expert * (double)domain_total(r, d)));
-        }
-    }
-    return bits;
+    return split == MO_SPLIT_TRAIN ? "train" : "validation";
 }
 
 /* ---- text ---- */
 
-static mo_status print_layer(const routing *r)
+static void say_left_out(const mo_routing *r)
 {
-    const mo_eval_result *e = r->result;
-    const mo_layer_report *l = &e->layers[r->layer];
-    printf("\nlayer %d: max vio %.3f, router entropy %.3f of %.3f nats, mean largest weight %.3f", l->layer,
-           l->max_vio, l->entropy, log((double)l->experts), l->top1);
-    if (l->dropped > 0) printf(", dropped %.2f%%", 100 * l->dropped);
-    double bits = mutual_information(r);
-    if (!isnan(bits)) printf(", expert and domain share %.3f bits", bits);
-    putchar('\n');
-    mo__table t = mo__table_begin(">expert|>load");
-    int columns = e->n_domains < MO__MOST_COLUMNS - 2 ? e->n_domains : MO__MOST_COLUMNS - 2;
-    for (int d = 0; d < columns; d++) mo__table_column(&t, true, r->file->domain_names[d]);
-    for (int64_t x = 0; x < l->experts; x++) {
-        mo__cell(&t, "%lld", (long long)x);
-        mo__cell(&t, "%.1f%%", 100 * l->load[x]);
-        for (int d = 0; d < columns; d++) {
-            double part = share(r, d, x);
-            mo__cell(&t, "%s%s", mo__fixed(100 * part, 1).text, isnan(part) ? "" : "%");
-        }
-    }
-    MO_TRY(mo__table_print(&t));
-    if (columns < e->n_domains) printf("%d more domains are in --json\n", e->n_domains - columns);
-    return MO_OK;
+    if (r->pairs_left_out > 0)
+        printf("\nwhich experts go together is left out: counting it takes %s; --layer N is one layer's\n",
+               mo__bytes((double)r->pairs_left_out).text);
+    if (r->listed_layers < r->n_layers)
+        printf("\ntokens are left out from layer %d on: counting them takes %s a layer;\n--layer N is one "
+               "layer's\n",
+               r->layers[r->listed_layers].report.layer, mo__bytes((double)r->listed_bytes).text);
 }
 
-static mo_status print_text(routing *r)
+static mo_status print_text(const routed *r)
 {
-    const mo_eval_result *e = r->result;
+    const mo_routing *routing = r->result->routing;
+    const mo_tokenfile *file = r->options->file;
     printf("checkpoint   %s, step %s\n", r->path, mo__count(r->trained->state.step).text);
     mo__describe_model(r->trained->model);
-    printf("data         %s, validation: %s, loss %.4f\n", r->file->path,
-           mo__counted(e->tokens, "predicted token").text, e->loss);
-    if (e->n_domains)
-        printf("load is each expert's share of all assignments; under a domain, of that domain's\n");
-    for (r->layer = 0; r->layer < e->n_layers; r->layer++) MO_TRY(print_layer(r));
+    printf("data         %s, %s: %s, loss %.4f\n\n", file->path, split_name(r->options->split),
+           mo__counted(r->result->tokens, "predicted token").text, r->result->loss);
+    MO_TRY(mo__routing_print_layers(routing));
+    if (routing->n_domains)
+        printf("load is an expert's share of all choices; under a domain, of that domain's\n");
+    for (int l = 0; l < routing->n_layers; l++)
+        MO_TRY(mo__routing_print_layer(routing, l, file->tokenizer, routing->n_layers == 1));
+    say_left_out(routing);
     return MO_OK;
 }
 
 /* ---- JSON ---- */
 
-static json_t *layer_json(const routing *r)
+static mo_status print_json(const routed *r)
 {
-    const mo_eval_result *e = r->result;
-    const mo_layer_report *l = &e->layers[r->layer];
-    json_t *layer = json_object(), *load = json_array(), *domains = json_array();
-    for (int64_t x = 0; x < l->experts; x++) mo__json_add(load, mo__json_real(l->load[x]));
-    for (int d = 0; d < e->n_domains; d++) {
-        json_t *one = json_object(), *shares = json_array();
-        for (int64_t x = 0; x < l->experts; x++) mo__json_add(shares, mo__json_real(share(r, d, x)));
-        mo__json_set(one, "name", mo__json_text(r->file->domain_names[d]));
-        mo__json_set(one, "assignments", mo__json_integer(domain_total(r, d)));
-        mo__json_set(one, "share", shares);
-        mo__json_add(domains, one);
-    }
-    mo__json_set(layer, "layer", mo__json_integer(l->layer));
-    mo__json_set(layer, "load", load);
-    mo__json_set(layer, "max_vio", mo__json_real(l->max_vio));
-    mo__json_set(layer, "entropy", mo__json_real(l->entropy));
-    mo__json_set(layer, "top1", mo__json_real(l->top1));
-    mo__json_set(layer, "dropped", mo__json_real(l->dropped));
-    mo__json_set(layer, "z", mo__json_real(l->z));
-    mo__json_set(layer, "domains", domains);
-    mo__json_set(layer, "mutual_information_bits", mo__json_real(mutual_information(r)));
-    return layer;
-}
-
-static mo_status print_json(routing *r)
-{
+    const mo_routing *routing = r->result->routing;
     json_t *root = json_object(), *parts = json_object(), *layers = json_array();
-    for (r->layer = 0; r->layer < r->result->n_layers; r->layer++) mo__json_add(layers, layer_json(r));
+    for (int l = 0; l < routing->n_layers; l++)
+        mo__json_add(layers, mo__routing_layer_json(routing, l, r->options->file->tokenizer));
     mo__json_set(root, "kind", json_string("checkpoint"));
     mo__json_set(root, "path", mo__json_text(r->path));
-    mo__json_set(root, "data", mo__json_text(r->file->path));
+    mo__json_set(root, "step", mo__json_integer(r->trained->state.step));
+    mo__json_set(root, "data", mo__json_text(r->options->file->path));
+    mo__json_set(root, "split", json_string(split_name(r->options->split)));
     mo__json_set(root, "loss", mo__json_real(r->result->loss));
     mo__json_set(root, "tokens", mo__json_integer(r->result->tokens));
     mo__json_set(parts, "layers", layers);
@@ -143,23 +76,25 @@ static mo_status print_json(routing *r)
 
 /* ---- the whole ---- */
 
-static mo_status route(const char *path, const mo_trained *t, const mo_tokenfile *file, bool json)
+static mo_status route(const char *path, const mo_trained *t, const mo_tokenfile *file, mo_split split,
+                       const mo__inspect_choices *c)
 {
     mo__progress_of progress = {.what = "routing"};
     mo_eval_result result;
+    mo_routing_options wanted = {.single = c->layer >= 0, .layer = (int)c->layer, .listed = LISTED};
     mo_eval_options options = {.file = file,
-                               .split = MO_SPLIT_VALIDATION,
+                               .split = split,
                                .sequence_length = t->config.train.sequence_length,
                                .batch_size = t->config.train.batch_size,
-                               .routing = true,
+                               .routing = &wanted,
                                .stop = &mo__stop,
                                .progress = mo__progress,
                                .user = &progress};
     MO_TRY(mo__check_eval_fits(t->model, options.batch_size, options.sequence_length));
     MO_TRY(mo_evaluate(t->model, &options, &result));
     mo__live_clear();
-    routing r = {.path = path, .trained = t, .file = file, .result = &result};
-    mo_status status = json ? print_json(&r) : print_text(&r);
+    routed r = {.path = path, .trained = t, .options = &options, .result = &result};
+    mo_status status = c->json ? print_json(&r) : print_text(&r);
     mo_eval_result_free(&result);
     return status;
 }
@@ -168,6 +103,8 @@ mo_status mo__inspect_routing(const char *path, const mo__inspect_choices *c)
 {
     mo_trained t;
     mo_tokenfile *file;
+    mo_split split;
+    MO_TRY(mo__split_parse(*c->split ? c->split : "validation", &split));
     mo_threads_set(0);
     MO_TRY(mo__trained_load(path, &t));
     mo_status status = MO_OK;
@@ -175,7 +112,7 @@ mo_status mo__inspect_routing(const char *path, const mo__inspect_choices *c)
         status = mo_error(MO_E_MISMATCH, "%s: is a dense model; it routes nothing", path);
     if (status == MO_OK) status = mo__tokens_for(&t, path, c->data, &file);
     if (status == MO_OK) {
-        status = route(path, &t, file, c->json);
+        status = route(path, &t, file, split, c);
         mo_tokenfile_close(file);
     }
     mo__trained_close(&t);

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/train_internal.h"
+#include "train/routing_count.h"
 
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size)
 {
@@ -18,18 +18,18 @@ static mo_status allocate(mo_eval_result *out, const mo_tokenfile *file, int lay
     *out = (mo_eval_result){.n_domains = file->n_domains, .n_layers = layers, .experts = experts};
     out->domain_loss = mo_calloc(rows, sizeof *out->domain_loss);
     out->domain_tokens = mo_calloc(rows, sizeof *out->domain_tokens);
-    out->counts = mo_calloc((size_t)layers * rows * (size_t)experts + 1, sizeof *out->counts);
     out->loads = mo_calloc((size_t)layers * (size_t)experts + 1, sizeof *out->loads);
     out->layers = mo_calloc((size_t)layers + 1, sizeof *out->layers);
-    bool whole = out->domain_loss && out->domain_tokens && out->counts && out->loads && out->layers;
+    bool whole = out->domain_loss && out->domain_tokens && out->loads && out->layers;
     return whole ? MO_OK : MO_E_MEMORY;
 }
 
 void mo_eval_result_free(mo_eval_result *r)
 {
+    if (r->routing) mo__routing_count_free((mo__routing_count *)r->routing);
+    mo_free(r->routing);
     mo_free(r->domain_loss);
     mo_free(r->domain_tokens);
-    mo_free(r->counts);
     mo_free(r->loads);
     mo_free(r->layers);
     *r = (mo_eval_result){0};
@@ -50,31 +50,24 @@ static void add_losses(mo_eval_result *out, const mo_model_graph *t, const mo_ba
     }
 }
 
-static void add_counts(mo_eval_result *out, const mo_model_graph *t, const mo_batch *batch)
+/* Windows that are evaluated. */
+static int64_t windows_of(const mo_eval_options *o)
 {
-    int64_t N = t->batch_size * t->sequence_length, rows = out->n_domains ? out->n_domains : 1;
-    for (int l = 0; l < out->n_layers; l++) {
-        const int32_t *ids = t->routing[l].ids_NK->data;
-        int64_t K = t->routing[l].ids_NK->dim[1];
-        for (int64_t n = 0; n < N; n++) {
-            int64_t domain = out->n_domains ? batch->domains[n] : 0;
-            if (batch->tokens[n] < 0 || domain < 0) continue;
-            for (int64_t k = 0; k < K; k++)
-                out->counts[(l * rows + domain) * out->experts + ids[n * K + k]]++;
-        }
-    }
+    int64_t windows = mo_eval_windows(&o->file->split[o->split], o->sequence_length);
+    bool fewer = o->batches > 0 && windows / o->batch_size >= o->batches;
+    return fewer ? o->batches * o->batch_size : windows;
 }
 
 static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_batch *batch,
-                             mo__routing_sum *sum, mo_eval_result *out)
+                             mo__routing_sum *sum, mo__routing_count *count, int first_domain,
+                             mo_eval_result *out)
 {
     const mo_tokens *tokens = &o->file->split[o->split];
-    int64_t windows = mo_eval_windows(tokens, t->sequence_length), bytes = 0;
+    int64_t windows = windows_of(o), bytes = 0;
     if (windows < 1)
         return mo_error(MO_E_RANGE, "%s: the %s split has %lld tokens, fewer than one window of %lld",
                         o->file->path, o->split == MO_SPLIT_TRAIN ? "train" : "validation",
                         (long long)tokens->count, (long long)t->sequence_length);
-    if (o->batches > 0 && windows > o->batches * t->batch_size) windows = o->batches * t->batch_size;
     mo_run run = {.training = false};
     for (int64_t w = 0; w < windows; w += t->batch_size) {
         if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "evaluation was interrupted");
@@ -84,7 +77,7 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
         add_losses(out, t, batch);
         bytes += batch->predicted_bytes;
         mo__routing_sum_add(sum, t);
-        if (o->routing) add_counts(out, t, batch);
+        if (count) mo__routing_count_add(count, t, batch, first_domain);
         if (o->progress) o->progress((double)(w + t->batch_size), (double)windows, "windows", o->user);
     }
     out->windows = windows;
@@ -102,14 +95,14 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
 }
 
 static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routing_sum *sum,
-                          mo_eval_result *out)
+                          mo__routing_count *count, int first_domain, mo_eval_result *out)
 {
     double begin = mo_clock();
     MO_TRY(mo__check_tokens(o->file, t->model->config.vocab_size));
     MO_TRY(mo__routing_sum_create(t->model, sum));
     mo_batch *batch = NULL;
     MO_TRY(mo_batch_create(t->batch_size, t->sequence_length, &batch));
-    mo_status status = run_windows(t, o, batch, sum, out);
+    mo_status status = run_windows(t, o, batch, sum, count, first_domain, out);
     mo_batch_free(batch);
     MO_TRY(status);
     mo__routing_sum_report(sum, t);
@@ -123,13 +116,42 @@ static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routi
     return MO_OK;
 }
 
-mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo_eval_result *out)
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo__routing_count *count,
+                             int first_domain, mo_eval_result *out)
 {
     mo__routing_sum sum = {0};
     mo_status status = allocate(out, o->file, t->n_routing, t->model->config.num_local_experts);
-    if (status == MO_OK) status = evaluate(t, o, &sum, out);
+    if (status == MO_OK) status = evaluate(t, o, &sum, count, first_domain, out);
     mo__routing_sum_free(&sum);
     if (status != MO_OK) mo_eval_result_free(out);
+    return status;
+}
+
+static mo_status open_count(const mo_model_graph *t, const mo_eval_options *o, mo__routing_count *count)
+{
+    const mo_tokenfile *file = o->file;
+    MO_TRY(mo__check_tokens(file, t->model->config.vocab_size));
+    MO_TRY(mo__routing_count_create(t, o->routing, (const char *const *)file->domain_names, file->n_domains,
+                                    count));
+    int64_t end = windows_of(o) * o->sequence_length;
+    return mo__routing_count_listed(count, &file->split[o->split], end, t->model->config.vocab_size);
+}
+
+/* The counts become the result's. */
+static mo_status evaluate_routing(mo_model_graph *t, const mo_eval_options *o, mo_eval_result *out)
+{
+    mo__routing_count *count = mo_calloc(1, sizeof *count);
+    if (!count) return MO_E_MEMORY;
+    mo_status status = open_count(t, o, count);
+    if (status == MO_OK) status = mo__evaluate_graph(t, o, count, 0, out);
+    if (status == MO_OK) {
+        out->routing = &count->out;
+        status = mo__routing_count_finish(count, t);
+        if (status != MO_OK) mo_eval_result_free(out);
+        return status;
+    }
+    mo__routing_count_free(count);
+    mo_free(count);
     return status;
 }
 
@@ -139,11 +161,12 @@ mo_status mo_evaluate(const mo_model *model, const mo_eval_options *o, mo_eval_r
     mo_model_graph_options options = {
         .kind = MO_GRAPH_LOSS, .batch_size = o->batch_size, .sequence_length = o->sequence_length};
     mo_model_graph *t = NULL;
+    *out = (mo_eval_result){0};
     MO_TRY(mo_model_graph_create(model, &options, &t));
     mo_status status = mo_graph_bind(t->graph, NULL);
     if (status == MO_OK) {
         mo_model_graph_attach(t);
-        status = mo__evaluate_graph(t, o, out);
+        status = o->routing ? evaluate_routing(t, o, out) : mo__evaluate_graph(t, o, NULL, 0, out);
     }
     mo_model_graph_free(t);
     return status;

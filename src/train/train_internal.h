@@ -78,8 +78,12 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
 
 /* ---- evaluate.c ---- */
 
-/* Evaluates with a graph that is planned, bound and attached. */
-mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options, mo_eval_result *out);
+struct mo__routing_count; /* routing_count.h */
+
+/* Evaluates with a graph that is planned, bound and attached. Choices are counted in `count`, if there is
+ * one, the file's first domain as number first_domain; options->routing is for mo_evaluate. */
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options,
+                             struct mo__routing_count *count, int first_domain, mo_eval_result *out);
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
 /* ---- save.c ---- */

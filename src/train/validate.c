@@ -24,7 +24,7 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
                                    .batches = c->eval.batches,
                                    .stop = stop};
         mo_eval_result result;
-        MO_TRY(mo__evaluate_graph(t, &options, &result));
+        MO_TRY(mo__evaluate_graph(t, &options, NULL, 0, &result));
         shares += source->share;
         loss += source->share * result.loss;
         bytes += source->share * (double)result.bytes / (double)result.tokens;

@@ -202,14 +202,6 @@ moira 0 inspect "$best" --json
 out_has '"step": 20,'
 out_matches '"total": [0-9]+,'
 moira 0 synth -o "$dir/synth.h5" --tokens 40000 --domains 4
-moira 0 inspect "$best" --routing --data "$dir/synth.h5"
-for layer in 0 1; do
-    out_matches "^layer $layer: max vio [0-9.]+, router entropy [0-9.]+ of 1\.386 nats, .*share 0\.[0-9]*[1-9][0-9]* bits$"
-done
-out_matches '^expert +load +stories +arithmetic '
-[ "$(grep -cE '^ +[0-3]( +[0-9.]+%){5}$' "$out")" -eq 8 ] || fail "$ran: not 2 layers of 4 experts"
-moira 0 inspect "$best" --routing --data "$dir/synth.h5" --json
-[ "$(grep -c '"mutual_information_bits": [0-9]' "$out")" -eq 2 ] || fail "$ran: not two layers"
 moira 0 eval "$best" --data "$dir/synth.h5" --by-domain
 out_matches '^stories +[0-9,]+ +[0-9]\.[0-9]{4} +0\.[0-9]{4} +[0-9]\.[0-9]{4}$'
 
