@@ -89,6 +89,24 @@ static void test_deepseek(void **state)
     check(&g);
 }
 
+/* The bias moves choices and has no gradient; groups are at work. */
+static void test_dots1(void **state)
+{
+    (void)state;
+    golden_model g = golden_model_open(file, "dots1/");
+    g.config.router = MO_ROUTER_SIGMOID;
+    g.config.norm_topk_prob = MO_CHOICE_TRUE;
+    g.config.qk_norm = MO_QK_NORM_HEAD;
+    g.config.head_dim = (int64_t)golden_model_setting(&g, "head_dim");
+    g.config.moe_intermediate_size = (int64_t)golden_model_setting(&g, "moe_intermediate_size");
+    g.config.n_shared_experts = (int64_t)golden_model_setting(&g, "n_shared_experts");
+    g.config.first_k_dense_replace = (int64_t)golden_model_setting(&g, "first_k_dense_replace");
+    g.config.n_group = (int64_t)golden_model_setting(&g, "n_group");
+    g.config.topk_group = (int64_t)golden_model_setting(&g, "topk_group");
+    g.config.routed_scaling_factor = golden_model_setting(&g, "routed_scaling_factor");
+    check(&g);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -106,6 +124,6 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_olmoe), cmocka_unit_test(test_dbrx),
-                                       cmocka_unit_test(test_deepseek)};
+                                       cmocka_unit_test(test_deepseek), cmocka_unit_test(test_dots1)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
