@@ -12,12 +12,12 @@ import transformers
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as deepseek
 
 from golden import Golden
-from philox import CHOICE, HASH, JITTER, words
+from philox import CHOICE, HASH, JITTER, normal, words
 from precision import Float64
 
 RUN_SEED, RUN_STEP, LAYER = 20240917, 3, 5  # of tests/harness/opcase.c, and of the tests
 MARGIN = 2e-5  # between the scores that decide the routing
-N, E, K, D, GROUPS, KEPT = 14, 12, 4, 6, 4, 2
+N, E, K, D, H, GROUPS, KEPT = 14, 12, 4, 6, 5, 4, 2
 PADDING = (3, 8, 9, 13)
 
 
@@ -64,15 +64,21 @@ def gate(scores, ids, mode, scale):
     return torch.stack(rows)
 
 
+def deepseek_config():
+    config = deepseek.DeepseekV3Config(hidden_size=D, moe_intermediate_size=H, n_routed_experts=E, num_experts_per_tok=K,
+                                       n_group=GROUPS, topk_group=KEPT, routed_scaling_factor=2.5, norm_topk_prob=True,
+                                       n_shared_experts=2)
+    config._experts_implementation = "eager"
+    return config
+
+
 def deepseek_router(x, wg, bias, tokens):
     """The weights and ids of Hugging Face's router, in the order of falling s + b."""
     s = torch.sigmoid(x @ wg.T)
     has_margin(s, bias)
     ids = topk_limited(s, bias, tokens, K, GROUPS, KEPT)
     w = gate(s, ids, "normalise", 2.5)
-    config = deepseek.DeepseekV3Config(hidden_size=D, n_routed_experts=E, num_experts_per_tok=K, n_group=GROUPS,
-                                       topk_group=KEPT, routed_scaling_factor=2.5, norm_topk_prob=True)
-    router = deepseek.DeepseekV3TopkRouter(config)
+    router = deepseek.DeepseekV3TopkRouter(deepseek_config())
     with Float64():
         _, theirs, their_ids = torch.func.functional_call(
             router, {"weight": wg, "e_score_correction_bias": bias.detach()}, (x,))
@@ -82,6 +88,19 @@ def deepseek_router(x, wg, bias, tokens):
         for k in range(K):
             torch.testing.assert_close(w[n, k], there[int(ids[n, k])], rtol=0, atol=1e-14)
     return w, ids
+
+
+def deepseek_layer(x, wg, bias, w1, w3, w2, s1, s3, s2, tokens):
+    """Hugging Face's block of routed and shared experts."""
+    block = deepseek.DeepseekV3MoE(deepseek_config())
+    weights = {"gate.weight": wg, "gate.e_score_correction_bias": bias.detach(),
+               "experts.gate_up_proj": torch.cat([w1, w3], 1), "experts.down_proj": w2,
+               "shared_experts.gate_proj.weight": s1, "shared_experts.up_proj.weight": s3,
+               "shared_experts.down_proj.weight": s2}
+    assert set(weights) == {name for name, _ in [*block.named_parameters(), *block.named_buffers()]}
+    with Float64():
+        y = torch.func.functional_call(block, weights, (x.unsqueeze(0),)).squeeze(0)
+    return y, deepseek_router(x, wg, bias, tokens)[1]
 
 
 # ---- two levels (Shazeer 2017, arXiv:1701.06538, appendix B) ----
@@ -116,6 +135,39 @@ def gate_product(u, h, ids):
             for i in block:
                 rows[-1][i] = u[n, j] * torch.softmax(kept, 0)[ids[n, i]]
     return torch.stack([torch.stack(row) for row in rows])
+
+
+def noisy(x, wg, wn, floor, layer):
+    """Eq. 4, with this program's noise."""
+    n, e = len(x), len(wg)
+    eps = torch.tensor([[normal(RUN_SEED, RUN_STEP, layer, i * e + j) for j in range(e)] for i in range(n)])
+    return x @ wg.T + eps * (torch.log(1 + torch.exp(x @ wn.T)) + floor)
+
+
+def keep_top_softmax(h, k):
+    """Eq. 3 and 5: G(x) = softmax(KeepTopK(h, k))."""
+    kept = torch.full_like(h, -torch.inf)
+    for e in largest(h.detach(), k):
+        kept[e] = h[e]
+    return torch.softmax(kept, 0)
+
+
+def hierarchical(x, wg1, wn1, wg2, wn2, w, tokens):
+    """Eq. 12 over all experts, of which most have weight 0: y_H = sum_ij G_primary(x)_i G_i(x)_j E_ij(x)."""
+    h1, h2 = noisy(x, wg1, wn1, 0.01, LAYER + 2**20), noisy(x, wg2, wn2, 0.01, LAYER)
+    assert h1.sort().values.diff().min() > MARGIN and h2.sort().values.diff().min() > MARGIN
+    rows, ids, size = [], [], E // GROUPS
+    for n in range(len(x)):
+        if tokens[n] < 0:
+            rows.append(torch.zeros(w.shape[1]))
+            ids.append([-1] * 4)
+            continue
+        ids.append([i * size + j for i in largest(h1[n].detach(), KEPT)
+                    for j in largest(h2[n, i * size : (i + 1) * size].detach(), 2)])
+        first = keep_top_softmax(h1[n], KEPT)
+        gates = [first[i] * keep_top_softmax(h2[n, i * size : (i + 1) * size], 2) for i in range(GROUPS)]
+        rows.append(sum(gate * (w[e] @ x[n]) for e, gate in enumerate(torch.cat(gates))))
+    return torch.stack(rows), torch.tensor(ids, dtype=torch.int32)
 
 
 # ---- jitter and choices by Philox ----
@@ -203,6 +255,12 @@ def main():
     ids = topk_within(scores, first, GROUPS, 2)
     ids[5, 2] = ids[6, 0] = ids[7, 0] = ids[7, 1] = -1
     g.case("gate_product", gate_product, {"u": g.uniform(0.1, 0.9, N, 2), "h": scores, "ids": ids})
+
+    layer = {"x": g.normal(N, D), "wg": g.normal(E, D), "bias": bias, "w1": g.normal(E, H, D), "w3": g.normal(E, H, D),
+             "w2": g.normal(E, D, H), "s1": g.normal(2 * H, D), "s3": g.normal(2 * H, D), "s2": g.normal(D, 2 * H)}
+    g.case("deepseek_layer", deepseek_layer, {**layer, "tokens": all_tokens}, frozen=("bias",))
+    g.case("hierarchical", hierarchical, {"x": g.normal(N, D), "wg1": g.normal(GROUPS, D), "wn1": g.normal(GROUPS, D),
+                                          "wg2": g.normal(E, D), "wn2": g.normal(E, D), "w": g.normal(E, 3, D), "tokens": tokens})
 
     for name, eps, shape in (("", 0.01, (9, 7)), ("_wide", 0.3, (3, 515))):
         g.case(f"jitter{name}", lambda x: jitter(x, eps), {"x": g.normal(*shape)})

@@ -20,7 +20,7 @@
 #include "moira/autograd.h"
 #include "moira/ops.h"
 
-enum { OP_CASE_INPUTS = 8, OP_CASE_OUTPUTS = 4 };
+enum { OP_CASE_INPUTS = 10, OP_CASE_OUTPUTS = 4 };
 
 typedef struct op_input {
     const char *name;         /* NULL ends the list */
