@@ -132,6 +132,18 @@ typedef enum mo_balance_kind {
 extern const char *const mo_balance_names[MO_BALANCE_LOSSES];
 double mo_balance_coefficient(const mo_balance_config *config, int kind);
 mo_scope mo_balance_scope(const mo_balance_config *config, int kind);
+/* Why a loss does not go with a router: a clause for a message. NULL if it goes. */
+const char *mo_balance_objection(int kind, int router);
+
+/* A loss in words, for help. */
+typedef struct mo_balance_info {
+    const char *formula;  /* of one layer */
+    const char *balanced; /* its value where all experts get the same; "" = no certain one */
+    const char *over;     /* over which tokens; NULL: as mo_balance_scope says */
+    const char *source;   /* paper and equation */
+    const char *about;    /* one paragraph: what it is for, the coefficients that were published */
+} mo_balance_info;
+const mo_balance_info *mo_balance_describe(int kind); /* mo_balance_kind */
 
 /* Ranges, and every rule that ties two settings together; the message names both keys and their values. */
 mo_status mo_model_config_check(const mo_model_config *config, const mo_balance_config *balance);

@@ -56,12 +56,14 @@ static void print_words(const mo__command *c)
     if (c == &mo__cmd_help) {
         printf("        choices='");
         print_commands();
-        printf(" config routers'\n        if [ \"$before\" = config ]; then choices='");
+        printf(" config routers losses'\n        if [ \"$before\" = config ]; then choices='");
         print_sections("");
         putchar(' ');
         print_keys("");
         printf("'; fi\n        if [ \"$before\" = routers ]; then choices='");
         print_names(mo_router_names);
+        printf("'; fi\n        if [ \"$before\" = losses ]; then choices='");
+        for (int i = 0; i < MO_BALANCE_LOSSES; i++) printf("%s%s", i ? " " : "", mo_balance_names[i]);
         printf("'; fi\n");
     } else if (c == &mo__cmd_completion) {
         printf("        choices='bash zsh'\n");

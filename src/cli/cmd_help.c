@@ -6,7 +6,7 @@
 #include <moira/config.h>
 
 #include "commands.h"
-#include "help_routers.h"
+#include "help_routing.h"
 #include "terminal.h"
 
 typedef struct choices {
@@ -53,7 +53,8 @@ void mo__help_overview(FILE *out)
 #undef X
     fprintf(out, "\nmoira help COMMAND         what a command does, its options, an example\n"
                  "moira help config [KEY]    what a config file can say\n"
-                 "moira help routers [NAME]  how experts can be chosen\n");
+                 "moira help routers [NAME]  how experts can be chosen\n"
+                 "moira help losses [NAME]   how they can be kept in balance\n");
     print_first_run(out);
 }
 
@@ -106,17 +107,27 @@ static mo_status help_config(const char *topic)
     return MO_OK;
 }
 
-/* moira help balance: no command, but perhaps a part of a config, or a router. */
+static bool among(const char *name, const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+/* moira help balance: no command, but perhaps a router, a loss, or a part of a config. */
 static mo_status refuse_topic(const char *topic)
 {
     char *text;
-    for (int r = 0; r < MO_ROUTERS; r++)
-        if (strcmp(topic, mo_router_names[r]) == 0)
-            return mo_error(MO_E_USAGE, "'%s' is no command; did you mean 'moira help routers %s'?", topic,
-                            topic);
-    if (mo_config_help(topic, &text) != MO_OK) return mo__command_unknown(topic);
-    mo_free(text);
-    return mo_error(MO_E_USAGE, "'%.60s' is no command; did you mean 'moira help config %.60s'?", topic,
+    const char *page = "config";
+    if (among(topic, mo_router_names, MO_ROUTERS))
+        page = "routers";
+    else if (among(topic, mo_balance_names, MO_BALANCE_LOSSES))
+        page = "losses";
+    else if (mo_config_help(topic, &text) == MO_OK)
+        mo_free(text);
+    else
+        return mo__command_unknown(topic);
+    return mo_error(MO_E_USAGE, "'%.60s' is no command; did you mean 'moira help %s %.60s'?", topic, page,
                     topic);
 }
 
@@ -134,6 +145,7 @@ static mo_status run(const void *given, const mo__words *words)
     const char *topic = words->count > 1 ? words->at[1] : NULL;
     if (strcmp(words->at[0], "config") == 0) return help_config(topic);
     if (strcmp(words->at[0], "routers") == 0) return mo__help_routers(topic);
+    if (strcmp(words->at[0], "losses") == 0) return mo__help_losses(topic);
     if (words->count > 1) return mo_error(MO_E_USAGE, "'%.60s' is one argument too many", words->at[1]);
     const mo__command *command = mo__command_find(words->at[0]);
     if (!command) return refuse_topic(words->at[0]);
@@ -143,13 +155,14 @@ static mo_status run(const void *given, const mo__words *words)
 
 const mo__command mo__cmd_help = {
     .name = "help",
-    .summary = "this list; one command; the keys of a config; the routers",
-    .synopsis = "[COMMAND | config [SECTION | KEY] | routers [NAME]] [--man]",
+    .summary = "this list; one command; the keys of a config; routers and losses",
+    .synopsis = "[COMMAND | config [SECTION | KEY] | routers [NAME] | losses [NAME]] [--man]",
     .text =
         "Without a word, lists the commands. With a command's name, says what it does and takes.\n"
         "`moira help config` shows every key of a config file: its default, what it takes and what it is\n"
         "for; `moira help config balance` one section, `moira help config num_local_experts` one key.\n"
-        "`moira help routers` shows how experts can be chosen: the formulas, the settings, the papers.\n",
+        "`moira help routers` shows how experts can be chosen and `moira help losses` how they can be kept\n"
+        "in balance: formulas, settings, papers.\n",
     .example = "  moira help config model.router\n"
                "  moira help routers topk\n"
                "  moira help --man | man -l -\n",

@@ -4,7 +4,7 @@
 
 #include "commands.h"
 #include "config/value.h"
-#include "help_routers.h"
+#include "help_routing.h"
 
 /* ---- text ---- */
 
@@ -121,7 +121,7 @@ static mo_status put_keys(void)
     return MO_OK;
 }
 
-/* ---- routers ---- */
+/* ---- routers and losses ---- */
 
 static void put_part(const char *label, const char *text)
 {
@@ -131,19 +131,40 @@ static void put_part(const char *label, const char *text)
     putchar('\n');
 }
 
+static void put_paragraph(const char *text)
+{
+    fputs(".PP\n", stdout);
+    put(text);
+    putchar('\n');
+}
+
 static void put_routers(void)
 {
-    put(mo__router_letters);
-    putchar('\n');
+    put_paragraph(mo__router_letters);
     for (int r = 0; r < MO_ROUTERS; r++) {
         const mo_router_info *info = mo_router_describe(r);
         put_head(".SS", info->name, "");
-        put(info->about);
-        putchar('\n');
+        put_paragraph(info->about);
         put_part("scores", info->scores);
         put_part("selection", info->selection);
         put_part("weights", info->weights);
-        put_part("settings", mo__router_settings_of(info).text);
+        put_part("settings", mo__router_settings(r).text);
+        put_part("losses", mo__router_losses(r).text);
+        put_part("source", info->source);
+    }
+}
+
+static void put_losses(void)
+{
+    put_paragraph(mo__loss_letters);
+    for (int k = 0; k < MO_BALANCE_LOSSES; k++) {
+        const mo_balance_info *info = mo_balance_describe(k);
+        put_head(".SS", mo_balance_names[k], "");
+        put_paragraph(info->about);
+        put_part("loss", info->formula);
+        put_part("balanced", info->balanced);
+        put_part("over", mo__loss_scope(k).text);
+        put_part("routers", mo__loss_routers(k).text);
         put_part("source", info->source);
     }
 }
@@ -188,6 +209,8 @@ mo_status mo__help_man(void)
     MO_TRY(put_keys());
     fputs(".SH ROUTERS\n", stdout);
     put_routers();
+    fputs(".SH BALANCING LOSSES\n", stdout);
+    put_losses();
     fputs(".SH EXIT STATUS\n", stdout);
     put_prose(exit_status);
     fputs(".SH ENVIRONMENT\n", stdout);

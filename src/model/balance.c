@@ -53,9 +53,9 @@ mo_scope mo_balance_scope(const mo_balance_config *c, int kind)
  *   tokens choose                     x                       x         x
  *   noise                                                               x
  *   one softmax over all                                                        x     */
-static const char *objection(int kind, const mo_router_info *router)
+const char *mo_balance_objection(int kind, int router)
 {
-    unsigned traits = router->traits;
+    unsigned traits = mo_router_describe(router)->traits;
     if (!(traits & MO_ROUTER_SCORES))
         return "its choice hangs on no scores, so that nothing would have a gradient";
     if (kind == MO_BALANCE_Z_LOSS)
@@ -97,7 +97,7 @@ mo_status mo__balance_check(const mo_model_config *c, const mo_balance_config *b
     const mo_router_info *router = mo_router_describe(c->router);
     for (int kind = 0; kind < MO_BALANCE_LOSSES; kind++) {
         double coefficient = mo_balance_coefficient(b, kind);
-        const char *why = coefficient > 0 ? objection(kind, router) : NULL;
+        const char *why = coefficient > 0 ? mo_balance_objection(kind, c->router) : NULL;
         if (why)
             return mo_error(MO_E_CONFIG, "balance.%s %g does not go with model.router %s: %s",
                             mo_balance_names[kind], coefficient, router->name, why);

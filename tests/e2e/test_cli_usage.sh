@@ -35,27 +35,41 @@ refused "did you mean" help config num_local_expert
 refused "did you mean 'moira help config balance'" help balance
 refused "'x' is one argument too many" help train x
 
-# Every router that a config may name has its formula and its paper, here and in the manual.
-routers=$("$MOIRA" help config model.router | sed -n 's/.*one of //p' | tr -d ',')
-[ "$(echo "$routers" | wc -w)" -gt 1 ] || fail "moira help config model.router names '$routers'"
-moira 0 help routers
-grep -q '.\{101\}' "$out" && fail "$ran: a line of over 100 columns" && show
-for part in '[a-z][a-z_]*$' '  scores  ' '  selection  ' '  weights  ' '  source  .*[12][0-9][0-9][0-9]'; do
-    [ "$(grep -c "^$part" "$out")" -eq "$(echo "$routers" | wc -w)" ] || { fail "$ran: not for all: $part" && show; }
-done
-cp "$out" "$dir/all"
+# topic PAGE 'names' PART...: `moira help PAGE` has each of the names with every part, and so has the manual.
 "$MOIRA" help --man >"$dir/man"
-for router in $routers; do
-    moira 0 help routers "$router"
-    [ "$(head -n 1 "$out")" = "$router" ] || fail "$ran: begins otherwise"
-    # The paragraphs of one stand in the text of all.
-    grep -vxF -f "$dir/all" "$out" && fail "$ran: not as in moira help routers"
-    grep -qFx ".SS \"$router\"" "$dir/man" || fail "the manual has no $router"
-done
-refused "'topkk' is no router; did you mean topk?" help routers topkk
-refused "'zzzzzz' is no router; moira help routers lists all" help routers zzzzzz
-refused "'x' is one argument too many" help routers topk x
-refused "did you mean 'moira help routers noisy_topk'" help noisy_topk
+topic() {
+    page=$1 names=$2
+    shift 2
+    count=$(echo "$names" | wc -w)
+    [ "$count" -gt 1 ] || fail "moira help $page: too few to be true: '$names'"
+    moira 0 help "$page"
+    grep -q '.\{101\}' "$out" && fail "$ran: a line of over 100 columns" && show
+    for part in '[a-z][a-z_]*$' '  source  .*[a-z]' "$@"; do
+        [ "$(grep -c "^$part" "$out")" -eq "$count" ] || { fail "$ran: not $count times: $part" && show; }
+    done
+    cp "$out" "$dir/all"
+    for name in $names; do
+        moira 0 help "$page" "$name"
+        [ "$(head -n 1 "$out")" = "$name" ] || fail "$ran: begins otherwise"
+        grep -vxF -f "$dir/all" "$out" && fail "$ran: not as in moira help $page"
+        grep -qFx ".SS \"$name\"" "$dir/man" || fail "the manual has no $name"
+    done
+    refused "there is no '${name}x'; did you mean $name?" help "$page" "${name}x"
+    refused "there is no '~'; moira help $page lists all" help "$page" '~'
+    refused "'x' is one argument too many" help "$page" "$name" x
+    refused "did you mean 'moira help $page $name'" help "$name"
+}
+topic routers "$("$MOIRA" help config model.router | sed -n 's/.*one of //p' | tr -d ',')" \
+    '  scores  ' '  selection  ' '  weights  '
+topic losses "$("$MOIRA" help config balance | sed -n 's/^  \([a-z_]*\) .*/\1/p' | grep -v 'scope$\|^bias')" \
+    '  loss  ' '  over  ' '  routers  '
+# Which goes with which is said on both sides.
+moira 0 help losses load
+out_matches '^  routers .*noisy_topk'
+grep -q '^  routers .*[ ,]topk' "$out" && fail "$ran: topk has no noise"
+moira 0 help routers topk
+out_matches '^  losses .*switch.*z_loss'
+grep -q '^  losses .* load' "$out" && fail "$ran: topk has no noise"
 
 moira 0 version
 out_matches '^moira [0-9]+\.[0-9]+\.[0-9]+ \(commit .*, [a-z0-9]+ build\)$'
@@ -91,7 +105,7 @@ model: {vocab_size: 256, hidden_size: 32, intermediate_size: 32, num_hidden_laye
 train: {steps: 20, batch_size: 4, sequence_length: 32}
 optimizer: {learning_rate: 1.0e-3}
 END
-for request in 'help train' 'help config' 'help routers' 'help generate' "inspect $dir/wide.yaml"; do
+for request in 'help train' 'help config' 'help routers' 'help losses' 'help generate' "inspect $dir/wide.yaml"; do
     # shellcheck disable=SC2086
     moira 0 $request
     words >"$dir/wide"

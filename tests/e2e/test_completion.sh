@@ -81,6 +81,7 @@ for shell in bash zsh; do
     replies $shell 'moira help in' inspect
     replies $shell 'moira help rou' routers
     replies $shell 'moira help routers noisy' noisy_topk
+    replies $shell 'moira help losses i' importance
     replies $shell 'moira completion ' 'bash zsh'
     replies $shell 'moira nothing ' ''
 done
