@@ -45,7 +45,7 @@ static void test_limit(void **state)
 {
     (void)state;
     const double beyond = 1.5 + (sizeof(mo_real) == sizeof(double) ? 0x1p-52 : 0x1p-23);
-    const double x[] = {1.5, -1.5, beyond, -beyond, 0, INFINITY};
+    const double x[] = {1.5, -1.5, beyond, -beyond, 0, (double)INFINITY};
     const double y[] = {1.5, -1.5, 1.5, -1.5, 0, 1.5};
     op_case at = {"clamp", "the limit", build, &limit, .in = {{"x", .dim = {1, 6}, .grad = true, .real = x}}};
     op_graph t;
