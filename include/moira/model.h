@@ -22,7 +22,11 @@ extern "C" {
 typedef enum mo_router_kind {
     MO_ROUTER_TOPK,
     MO_ROUTER_NOISY_TOPK,
+    MO_ROUTER_SWITCH,
+    MO_ROUTER_GSHARD,
+    MO_ROUTER_EXPERT_CHOICE,
     MO_ROUTER_SIGMOID,
+    MO_ROUTER_SOFT,
     MO_ROUTER_HIERARCHICAL,
     MO_ROUTER_HASH,
     MO_ROUTER_RANDOM,
@@ -85,7 +89,7 @@ typedef struct mo_model_config {
     double noise_floor;                /* noisy routers: added to softplus(x W_noise) */
     double router_jitter_noise;        /* on the router's input in training: times U(1-e, 1+e) */
     bool jitter_experts;               /* the routed experts get the input with jitter too */
-    double capacity_factor;            /* 0 or NaN = dropless */
+    double capacity_factor;            /* 0 or NaN = dropless; expert_choice: experts of a token on average */
     double eval_capacity_factor;       /* 0 or NaN = as in training */
     int capacity_drop, capacity_scope; /* mo_drop, mo_scope */
     int hidden_act;                    /* mo_activation */
@@ -197,6 +201,8 @@ void mo_model_config_resolve(mo_model_config *config);
 /* Whether a layer has experts; how many have (of a resolved config). */
 bool mo_model_config_is_moe(const mo_model_config *config, int64_t layer);
 int64_t mo_model_config_moe_layers(const mo_model_config *config);
+/* Experts that work on a token, without capacity, on average (of a resolved config). */
+double mo_model_config_experts_per_token(const mo_model_config *config);
 
 typedef struct mo_model_count {
     int64_t total, active;  /* parameters; active: those that one token uses */
@@ -248,6 +254,9 @@ typedef struct mo_model_graph {
     int n_routing;
 } mo_model_graph;
 
+/* Whether a model can write text: MO_E_CONFIG, with the reason, for a router whose choices hang on tokens
+ * that are not there yet (expert_choice). Such a model has no DECODE graph. */
+mo_status mo_model_decode_check(const mo_model_config *config);
 /* Builds and plans; mo_graph_bind(graph->graph, arena) is the caller's. */
 mo_status mo_model_graph_create(const mo_model *m, const mo_model_graph_options *options,
                                 mo_model_graph **out);

@@ -130,7 +130,9 @@ static mo_status run(const void *given, const mo__words *words)
     mo_threads_set((int)c->threads);
     MO_TRY(mo_blas_init());
     MO_TRY(mo__trained_load(words->at[0], &t));
-    mo_status status = read_prompt(&t, words->at[0], c->prompt, &prompt, &count);
+    mo_status status = mo_model_decode_check(&t.model->config);
+    if (status != MO_OK) mo_error_context(status, "%s", words->at[0]);
+    if (status == MO_OK) status = read_prompt(&t, words->at[0], c->prompt, &prompt, &count);
     if (status == MO_OK) status = generate(&t, c, prompt, count);
     mo_free(prompt);
     mo__trained_close(&t);

@@ -11,13 +11,24 @@
 
 /* ---- the model ---- */
 
+static void print_experts(const mo_model_config *c)
+{
+    bool chosen = mo_router_describe(c->router)->traits & MO_ROUTER_FUTURE;
+    printf("%lld experts of %lld, ", (long long)c->num_local_experts, (long long)c->moe_intermediate_size);
+    if (chosen)
+        printf("%g per token on average (%s", mo_model_config_experts_per_token(c),
+               mo_router_names[c->router]);
+    else
+        printf("%lld per token (%s", (long long)c->num_experts_per_tok, mo_router_names[c->router]);
+    if (c->capacity_factor > 0 && !chosen) printf(", capacity %g", c->capacity_factor);
+    if (c->eval_capacity_factor > 0) printf(", %g in evaluation", c->eval_capacity_factor);
+    putchar(')');
+}
+
 static void print_blocks(const mo_model_config *c)
 {
     int64_t layers = mo_model_config_moe_layers(c), dense = c->num_hidden_layers - layers;
-    if (layers > 0)
-        printf("%lld experts of %lld, %lld per token (%s)", (long long)c->num_local_experts,
-               (long long)c->moe_intermediate_size, (long long)c->num_experts_per_tok,
-               mo_router_names[c->router]);
+    if (layers > 0) print_experts(c);
     if (c->n_shared_experts > 0) printf(" and %lld shared", (long long)c->n_shared_experts);
     if (layers > 0 && dense > 0) printf(" in %s, ", mo__counted(layers, "layer").text);
     if (dense > 0) printf("dense blocks of %lld", (long long)c->intermediate_size);
@@ -85,6 +96,10 @@ json_t *mo__model_json(const mo_model_config *c)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         mo__json_set(model, sizes[i].key, mo__json_integer(sizes[i].value));
     mo__json_set(model, "router", json_string(mo_router_names[c->router]));
+    mo__json_set(model, "capacity_factor",
+                 c->capacity_factor > 0 ? mo__json_real(c->capacity_factor) : json_null());
+    mo__json_set(model, "eval_capacity_factor",
+                 c->eval_capacity_factor > 0 ? mo__json_real(c->eval_capacity_factor) : json_null());
     mo__json_set(model, "hidden_act", json_string(mo_activation_names[c->hidden_act]));
     mo__json_set(model, "norm", json_string(mo_norm_names[c->norm]));
     mo__json_set(model, "qk_norm", json_string(mo_qk_norm_names[c->qk_norm]));

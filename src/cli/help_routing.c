@@ -40,7 +40,8 @@ mo__names mo__router_settings(int router)
         {MO_ROUTER_NOISE, "noise_floor"},
         {MO_ROUTER_BIAS, "routed_scaling_factor, balance.bias_update_rate"},
         {MO_ROUTER_SCORES, "router_jitter_noise, jitter_experts"},
-        {MO_ROUTER_CAPACITY, "capacity_factor, eval_capacity_factor, capacity_drop, capacity_scope"}};
+        {MO_ROUTER_CAPACITY, "capacity_factor, eval_capacity_factor, capacity_drop, capacity_scope"},
+        {MO_ROUTER_FUTURE, "capacity_factor, eval_capacity_factor, capacity_scope"}};
     const mo_router_info *info = mo_router_describe(router);
     mo__names out = {""};
     if (info->experts == 0) append(&out, "num_experts_per_tok");

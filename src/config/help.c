@@ -24,6 +24,24 @@ static const char *const version =
     "may\n"
     "      be left out. Configs of a newer version than the program's are refused.\n";
 
+enum { WIDTH = 110, RANGE = 44 }; /* columns of a line, and those in front of a range */
+
+/* The range, broken between values where the line would be too long. */
+static void add_range(const mo__key *key, mo__buffer *out)
+{
+    mo__buffer range = {0};
+    char *text = NULL;
+    mo__value_add_expected(key, &range);
+    if (mo__buffer_finish(&range, MO_OK, &text) != MO_OK) out->failed = true;
+    for (char *rest = text; rest;) {
+        char *cut = strlen(rest) > WIDTH - RANGE ? memrchr(rest, ' ', WIDTH - RANGE) : NULL;
+        mo__buffer_add(out, "%.*s", cut ? (int)(cut - rest) : (int)strlen(rest), rest);
+        if (cut) mo__buffer_add(out, "\n%*s", RANGE, "");
+        rest = cut ? cut + 1 : NULL;
+    }
+    mo_free(text);
+}
+
 /* Name, default and range on one line, the sentence on the next; then the fields of a list's records. */
 static void add_key(const mo__key *key, int indent, mo__buffer *out)
 {
@@ -32,7 +50,7 @@ static void add_key(const mo__key *key, int indent, mo__buffer *out)
     mo__buffer_add(out, "%*s%-*s %-12s ", indent, "", 30 - indent, mo__key_leaf(key), initial ? initial : "");
     out->failed = out->failed || !initial;
     mo_free(initial);
-    mo__value_add_expected(key, out);
+    add_range(key, out);
     mo__buffer_add(out, "%s%s%s\n%*s%s\n", *key->unit ? " " : "", key->unit,
                    key->flags & MO__RESUMABLE ? " +" : "", indent + 4, "", key->help);
     for (int f = 0; key->type == MO__LIST && !key->record->bare && f < key->record->n_fields; f++)

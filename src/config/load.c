@@ -227,17 +227,18 @@ static mo_status check_scopes(const mo_run_config *c)
     const struct {
         const char *key;
         bool batch;
-    } all[] = {{"scope", b->scope == MO_SCOPE_BATCH},
-               {"switch_scope", b->switch_scope == MO_LOSS_SCOPE_BATCH},
-               {"mixtral_scope", b->mixtral_scope == MO_LOSS_SCOPE_BATCH},
-               {"gshard_scope", b->gshard_scope == MO_LOSS_SCOPE_BATCH},
-               {"importance_scope", b->importance_scope == MO_LOSS_SCOPE_BATCH},
-               {"load_scope", b->load_scope == MO_LOSS_SCOPE_BATCH}};
+    } all[] = {{"model.capacity_scope", c->model.capacity_scope == MO_SCOPE_BATCH},
+               {"balance.scope", b->scope == MO_SCOPE_BATCH},
+               {"balance.switch_scope", b->switch_scope == MO_LOSS_SCOPE_BATCH},
+               {"balance.mixtral_scope", b->mixtral_scope == MO_LOSS_SCOPE_BATCH},
+               {"balance.gshard_scope", b->gshard_scope == MO_LOSS_SCOPE_BATCH},
+               {"balance.importance_scope", b->importance_scope == MO_LOSS_SCOPE_BATCH},
+               {"balance.load_scope", b->load_scope == MO_LOSS_SCOPE_BATCH}};
     for (size_t i = 0; i < sizeof all / sizeof *all && c->train.gradient_accumulation_steps > 1; i++)
         if (all[i].batch)
             return mo_error(
                 MO_E_CONFIG,
-                "balance.%s batch with train.gradient_accumulation_steps %lld: shares over the whole "
+                "%s batch with train.gradient_accumulation_steps %lld: counts over the whole "
                 "batch are not known while its microbatches run one by one; use scope microbatch or "
                 "sequence, or gradient_accumulation_steps 1",
                 all[i].key, (long long)c->train.gradient_accumulation_steps);

@@ -129,8 +129,7 @@ const mo__key mo__keys[] = {
     BOOL(model.jitter_experts, "false", 0,
          "Whether the experts get the input with jitter too, as in transformers."),
     REAL(model.capacity_factor, "null", 0, 1e6, MO__OPTIONAL | MO__ABOVE_MIN,
-         "Most choices an expert takes, as a multiple of its fair share; the rest is dropped. null drops "
-         "none."),
+         "Most choices an expert takes, in fair shares; null is no limit. expert_choice: a token's experts."),
     REAL(model.eval_capacity_factor, "null", 0, 1e6, MO__OPTIONAL | MO__ABOVE_MIN,
          "The same in evaluation; null is as in training."),
     ENUM(model.capacity_drop, mo_drop_names, "position", 0,

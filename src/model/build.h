@@ -81,12 +81,23 @@ typedef struct mo__router {
     mo_status (*declare)(mo_model *m, int64_t layer);
     mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND); /* x_ND: what the router sees */
 } mo__router;
-extern const mo__router mo__router_topk, mo__router_noisy_topk, mo__router_sigmoid, mo__router_hierarchical,
-    mo__router_hash, mo__router_random;
+extern const mo__router mo__router_topk, mo__router_noisy_topk, mo__router_switch, mo__router_gshard,
+    mo__router_expert_choice, mo__router_sigmoid, mo__router_soft, mo__router_hierarchical, mo__router_hash,
+    mo__router_random;
 
 /* router.c: the table, and the rules that hold for all. */
 const mo__router *mo__router_of(const mo_model_config *c);
 mo_status mo__router_check(const mo_model_config *resolved);
+/* z = x Wg^T, the logits of most routers, and their one parameter. */
+mo_status mo__router_logits_declare(mo_model *m, int64_t layer);
+mo_tensor *mo__router_logits(mo__builder *b, int64_t layer, mo_tensor *x_ND);
+
+/* moe_capacity.c: the capacity factor of this graph, 0 without; tokens over which capacity is counted. */
+double mo__capacity_factor(const mo__builder *b);
+int64_t mo__capacity_group(const mo__builder *b);
+/* Sets kept_NK, and rows where capacity bounds them. */
+void mo__capacity_apply(mo__builder *b, mo__routing *r);
+mo_status mo__capacity_check(const mo_model_config *resolved, const mo_router_info *info);
 
 /* balance.c: which loss goes with which router. */
 mo_status mo__balance_check(const mo_model_config *c, const mo_balance_config *b);

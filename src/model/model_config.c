@@ -1,4 +1,5 @@
 /* model_config.c -- what 0 stands for, and the rules that tie two settings together. */
+#include <math.h>
 #include <string.h>
 
 #include "model/build.h"
@@ -31,6 +32,8 @@ static void or_else(int64_t *field, int64_t value)
 void mo_model_config_settle_router(mo_model_config *c)
 {
     const mo_router_info *info = mo_router_describe(c->router);
+    if ((info->traits & MO_ROUTER_FUTURE) && c->capacity_factor > 0) /* how many a token has on average */
+        or_else(&c->num_experts_per_tok, c->capacity_factor < 1.5 ? 1 : (int64_t)round(c->capacity_factor));
     or_else(&c->num_experts_per_tok, info->experts < 0   ? c->num_local_experts
                                      : info->experts > 0 ? info->experts
                                                          : 2);

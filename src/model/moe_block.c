@@ -15,7 +15,7 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
     const mo_model_config *c = &m->config;
     int64_t E = c->num_local_experts, F = c->moe_intermediate_size, D = c->hidden_size;
     int64_t in[] = {E, F, D}, out[] = {E, D, F};
-    double std = c->initializer_range, active = (double)c->num_experts_per_tok / (double)E;
+    double std = c->initializer_range, active = mo_model_config_experts_per_token(c) / (double)E;
     MO_TRY(mo__router_of(c)->declare(m, layer));
     MO_TRY(mo__declare_layer(m, layer, w1_name, 3, in, MO_INIT_NORMAL, std, active));
     MO_TRY(mo__declare_layer(m, layer, w2_name, 3, out, MO_INIT_NORMAL, mo__residual_std(c), active));
@@ -40,7 +40,7 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     mo_tensor *jittered = mo_jitter(b->g, x_ND, eps, (int)layer);
     mo_tensor *routed = c->jitter_experts ? jittered : x_ND;
     mo__routing r = mo__router_of(c)->build(b, layer, jittered);
-    r.kept_NK = r.ids_NK;
+    mo__capacity_apply(b, &r);
     b->routings[b->n_routings++] = r;
     mo__balance_layer(b, &r);
     record(b, layer, &r);

@@ -2,15 +2,26 @@
 #include "model/build.h"
 
 static const mo__router *const routers[MO_ROUTERS] = {
-    [MO_ROUTER_TOPK] = &mo__router_topk,       [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk,
-    [MO_ROUTER_SIGMOID] = &mo__router_sigmoid, [MO_ROUTER_HIERARCHICAL] = &mo__router_hierarchical,
-    [MO_ROUTER_HASH] = &mo__router_hash,       [MO_ROUTER_RANDOM] = &mo__router_random,
+    [MO_ROUTER_TOPK] = &mo__router_topk,
+    [MO_ROUTER_NOISY_TOPK] = &mo__router_noisy_topk,
+    [MO_ROUTER_SWITCH] = &mo__router_switch,
+    [MO_ROUTER_GSHARD] = &mo__router_gshard,
+    [MO_ROUTER_EXPERT_CHOICE] = &mo__router_expert_choice,
+    [MO_ROUTER_SIGMOID] = &mo__router_sigmoid,
+    [MO_ROUTER_SOFT] = &mo__router_soft,
+    [MO_ROUTER_HIERARCHICAL] = &mo__router_hierarchical,
+    [MO_ROUTER_HASH] = &mo__router_hash,
+    [MO_ROUTER_RANDOM] = &mo__router_random,
 };
 
 const char *const mo_router_names[] = {
     [MO_ROUTER_TOPK] = "topk",
     [MO_ROUTER_NOISY_TOPK] = "noisy_topk",
+    [MO_ROUTER_SWITCH] = "switch",
+    [MO_ROUTER_GSHARD] = "gshard",
+    [MO_ROUTER_EXPERT_CHOICE] = "expert_choice",
     [MO_ROUTER_SIGMOID] = "sigmoid",
+    [MO_ROUTER_SOFT] = "soft",
     [MO_ROUTER_HIERARCHICAL] = "hierarchical",
     [MO_ROUTER_HASH] = "hash",
     [MO_ROUTER_RANDOM] = "random",
@@ -120,5 +131,31 @@ mo_status mo__router_check(const mo_model_config *c)
     MO_TRY(check_weights(c, &r->info));
     MO_TRY(check_groups(c, &r->info));
     MO_TRY(check_unused(c, &r->info));
+    MO_TRY(mo__capacity_check(c, &r->info));
     return r->check ? r->check(c) : MO_OK;
+}
+
+mo_status mo_model_decode_check(const mo_model_config *c)
+{
+    const mo_router_info *info = mo_router_describe(c->router);
+    if (c->num_local_experts == 0 || !(info->traits & MO_ROUTER_FUTURE)) return MO_OK;
+    return mo_error(
+        MO_E_CONFIG,
+        "a model with model.router %s cannot write text: its experts choose among all tokens at "
+        "once, so that the experts of a token hang on the tokens after it, which are not there yet",
+        info->name);
+}
+
+static const char logits_name[] = "block_sparse_moe.gate.weight";
+
+mo_status mo__router_logits_declare(mo_model *m, int64_t layer)
+{
+    const mo_model_config *c = &m->config;
+    int64_t dim[] = {c->num_local_experts, c->hidden_size};
+    return mo__declare_layer(m, layer, logits_name, 2, dim, MO_INIT_NORMAL, c->initializer_range, 1);
+}
+
+mo_tensor *mo__router_logits(mo__builder *b, int64_t layer, mo_tensor *x_ND)
+{
+    return mo_linear(b->g, x_ND, mo__layer_param(b, layer, logits_name));
 }

@@ -2,19 +2,11 @@
  * p; weights p_sel / sum p_sel with norm_topk_prob (Mixtral, DBRX, Qwen), p_sel without (OLMoE). */
 #include "model/build.h"
 
-static mo_status declare(mo_model *m, int64_t layer)
-{
-    const mo_model_config *c = &m->config;
-    return mo__declare_layer(m, layer, "block_sparse_moe.gate.weight", 2,
-                             (int64_t[]){c->num_local_experts, c->hidden_size}, MO_INIT_NORMAL,
-                             c->initializer_range, 1);
-}
-
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     const mo_model_config *c = &b->model->config;
     mo__routing r = {0};
-    r.z_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, "block_sparse_moe.gate.weight"));
+    r.z_NE = mo__router_logits(b, layer, x_ND);
     r.p_NE = mo_softmax(b->g, r.z_NE);
     r.ids_NK = mo_topk(b->g, r.p_NE, b->out->tokens, c->num_experts_per_tok);
     r.w_NK = mo_gate(b->g, r.p_NE, r.ids_NK, c->norm_topk_prob ? MO_GATE_NORMALISE : MO_GATE_SELECT);
@@ -36,5 +28,5 @@ const mo__router mo__router_topk = {
              "the router has no gradient.",
          .traits = MO_ROUTER_SCORES | MO_ROUTER_CAPACITY,
          .normalises = MO_CHOICE_DEFAULT},
-    .declare = declare,
+    .declare = mo__router_logits_declare,
     .build = build};

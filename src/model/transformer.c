@@ -68,6 +68,7 @@ mo_status mo_model_graph_create(const mo_model *m, const mo_model_graph_options 
                                 mo_model_graph **out)
 {
     if (options->kind == MO_GRAPH_TRAIN) MO_TRY(mo_model_config_check(&m->config, &options->balance));
+    if (options->kind == MO_GRAPH_DECODE) MO_TRY(mo_model_decode_check(&m->config));
     mo_model_graph *t = mo_calloc(1, sizeof *t);
     if (!t) return MO_E_MEMORY;
     *t = (mo_model_graph){.model = m,

@@ -22,13 +22,13 @@ int64_t mo__capacity(double factor, int64_t choices, int64_t experts, int64_t va
     return most < (double)valid ? (int64_t)most : valid;
 }
 
-mo_status mo__capacity_check(const char *op, double factor)
+mo_status mo__factor_check(const char *op, double factor)
 {
     if (isfinite(factor) && factor > 0) return MO_OK;
     return mo_error(MO_E_RANGE, "%s: capacity factor is %g, must be above 0", op, factor);
 }
 
-int64_t mo__capacity_valid(const int32_t *tokens, int64_t group)
+int64_t mo__valid_tokens(const int32_t *tokens, int64_t group)
 {
     int64_t valid = 0;
     for (int64_t n = 0; n < group; n++) valid += tokens[n] >= 0;
@@ -105,7 +105,7 @@ static mo_status capacity_shape(mo_node *node)
     int64_t N = tokens->dim[0];
     MO_TRY(mo__ids_check("capacity", ids, N, o->experts));
     MO_TRY(mo__group_check("capacity", N, o->group));
-    MO_TRY(mo__capacity_check("capacity", o->factor));
+    MO_TRY(mo__factor_check("capacity", o->factor));
     if (o->drop != MO_DROP_POSITION && o->drop != MO_DROP_PROBABILITY)
         return mo_error(MO_E_RANGE, "capacity: %d is no way to drop", (int)o->drop);
     if (o->drop == MO_DROP_PROBABILITY) {
@@ -142,7 +142,7 @@ static void capacity_forward(const mo_node *node, const mo_run *run)
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups; g++) {
         int32_t *kept = kept_NK + g * G * K, *size = sizes + g * (E + 1);
-        int64_t valid = mo__capacity_valid(tokens_N + g * G, G),
+        int64_t valid = mo__valid_tokens(tokens_N + g * G, G),
                 C = mo__capacity(o->factor, K * valid, E, valid);
         copy_valid(kept, (const int32_t *)node->in[0]->data + g * G * K, tokens_N + g * G, G, K);
         size[E] = (int32_t)C;

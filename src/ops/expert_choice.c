@@ -63,7 +63,7 @@ static mo_status expert_choice_shape(mo_node *node)
                         "expert_choice: p %s and tokens %s do not fit; expected [N, E] and int32 [N]",
                         mo_shape(p).text, mo_shape(tokens).text);
     MO_TRY(mo__group_check("expert_choice", p->dim[0], attr->group));
-    MO_TRY(mo__capacity_check("expert_choice", attr->factor));
+    MO_TRY(mo__factor_check("expert_choice", attr->factor));
     return mo_node_output(node, "", MO_I32, 2, p->dim);
 }
 
@@ -90,7 +90,7 @@ static void expert_choice_forward(const mo_node *node, const mo_run *run)
     for (int64_t task = 0; task < groups * blocks; task++) {
         int64_t g = task / blocks, first = task % blocks * BLOCK, last = mo_min(E, first + BLOCK);
         const int32_t *tokens = tokens_N + g * G;
-        int64_t valid = mo__capacity_valid(tokens, G), C = mo__capacity(attr->factor, valid, E, valid);
+        int64_t valid = mo__valid_tokens(tokens, G), C = mo__capacity(attr->factor, valid, E, valid);
         if (C == valid)
             take_all(ids_NE + g * G * E, tokens, first, last, G, E);
         else

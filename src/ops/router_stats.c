@@ -13,13 +13,21 @@ static int64_t chunks_of(int64_t N)
     return (N + CHUNK - 1) / CHUNK;
 }
 
+static bool chosen(const int32_t *ids, int64_t K)
+{
+    for (int64_t k = 0; k < K; k++)
+        if (ids[k] >= 0) return true;
+    return false;
+}
+
 static void add_row(double *stats, const mo_real *z, const mo_real *p, const int32_t *ids, int64_t E,
                     int64_t K)
 {
     double top = (double)mo_row_max(p, E), mean = 0;
     for (int64_t e = 0; e < E; e++) mean += (double)p[e] * (double)z[e];
     double lse = (double)mo_row_max(z, E) - log(top);
-    for (int64_t k = 0; k < K; k++) stats[ids[k]] += 1;
+    for (int64_t k = 0; k < K; k++)
+        if (ids[k] >= 0) stats[ids[k]] += 1;
     stats[E] += 1;
     stats[E + 1] += lse - mean;
     stats[E + 2] += top;
@@ -50,7 +58,7 @@ static void router_stats_forward(const mo_node *node, const mo_run *run)
     for (int64_t c = 0; c < chunks_of(N); c++) {
         memset(sums + c * width, 0, (size_t)width * sizeof *sums);
         for (int64_t n = c * CHUNK; n < mo_min(N, (c + 1) * CHUNK); n++)
-            if (ids[n * K] >= 0) add_row(sums + c * width, z + n * E, p + n * E, ids + n * K, E, K);
+            if (chosen(ids + n * K, K)) add_row(sums + c * width, z + n * E, p + n * E, ids + n * K, E, K);
     }
     memset(stats, 0, (size_t)width * sizeof *stats);
     for (int64_t c = 0; c < chunks_of(N); c++)

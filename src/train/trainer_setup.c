@@ -116,6 +116,20 @@ static void warn_of_warmup(const mo_run_config *c)
                (long long)c->schedule.warmup_steps, (long long)steps);
 }
 
+/* A router that looks ahead: said once, and no samples are made. */
+static void warn_of_future(mo__trainer *t)
+{
+    if (mo_model_decode_check(&t->config.model) == MO_OK) return;
+    mo_error_clear();
+    bool sequence = t->config.model.capacity_scope == MO_SCOPE_SEQUENCE;
+    mo_log(MO_LOG_WARNING,
+           "model.router %s: experts choose among all tokens of a %s, so that what a token gets hangs on the "
+           "tokens after it; training and validation losses are lower than the model could reach without "
+           "looking ahead, it cannot generate text, and no samples are made",
+           mo_router_names[t->config.model.router], sequence ? "sequence" : "microbatch");
+    t->config.sample.tokens = 0;
+}
+
 /* Whether any source can be evaluated; says which ones cannot. */
 static bool can_validate(const mo__trainer *t)
 {
@@ -244,6 +258,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo__trainer_open_writer(t));
     MO_TRY(open_loader(t));
     warn_of_warmup(&t->config);
+    warn_of_future(t);
     return open_folder(t);
 }
 

@@ -59,7 +59,7 @@ topic() {
     refused "'x' is one argument too many" help "$page" "$name" x
     refused "did you mean 'moira help $page $name'" help "$name"
 }
-topic routers "$("$MOIRA" help config model.router | sed -n 's/.*one of //p' | tr -d ',')" \
+topic routers "$("$MOIRA" help config model.router | sed -n '/one of /,/How experts/p' | sed 's/.*one of //; /How/d' | tr -d ',')" \
     '  scores  ' '  selection  ' '  weights  '
 topic losses "$("$MOIRA" help config balance | sed -n 's/^  \([a-z_]*\) .*/\1/p' | grep -v 'scope$\|^bias')" \
     '  loss  ' '  over  ' '  routers  '

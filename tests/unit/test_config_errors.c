@@ -275,7 +275,7 @@ static void rules_between_keys_name_both(void **state)
         "or raise max_position_embeddings",
         "model.max_position_embeddings=8");
     CHECK_OVERRIDE(
-        ": balance.scope batch with train.gradient_accumulation_steps 2: shares over the whole batch are "
+        ": balance.scope batch with train.gradient_accumulation_steps 2: counts over the whole batch are "
         "not known while its microbatches run one by one; use scope microbatch or sequence, or "
         "gradient_accumulation_steps 1",
         "balance.scope=batch", "train.gradient_accumulation_steps=2");
@@ -285,7 +285,7 @@ static void rules_between_keys_name_both(void **state)
         snprintf(override, sizeof override, "balance.%s_scope=batch", scopes[i]);
         snprintf(
             want, sizeof want,
-            ": balance.%s_scope batch with train.gradient_accumulation_steps 2: shares over the whole batch "
+            ": balance.%s_scope batch with train.gradient_accumulation_steps 2: counts over the whole batch "
             "are not known while its microbatches run one by one; use scope microbatch or sequence, or "
             "gradient_accumulation_steps 1",
             scopes[i]);
