@@ -183,6 +183,17 @@ static void test_counts(void **state)
     c.qk_norm = MO_QK_NORM_HEAD;
     check_count(c, REST + EXPERTS + 5 * (2 + 2), active + 5 * (2 + 2), 0);
     check_count(WITH(n_shared_experts, 0), REST - SHARED + EXPERTS, active - SHARED, 0);
+    (void)WITH(router, MO_ROUTER_SOFT); /* all experts */
+    c.num_experts_per_tok = 0;
+    check_count(c, REST + EXPERTS, REST + EXPERTS, 6.0 * (double)(REST + EXPERTS - TABLE - NORMS) + scores);
+    (void)WITH(router, MO_ROUTER_EXPERT_CHOICE); /* as many as want the token: 1.5 of 4 on average */
+    c.num_experts_per_tok = 0;
+    c.norm_topk_prob = MO_CHOICE_DEFAULT;
+    c.capacity_factor = 1.5;
+    active = REST + EXPERTS * 3 / 8;
+    check_count(c, REST + EXPERTS, active, 6.0 * (double)(active - TABLE - NORMS) + scores);
+    (void)WITH(router, MO_ROUTER_SIGMOID); /* its bias is no parameter */
+    check_count(c, REST + EXPERTS, REST + EXPERTS * 3 / 4, 0);
 }
 
 /* Dai et al. 2024 (arXiv:2401.06066), section 5.1: 16.4 and 2.8 thousand million. Muennighoff et al. 2024
