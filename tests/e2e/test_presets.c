@@ -11,7 +11,8 @@
 
 /* Counted by hand from the published shapes: D hidden, F expert's width, A = D (q + 2 kv) + q D of attention,
  *   total = (1 or 2) V D + sum over layers of (A + norms + router + (E + shared) 3 D F, or 3 D F dense) + D,
- * 2 D F without a gate; a token uses K of the E experts. `published`: as the source rounds them. */
+ * 2 D F without a gate; a token uses K of the E experts. `published`: as the
+ * source rounds them, "" where it has no such model. */
 static const struct preset {
     const char *name;
     int64_t total, active; /* 0: the sibling alone is there */
@@ -20,11 +21,14 @@ static const struct preset {
     {"dbrx", 131596523520, 36469708800, "132B, 36B"},
     {"deepseekmoe-16b", 16375728128, 2828650496, "16.4B, 2.8B"},
     {"dots1", 142774373888, 14016581120, "142B, 14B"},
+    {"gshard", 619248165888, 1376855040, "600B"},
+    {"jacobs-1991", 7481600, 7481600, ""},
     {"mixtral-8x22b", 140630071296, 39161468928, "141B, 39B"},
     {"mixtral-8x7b", 46702792704, 12879925248, "46.7B, 12.9B"},
     {"olmoe-1b-7b", 6919161856, 1282017280, "6.9B, 1.3B"},
     {"shazeer-2017", 1890469376, 820921856, "1.9B"},
     {"sigmoid", 0, 0, ""},
+    {"switch-base-8", 307845888, 109665024, ""},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 
