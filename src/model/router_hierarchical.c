@@ -4,8 +4,8 @@
  * weight is the product of both (eq. 12). All four matrices start at zero (appendix A). */
 #include "model/build.h"
 
-static const char group_gate[] = "block_sparse_moe.group_gate.weight";
-static const char group_noise[] = "block_sparse_moe.group_gate_noise.weight";
+static const char group_gate[] = "block_sparse_moe.gate_group.weight";
+static const char group_noise[] = "block_sparse_moe.gate_group_noise.weight";
 static const char gate[] = "block_sparse_moe.gate.weight";
 static const char gate_noise[] = "block_sparse_moe.gate_noise.weight";
 
