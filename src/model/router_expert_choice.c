@@ -42,20 +42,19 @@ static mo_status check(const mo_model_config *c)
 }
 
 const mo__router mo__router_expert_choice = {
-    .info =
-        {.name = "expert_choice",
-         .scores = "p = softmax(x Wg)",
-         .selection = "each expert takes its C tokens of largest p, C = tokens * capacity_factor / E",
-         .weights = "p, not normalised",
-         .source = "Zhou et al. 2022, arXiv:2202.09368, section 3.2, eq. 1",
-         .about =
-             "Experts choose tokens, so that all have the same load without a loss, and a token has as many "
-             "experts as want it, or none: capacity_factor (2 in the paper), or else num_experts_per_tok, on "
-             "average. What a token gets hangs on the tokens after it in its capacity_scope: losses look "
-             "better than the model can be when it writes, and moira generate refuses it. For comparisons "
-             "of losses it says nothing; use it to study routing.",
-         .traits = MO_ROUTER_SCORES | MO_ROUTER_EVEN | MO_ROUTER_FUTURE,
-         .normalises = MO_CHOICE_FALSE},
+    .info = {.name = "expert_choice",
+             .scores = "p = softmax(x Wg)",
+             .selection = "each expert takes its C tokens of largest p, C = tokens * capacity_factor / E",
+             .weights = "p, not normalised",
+             .source = "Zhou et al. 2022, arXiv:2202.09368, section 3.2, eq. 1",
+             .about =
+                 "Experts choose tokens, so that all have the same load without a loss, and a token has as "
+                 "many experts as want it, or none: capacity_factor (2 in the paper), or else "
+                 "num_experts_per_tok, on average. Which experts a token gets hangs on the tokens after it "
+                 "in its capacity_scope. So its losses are lower than those of a model that writes could be: "
+                 "they are not to be compared with other routers', and moira generate refuses it.",
+             .traits = MO_ROUTER_SCORES | MO_ROUTER_EVEN | MO_ROUTER_FUTURE,
+             .normalises = MO_CHOICE_FALSE},
     .check = check,
     .declare = mo__router_logits_declare,
     .build = build};

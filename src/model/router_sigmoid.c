@@ -42,11 +42,10 @@ const mo__router mo__router_sigmoid = {
                    "arXiv:2408.15664",
          .about =
              "The router of DeepSeek-V3, balanced without a loss: after each step the bias b of an expert "
-             "with "
-             "more than its share of the tokens falls by balance.bias_update_rate, and that of one with less "
-             "rises. b decides who is selected and never how much they count, so that balance costs the "
-             "model's gradient nothing. balance.sequence, with a small coefficient, keeps single sequences "
-             "from extremes. n_group and topk_group keep a token's experts in a few groups.",
+             "with more than its share of the tokens falls by balance.bias_update_rate (0.001 in the paper), "
+             "and that of one with less rises. b decides who is selected and never how much they count, so "
+             "balance costs the gradient nothing. balance.sequence, with a small coefficient, keeps single "
+             "sequences from extremes. n_group and topk_group keep a token's experts in a few groups.",
          .traits = MO_ROUTER_SCORES | MO_ROUTER_CAPACITY | MO_ROUTER_GROUPS | MO_ROUTER_BIAS,
          .normalises = MO_CHOICE_DEFAULT},
     .declare = declare,

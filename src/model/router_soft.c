@@ -19,10 +19,9 @@ const mo__router mo__router_soft = {
              .selection = "all experts",
              .weights = "p",
              .source = "Jacobs, Jordan, Nowlan and Hinton 1991, Neural Computation 3(1), 79-87",
-             .about =
-                 "The mixture of experts as it was first: every expert works on every token, weighed by a "
-                 "softmax. It costs as much as a dense block of the experts' joint width, and shows what the "
-                 "sparse routers save and what they give up for it.",
+             .about = "The first mixture of experts: every expert works on every token, and a softmax blends "
+                      "what they say. It costs as much as a dense block of the experts' joint width, and "
+                      "shows what sparse routers save and what they give up for it.",
              .traits = MO_ROUTER_SCORES | MO_ROUTER_EVEN,
              .experts = -1,
              .normalises = MO_CHOICE_TRUE},

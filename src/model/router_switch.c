@@ -21,10 +21,10 @@ const mo__router mo__router_switch = {
          .weights = "p of the selected, not normalised",
          .source = "Switch Transformer (Fedus et al. 2021, arXiv:2101.03961, section 2.1, eq. 1-2)",
          .about =
-             "One expert for each token. Its output is weighed by its probability, which is how the router "
-             "learns; normalised, the weight would always be 1. The paper balances it with balance.switch "
-             "0.01, gives each expert a capacity_factor of 1 to 1.25, so that what is too much passes by the "
-             "residual, and shakes the router's input with router_jitter_noise 0.01.",
+             "One expert for each token, which is the cheapest. What it gives is multiplied by its "
+             "probability, and so the router learns; normalised, the weight would always be 1. In the paper "
+             "balance.switch is 0.01 in each layer (0.01 times the number of layers here), capacity_factor 1 "
+             "to 1.25, so that what is too much passes by the residual, and router_jitter_noise 0.01.",
          .traits = MO_ROUTER_SCORES | MO_ROUTER_CAPACITY,
          .experts = 1,
          .normalises = MO_CHOICE_FALSE},

@@ -14,19 +14,17 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 }
 
 const mo__router mo__router_topk = {
-    .info =
-        {.name = "topk",
-         .scores = "p = softmax(x Wg)",
-         .selection = "the K largest p",
-         .weights = "p_sel / sum p_sel with norm_topk_prob, else p_sel",
-         .source = "Mixtral (Jiang et al. 2024, arXiv:2401.04088, section 2.1); not normalised: OLMoE "
-                   "(Muennighoff et al. 2024, arXiv:2409.02060)",
-         .about =
-             "The router of Mixtral, DBRX (4 of 16 experts), Qwen and OLMoE: a softmax over the experts, of "
-             "which each token takes the K largest. It needs a balancing loss (balance.switch or "
-             "balance.mixtral) to keep all experts in use. With K = 1 the weights must not be normalised, or "
-             "the router has no gradient.",
-         .traits = MO_ROUTER_SCORES | MO_ROUTER_CAPACITY,
-         .normalises = MO_CHOICE_DEFAULT},
+    .info = {.name = "topk",
+             .scores = "p = softmax(x Wg)",
+             .selection = "the K largest p",
+             .weights = "p_sel / sum p_sel with norm_topk_prob, else p_sel",
+             .source = "Mixtral (Jiang et al. 2024, arXiv:2401.04088, section 2.1); not normalised: OLMoE "
+                       "(Muennighoff et al. 2024, arXiv:2409.02060)",
+             .about = "The router of Mixtral, DBRX (4 of 16 experts), DeepSeekMoE, Qwen and OLMoE: a softmax "
+                      "over the experts, of which each token takes the K largest. It needs a balancing loss "
+                      "(balance.switch, balance.mixtral or balance.sequence) to keep all experts in use. "
+                      "With K = 1 the weights must not be normalised, or the router has no gradient.",
+             .traits = MO_ROUTER_SCORES | MO_ROUTER_CAPACITY,
+             .normalises = MO_CHOICE_DEFAULT},
     .declare = mo__router_logits_declare,
     .build = build};
