@@ -26,7 +26,8 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     r.p_NE = mo_row_shares(b->g, s_NE);
     r.ids_NK = mo_topk_limited(b->g, s_NE, mo__layer_param(b, layer, bias_name), b->out->tokens, K,
                                c->n_group, c->topk_group);
-    if (b->options->kind == MO_GRAPH_TRAIN) r.plain_NK = mo_topk(b->g, s_NE, b->out->tokens, K);
+    if (b->options->kind == MO_GRAPH_TRAIN && b->options->balance.sequence > 0)
+        r.plain_NK = mo_topk(b->g, s_NE, b->out->tokens, K);
     r.w_NK = mo_gate_scaled(b->g, s_NE, r.ids_NK, c->norm_topk_prob ? MO_GATE_NORMALISE : MO_GATE_SELECT,
                             c->routed_scaling_factor);
     return r;

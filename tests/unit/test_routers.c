@@ -75,7 +75,8 @@ static void readable(bench *t, mo_tensor *x)
 static void bench_open(bench *t, mo_model_config c, mo_graph_kind kind, bool biased)
 {
     int64_t n = N;
-    *t = (bench){.options = {.kind = kind, .batch_size = 1, .sequence_length = N}};
+    *t =
+        (bench){.options = {.kind = kind, .batch_size = 1, .sequence_length = N, .balance = {.sequence = 1}}};
     MO_CHECK_OK(mo_blas_init());
     MO_CHECK_OK(mo_model_create(&c, &t->m));
     MO_CHECK_OK(mo_model_allocate(t->m, MO_ALLOCATE_TRAINING));
