@@ -14,9 +14,9 @@ typedef struct {
 
 static log_sum log_sum_exp(const mo_real *x, int64_t n)
 {
-    mo_real max = mo_row_max(x, n), sum = 0;
+    mo_real max = mo_row_max(x, n), sum = mo_exp(x[0] - max);
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) sum += mo_exp(x[i] - max);
+    for (int64_t i = 1; i < n; i++) sum += mo_exp(x[i] - max);
     return (log_sum){max, mo_ln(sum)};
 }
 

@@ -46,7 +46,10 @@ static void test_router(void **state)
 {
     (void)state;
     const op_case c = {"topk_limited", "router", build_router,
-                       .in = {{"x"}, {"wg", MO_ROLE_PARAM}, {"bias"}, {"tokens", .dtype = MO_I32}}};
+                       .in = {{.name = "x"},
+                              {.name = "wg", .role = MO_ROLE_PARAM},
+                              {.name = "bias"},
+                              {.name = "tokens", .dtype = MO_I32}}};
     check_golden("ops_select", "deepseek_router", &c, 1e-6);
 }
 
