@@ -105,6 +105,13 @@ static mo_status evaluate(const char *checkpoint, const mo_trained *t, const cho
                          .stop = &mo__stop,
                          .progress = mo__progress,
                          .user = &progress};
+    if (mo_model_decode_check(&t->model->config) != MO_OK) {
+        mo_error_clear();
+        mo_log(MO_LOG_WARNING,
+               "%s: the loss is that of a model that looks ahead (model.router %s), and cannot be compared "
+               "with that of one that does not",
+               checkpoint, mo_router_names[t->config.model.router]);
+    }
     MO_TRY(mo__check_eval_fits(t->model, o.batch_size, o.sequence_length));
     MO_TRY(mo_evaluate(t->model, &o, &result));
     mo__live_clear();

@@ -33,7 +33,8 @@ void mo_model_config_settle_router(mo_model_config *c)
 {
     const mo_router_info *info = mo_router_describe(c->router);
     if ((info->traits & MO_ROUTER_FUTURE) && c->capacity_factor > 0) /* how many a token has on average */
-        or_else(&c->num_experts_per_tok, c->capacity_factor < 1.5 ? 1 : (int64_t)round(c->capacity_factor));
+        or_else(&c->num_experts_per_tok,
+                (int64_t)fmin(fmax(round(c->capacity_factor), 1), (double)c->num_local_experts));
     or_else(&c->num_experts_per_tok, info->experts < 0   ? c->num_local_experts
                                      : info->experts > 0 ? info->experts
                                                          : 2);

@@ -45,8 +45,23 @@ static mo_status refuse_factor(const char *key, double factor, const mo_router_i
                     key, factor, info->name);
 }
 
+/* What a config file's ranges guarantee, for callers who fill the struct themselves. */
+static mo_status check_ranges(const mo_model_config *c)
+{
+    if (c->capacity_factor < 0 || c->eval_capacity_factor < 0)
+        return mo_error(MO_E_CONFIG, "model.%scapacity_factor is %g; must be above 0, or null for no limit",
+                        c->capacity_factor < 0 ? "" : "eval_",
+                        c->capacity_factor < 0 ? c->capacity_factor : c->eval_capacity_factor);
+    if (c->capacity_drop < MO_DROP_POSITION || c->capacity_drop > MO_DROP_PROBABILITY)
+        return mo_error(MO_E_CONFIG, "model.capacity_drop %d is none of the ways to drop", c->capacity_drop);
+    if (c->capacity_scope < MO_SCOPE_SEQUENCE || c->capacity_scope > MO_SCOPE_BATCH)
+        return mo_error(MO_E_CONFIG, "model.capacity_scope %d is none of the scopes", c->capacity_scope);
+    return MO_OK;
+}
+
 mo_status mo__capacity_check(const mo_model_config *c, const mo_router_info *info)
 {
+    MO_TRY(check_ranges(c));
     bool fills = info->traits & (MO_ROUTER_CAPACITY | MO_ROUTER_FUTURE);
     if (c->capacity_factor > 0 && !fills) return refuse_factor("capacity_factor", c->capacity_factor, info);
     if (c->eval_capacity_factor > 0 && !fills)
