@@ -13,11 +13,26 @@ typedef struct {
     int64_t K, n_group, topk_group;
 } topk_limited_attr;
 
+/* The sum of the two largest c of a group; NaN if one is. */
 static mo_real group_score(const mo_real *s, const mo_real *bias, int64_t first, int64_t size)
 {
-    int32_t best[2];
-    int64_t n = mo__topk_insert(best, 0, s, bias, first, first + size, 2);
-    return mo__biased(s, bias, best[0]) + (n > 1 ? mo__biased(s, bias, best[1]) : 0);
+    mo_real max = -(mo_real)INFINITY, next = max;
+    int nan = 0, largest = 0;
+#pragma omp simd reduction(max : max) reduction(| : nan)
+    for (int64_t e = first; e < first + size; e++) {
+        mo_real c = s[e] + bias[e];
+        max = c > max ? c : max;
+        nan |= c != c;
+    }
+#pragma omp simd reduction(max : next) reduction(+ : largest)
+    for (int64_t e = first; e < first + size; e++) {
+        mo_real c = s[e] + bias[e], below = c < max ? c : -(mo_real)INFINITY;
+        next = below > next ? below : next;
+        largest += c == max;
+    }
+    if (nan) return (mo_real)NAN;
+    if (size == 1) return max;
+    return max + (largest > 1 ? max : next);
 }
 
 /* Is g among the `limit` best of score[G]? Of equals the lowest are. */
