@@ -168,7 +168,7 @@ static void test_padding(void **state)
 static void check_group(const char *group, mo_capacity_options options)
 {
     op_case c = {"capacity", group, build, &options,
-                 .in = {{"ids", .dtype = MO_I32}, {"tokens", .dtype = MO_I32}, {"scores"}}};
+                 .in = {{"ids", .dtype = MO_I32}, {"tokens", .dtype = MO_I32}, {"scores", .dtype = MO_REAL}}};
     if (options.drop == MO_DROP_POSITION) c.in[2].name = NULL;
     check_capacity_golden(group, &c, 0);
 }

@@ -93,7 +93,7 @@ static void test_odd_values(void **state)
 static void check_group(const char *group, choice_sizes choice)
 {
     const op_case c = {"expert_choice", group, build_ids, &choice,
-                       .in = {{"p"}, {"tokens", .dtype = MO_I32}}};
+                       .in = {{"p", .dtype = MO_REAL}, {"tokens", .dtype = MO_I32}}};
     check_capacity_golden(group, &c, 0);
 }
 
