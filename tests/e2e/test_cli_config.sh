@@ -49,7 +49,7 @@ set_wrong 'did you mean topk?' model.router=topkk
 set_wrong "'maybe' is not a truth value; expected true or false" model.tie_word_embeddings=maybe
 set_wrong 'model.head_dim is 1' model.num_attention_heads=32
 set_wrong 'model.num_experts_per_tok 1 with weights normalised' model.num_experts_per_tok=1
-set_wrong 'balance.load is 0.1, but the load loss needs the noise of model.router noisy_topk' balance.load=0.1
+set_wrong 'balance.load 0.1 does not go with model.router topk: the load is estimated from the router' balance.load=0.1
 set_wrong 'model.num_local_experts 0 is a dense model with no router to balance; it needs balance.switch=0' model.num_local_experts=0
 
 # ---- what the config asks for ----
