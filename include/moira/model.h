@@ -228,12 +228,11 @@ typedef struct mo_model_graph_options {
     mo_kv_cache *caches;       /* DECODE: one per layer, borrowed */
 } mo_model_graph_options;
 
-/* What a router did in the last forward. stats: [E + 4] float64: assignments per expert, then sums over valid
- * tokens of: the tokens themselves, router entropy in nats, largest probability, (logsumexp z)^2. */
+/* What a router did in the last forward. stats: [E + MO_ROUTER_SUMS], see mo_router_stats. */
 typedef struct mo_layer_routing {
     int layer;
     const mo_tensor *stats;
-    const mo_tensor *ids_NK; /* readable after a LOSS graph's run */
+    const mo_tensor *ids_NK; /* the selection before capacity; readable after a LOSS graph's run */
 } mo_layer_routing;
 
 typedef struct mo_model_graph {

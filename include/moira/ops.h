@@ -166,9 +166,30 @@ mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_d
 /* out_n = sum_k w_nk y_[row_nk]. */
 mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK, const mo_dispatch_map *map);
 
-/* What a router did, for metrics; no gradient. [E + 4] MO_F64: assignments to each expert, then sums over
- * valid tokens of: 1, the entropy of p in nats, the largest p, (logsumexp z)^2. p_NE = softmax(z_NE). */
-mo_tensor *mo_router_stats(mo_graph *g, mo_tensor *z_NE, mo_tensor *p_NE, mo_tensor *ids_NK);
+/* ---- what a router did, for metrics ---- */
+
+typedef struct mo_router_view {
+    mo_tensor *z_NE;     /* logits; NULL where there are none */
+    mo_tensor *p_NE;     /* probabilities, which sum to 1 over the experts; NULL where there are none */
+    mo_tensor *ids_NK;   /* the selection */
+    mo_tensor *kept_NK;  /* what capacity left of it; may be ids_NK */
+    mo_tensor *w_NK;     /* its weights */
+    mo_tensor *tokens_N; /* negative: padding, which counts nowhere */
+} mo_router_view;
+/* Sums over the valid tokens; NaN where the router has no such thing. */
+typedef enum mo_router_sum {
+    MO_SUM_TOKENS,      /* 1 */
+    MO_SUM_ENTROPY,     /* -sum_e p_e ln p_e, nats */
+    MO_SUM_TOP1,        /* largest p */
+    MO_SUM_TOP1_WEIGHT, /* largest weight of the selected */
+    MO_SUM_Z,           /* (logsumexp z)^2 */
+    MO_SUM_WANTED,      /* choices, */
+    MO_SUM_KEPT,        /* those of them that were kept */
+    MO_SUM_UNROUTED,    /* tokens of which none was kept */
+    MO_ROUTER_SUMS
+} mo_router_sum;
+/* [E + MO_ROUTER_SUMS] MO_F64: how often ids has each expert, then the sums. No gradient. */
+mo_tensor *mo_router_stats(mo_graph *g, const mo_router_view *view, int64_t E);
 
 /* ---- balancing losses: [1] MO_F64, the sum over groups of (valid tokens of the group) * loss(group) ----
  * Divide by the valid tokens of the step to get the mean. group = tokens of one group: T for scope

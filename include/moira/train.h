@@ -137,16 +137,24 @@ mo_status mo_run_memory_estimate(const mo_run_config *config, uint64_t data_byte
 
 /* ---- reports ---- */
 
+/* What a layer's router did over a step, or an evaluation. NaN: the router has no such thing (hash and random
+ * have no probabilities). With c_e choices of expert e before capacity and their mean c: */
 typedef struct mo_layer_report {
     int layer;
-    const double *load; /* [E] share of assignments per expert, sums to 1 */
+    const double *load; /* [E] c_e / (E c), sums to 1 */
     int64_t experts;
-    double max_vio; /* max load / mean load - 1 */
-    double entropy; /* mean router entropy, nats */
-    double top1;    /* mean largest probability */
-    double dropped; /* share of assignments dropped by capacity (0: dropless) */
-    double z;       /* mean (logsumexp z)^2 */
+    double max_vio;     /* max c_e / c - 1 */
+    double cv;          /* coefficient of variation: sqrt(mean (c_e - c)^2) / c */
+    double entropy;     /* mean entropy of the probabilities, nats */
+    double top1;        /* mean largest probability */
+    double top1_weight; /* mean largest weight of a token's experts */
+    double dropped;     /* share of the choices that capacity dropped; where experts choose, share of the
+                           tokens that none took */
+    double z;           /* mean (logsumexp z)^2 */
+    int64_t dead;       /* experts with c_e < c / 10 */
 } mo_layer_report;
+/* A share of its fair load below which an expert counts as dead. */
+#define MO_DEAD_SHARE 0.1
 
 /* Of every line of metrics.jsonl, as "version". It rises when a key changes its meaning, not when one is
  * added; a resume refuses lines of a newer version with MO_E_VERSION. */

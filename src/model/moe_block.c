@@ -26,8 +26,9 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
 
 static void record(mo__builder *b, int64_t layer, const mo__routing *r)
 {
-    if (b->options->kind == MO_GRAPH_DECODE || !r->z_NE) return;
-    mo_tensor *stats = mo_router_stats(b->g, r->z_NE, r->p_NE, r->ids_NK);
+    if (b->options->kind == MO_GRAPH_DECODE) return;
+    mo_router_view view = {r->z_NE, r->p_NE, r->ids_NK, r->kept_NK, r->w_NK, b->out->tokens};
+    mo_tensor *stats = mo_router_stats(b->g, &view, b->model->config.num_local_experts);
     mo_graph_output(b->g, stats);
     if (b->options->kind == MO_GRAPH_LOSS) mo_graph_output(b->g, r->ids_NK);
     b->out->routing[b->out->n_routing++] = (mo_layer_routing){(int)layer, stats, r->ids_NK};

@@ -1,80 +1,153 @@
 /* router_stats.c -- what a router did, summed over the valid tokens of a microbatch; for metrics only.
- *   load_e = #{(n, k): ids_nk = e}     entropy_n = logsumexp(z_n) - sum_e p_ne z_ne
- *   logsumexp(z_n) = max_e z_ne - log max_e p_ne
- * z_NE, p_NE = softmax(z), ids_NK in; stats [E + 4] out: loads, tokens, and the sums of the entropy, of the
- * largest p and of logsumexp(z)^2. No gradient.
+ *   load_e = #{(n, k): ids_nk = e}         entropy_n = -sum_e p_ne ln p_ne, with 0 ln 0 = 0
+ *   logsumexp(z_n) = max_e z_ne + ln sum_e exp(z_ne - max_e z_ne)
+ * z_NE, p_NE (either may be absent), ids_NK, kept_NK, w_NK, tokens_N in; stats [E + MO_ROUTER_SUMS] out. p is
+ * not taken for softmax(z): sigmoid's is not. No gradient.
  * Threads: rows in chunks of CHUNK, whose sums are added in order. */
 #include "ops/kernels.h"
 
-enum { CHUNK = 256, EXTRA = 4 };
+enum { CHUNK = 256 };
+enum { Z, P, IDS, KEPT, W, TOKENS, INPUTS };
+
+typedef struct {
+    int64_t E;
+    int place[INPUTS]; /* in node->in; -1: absent */
+} stats_attr;
+
+typedef struct {
+    const mo_real *z, *p, *w; /* z, p: or NULL */
+    const int32_t *ids, *kept, *tokens;
+    int64_t N, E, K;
+} stats_view;
 
 static int64_t chunks_of(int64_t N)
 {
     return (N + CHUNK - 1) / CHUNK;
 }
 
-static bool chosen(const int32_t *ids, int64_t K)
+static void add_choices(double *load, double *sums, const int32_t *ids, const int32_t *kept, const mo_real *w,
+                        int64_t K)
 {
-    for (int64_t k = 0; k < K; k++)
-        if (ids[k] >= 0) return true;
-    return false;
+    mo_real top = 0;
+    int64_t wanted = 0, stayed = 0;
+    for (int64_t k = 0; k < K; k++) {
+        if (ids[k] < 0) continue;
+        load[ids[k]] += 1;
+        wanted++;
+        stayed += kept[k] >= 0;
+        top = w[k] > top ? w[k] : top;
+    }
+    sums[MO_SUM_TOKENS] += 1;
+    sums[MO_SUM_WANTED] += (double)wanted;
+    sums[MO_SUM_KEPT] += (double)stayed;
+    sums[MO_SUM_UNROUTED] += stayed == 0;
+    sums[MO_SUM_TOP1_WEIGHT] += (double)top;
 }
 
-static void add_row(double *stats, const mo_real *z, const mo_real *p, const int32_t *ids, int64_t E,
-                    int64_t K)
+/* A NaN stays one. Eight lanes: with sixteen, rows of eight experts would be computed one by one. */
+static void add_probabilities(double *sums, const mo_real *p, int64_t E)
 {
-    double top = (double)mo_row_max(p, E), mean = 0;
-    for (int64_t e = 0; e < E; e++) mean += (double)p[e] * (double)z[e];
-    double lse = (double)mo_row_max(z, E) - log(top);
-    for (int64_t k = 0; k < K; k++)
-        if (ids[k] >= 0) stats[ids[k]] += 1;
-    stats[E] += 1;
-    stats[E + 1] += lse - mean;
-    stats[E + 2] += top;
-    stats[E + 3] += lse * lse;
+    mo_real entropy = 0;
+#pragma omp simd simdlen(8) reduction(- : entropy)
+    for (int64_t e = 0; e < E; e++) entropy -= p[e] > 0 ? p[e] * mo_ln(p[e]) : p[e];
+    sums[MO_SUM_ENTROPY] += (double)entropy;
+    sums[MO_SUM_TOP1] += (double)mo_row_max(p, E);
+}
+
+static void add_logits(double *sums, const mo_real *z, int64_t E)
+{
+    mo_real top = mo_row_max(z, E), sum = 0;
+#pragma omp simd simdlen(8) reduction(+ : sum)
+    for (int64_t e = 0; e < E; e++) sum += mo_exp(z[e] - top);
+    double lse = (double)top + (double)mo_ln(sum);
+    sums[MO_SUM_Z] += lse * lse;
+}
+
+static void add_rows(double *stats, const stats_view *v, int64_t from, int64_t to)
+{
+    double *sums = stats + v->E;
+    for (int64_t n = from; n < to; n++) {
+        if (v->tokens[n] < 0) continue;
+        add_choices(stats, sums, v->ids + n * v->K, v->kept + n * v->K, v->w + n * v->K, v->K);
+        if (v->p) add_probabilities(sums, v->p + n * v->E, v->E);
+        if (v->z) add_logits(sums, v->z + n * v->E, v->E);
+    }
+}
+
+static void router_stats_fwd(double *stats, double *parts, const stats_view *v)
+{
+    int64_t width = v->E + MO_ROUTER_SUMS;
+#pragma omp parallel for schedule(static)
+    for (int64_t c = 0; c < chunks_of(v->N); c++) {
+        memset(parts + c * width, 0, (size_t)width * sizeof *parts);
+        add_rows(parts + c * width, v, c * CHUNK, mo_min(v->N, (c + 1) * CHUNK));
+    }
+    memset(stats, 0, (size_t)width * sizeof *stats);
+    for (int64_t c = 0; c < chunks_of(v->N); c++)
+        for (int64_t i = 0; i < width; i++) stats[i] += parts[c * width + i];
+    if (!v->p) stats[v->E + MO_SUM_ENTROPY] = stats[v->E + MO_SUM_TOP1] = (double)NAN;
+    if (!v->z) stats[v->E + MO_SUM_Z] = (double)NAN;
+}
+
+/* ---- node ---- */
+
+static const mo_tensor *input(const mo_node *node, int which)
+{
+    int place = ((const stats_attr *)node->attr)->place[which];
+    return place < 0 ? NULL : node->in[place];
+}
+
+static bool is_matrix(const mo_tensor *t, mo_dtype dtype, int64_t rows, int64_t columns)
+{
+    return t->dtype == dtype && t->ndim == 2 && t->dim[0] == rows && t->dim[1] == columns;
 }
 
 static mo_status router_stats_shape(mo_node *node)
 {
-    const mo_tensor *z = node->in[0], *p = node->in[1], *ids = node->in[2];
-    bool fits = z->dtype == MO_REAL && p->dtype == MO_REAL && ids->dtype == MO_I32 && z->ndim == 2 &&
-                p->ndim == 2 && ids->ndim == 2;
-    if (!fits || p->dim[0] != z->dim[0] || p->dim[1] != z->dim[1] || ids->dim[0] != z->dim[0] ||
-        ids->dim[1] > z->dim[1])
+    const mo_tensor *z = input(node, Z), *p = input(node, P), *ids = input(node, IDS),
+                    *kept = input(node, KEPT), *w = input(node, W), *tokens = input(node, TOKENS);
+    int64_t E = ((const stats_attr *)node->attr)->E, N = ids->dim[0], K = ids->dim[ids->ndim - 1];
+    if ((z && !is_matrix(z, MO_REAL, N, E)) || (p && !is_matrix(p, MO_REAL, N, E)) ||
+        !is_matrix(ids, MO_I32, N, K) || K > E || !is_matrix(kept, MO_I32, N, K) ||
+        !is_matrix(w, MO_REAL, N, K) || tokens->dtype != MO_I32 || tokens->ndim != 1 || tokens->dim[0] != N)
         return mo_error(MO_E_SHAPE,
-                        "router_stats: z %s, p %s, ids %s; expected twice [N, E] and int32 [N, K], K <= E",
-                        mo_shape(z).text, mo_shape(p).text, mo_shape(ids).text);
-    return mo_node_output(node, "", MO_F64, 1, (int64_t[]){z->dim[1] + EXTRA});
+                        "router_stats: %lld experts, z %s, p %s, ids %s, kept %s, w %s, tokens %s; expected "
+                        "z and p [N, E], ids and kept int32 [N, K] with K <= E, w [N, K], tokens int32 [N]",
+                        (long long)E, z ? mo_shape(z).text : "absent", p ? mo_shape(p).text : "absent",
+                        mo_shape(ids).text, mo_shape(kept).text, mo_shape(w).text, mo_shape(tokens).text);
+    return mo_node_output(node, "", MO_F64, 1, (int64_t[]){E + MO_ROUTER_SUMS});
 }
 
 static void router_stats_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
-    const mo_real *z = node->in[0]->data, *p = node->in[1]->data;
-    const int32_t *ids = node->in[2]->data;
-    int64_t N = node->in[0]->dim[0], E = node->in[0]->dim[1], K = node->in[2]->dim[1], width = E + EXTRA;
-    double *sums = node->scratch, *stats = node->out[0]->data;
-#pragma omp parallel for schedule(static)
-    for (int64_t c = 0; c < chunks_of(N); c++) {
-        memset(sums + c * width, 0, (size_t)width * sizeof *sums);
-        for (int64_t n = c * CHUNK; n < mo_min(N, (c + 1) * CHUNK); n++)
-            if (chosen(ids + n * K, K)) add_row(sums + c * width, z + n * E, p + n * E, ids + n * K, E, K);
-    }
-    memset(stats, 0, (size_t)width * sizeof *stats);
-    for (int64_t c = 0; c < chunks_of(N); c++)
-        for (int64_t i = 0; i < width; i++) stats[i] += sums[c * width + i];
+    const mo_tensor *z = input(node, Z), *p = input(node, P), *ids = input(node, IDS);
+    const stats_view v = {.z = z ? z->data : NULL,
+                          .p = p ? p->data : NULL,
+                          .w = input(node, W)->data,
+                          .ids = ids->data,
+                          .kept = input(node, KEPT)->data,
+                          .tokens = input(node, TOKENS)->data,
+                          .N = ids->dim[0],
+                          .E = ((const stats_attr *)node->attr)->E,
+                          .K = ids->dim[1]};
+    router_stats_fwd(node->out[0]->data, node->scratch, &v);
 }
 
 static size_t router_stats_scratch(const mo_node *node, mo_phase phase)
 {
     (void)phase;
-    return (size_t)(chunks_of(node->in[0]->dim[0]) * (node->in[0]->dim[1] + EXTRA)) * sizeof(double);
+    return (size_t)chunks_of(input(node, IDS)->dim[0]) * mo_tensor_bytes(node->out[0]);
 }
 
 static mo_cost router_stats_cost(const mo_node *node, mo_phase phase)
 {
-    double n = (double)mo_tensor_count(node->in[0]);
-    return phase == MO_FORWARD ? (mo_cost){4 * n, 2 * n * sizeof(mo_real)} : (mo_cost){0, 0};
+    const mo_tensor *z = input(node, Z), *p = input(node, P), *ids = input(node, IDS);
+    double scores = z ? (double)mo_tensor_count(z) : 0, shares = p ? (double)mo_tensor_count(p) : 0,
+           choices = (double)mo_tensor_count(ids), bytes = 2 * sizeof(int32_t) + sizeof(mo_real);
+    if (phase == MO_BACKWARD) return (mo_cost){0, 0};
+    return (mo_cost){14 * scores + 26 * shares + 4 * choices,
+                     (scores + shares) * sizeof(mo_real) + choices * bytes};
 }
 
 const mo_op mo__op_router_stats = {.name = "router_stats",
@@ -84,8 +157,18 @@ const mo_op mo__op_router_stats = {.name = "router_stats",
                                    .scratch = router_stats_scratch,
                                    .cost = router_stats_cost};
 
-mo_tensor *mo_router_stats(mo_graph *g, mo_tensor *z_NE, mo_tensor *p_NE, mo_tensor *ids_NK)
+mo_tensor *mo_router_stats(mo_graph *g, const mo_router_view *view, int64_t E)
 {
-    mo_node *node = mo_graph_node(g, &mo__op_router_stats, 3, (mo_tensor *[]){z_NE, p_NE, ids_NK}, NULL, 0);
+    mo_tensor *const all[INPUTS] = {[Z] = view->z_NE,       [P] = view->p_NE, [IDS] = view->ids_NK,
+                                    [KEPT] = view->kept_NK, [W] = view->w_NK, [TOKENS] = view->tokens_N};
+    mo_tensor *in[INPUTS];
+    stats_attr attr = {.E = E};
+    int n = 0;
+    for (int i = 0; i < INPUTS; i++) {
+        bool absent = !all[i] && (i == Z || i == P);
+        attr.place[i] = absent ? -1 : n;
+        if (!absent) in[n++] = all[i];
+    }
+    mo_node *node = mo_graph_node(g, &mo__op_router_stats, n, in, &attr, sizeof attr);
     return node ? node->out[0] : NULL;
 }

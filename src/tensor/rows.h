@@ -5,6 +5,9 @@
  * exp(r) by the degree-6 polynomial of Cephes' expf; error below 2 ulp on [-87, 88.3], 0 below, infinite
  * above. SLEEF's sleef_expf16 gives the same accuracy but needs one call per instruction set.
  *
+ * mo_ln in float: x = 2^n m, m in [sqrt 1/2, sqrt 2), ln x = n ln 2 + ln m in two parts, ln(1 + f) = f -
+ * f^2/2 + f^3 P(f) by the degree-8 polynomial of Cephes' logf; error below 1 ulp. -infinite at 0, NaN below.
+ *
  * mo_normal_cdf in float: Phi(-a) = exp(-a^2/2) t P(t), t = 1 / (1 + 0.3 a), a >= 0, P of degree 7 by Remez
  * exchange on a in [0, 14] with relative error below 1.5e-7; no cancellation for negative arguments. */
 #ifndef MOIRA_TENSOR_ROWS_H
@@ -48,10 +51,6 @@ static inline mo_real mo_sqrt(mo_real x)
 {
     return sqrtf(x);
 }
-static inline mo_real mo_ln(mo_real x)
-{
-    return logf(x);
-}
 static inline mo_real mo_abs(mo_real x)
 {
     return fabsf(x);
@@ -85,6 +84,33 @@ static inline mo_real mo_exp(mo_real x)
     return x < -87.0f ? 0.0f : p * scale;
 }
 
+static inline mo_real mo_ln(mo_real x)
+{
+    bool small = x < 0x1p-126f; /* no full mantissa */
+    float full = small ? x * 0x1p23f : x;
+    uint32_t bits;
+    memcpy(&bits, &full, sizeof bits);
+    uint32_t shifted = bits + (0x3f800000u - 0x3f3504f3u); /* the bits of 1 and of sqrt 1/2 */
+    float n = (float)((int32_t)(shifted >> 23) - (small ? 150 : 127));
+    bits -= (shifted & 0xff800000u) - 0x3f800000u;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    f -= 1.0f;
+    float p = 7.0376836292e-2f;
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    p = p * f * f * f - n * 2.12194440e-4f - 0.5f * f * f;
+    float y = p + f + n * 0.693359375f;
+    y = x < (float)INFINITY ? y : x;
+    return x > 0.0f ? y : x == 0.0f ? -(float)INFINITY : (float)NAN;
+}
+
 static inline mo_real mo_normal_cdf(mo_real x)
 {
     float a = fabsf(x), t = 1.0f / (1.0f + 0.3f * a);
@@ -112,11 +138,11 @@ static inline mo_real mo_normal_pdf(mo_real x)
     return MO_C(0.398942280401432678) * mo_exp(MO_C(-0.5) * x * x);
 }
 
-/* max_i x_i; n >= 1. */
+/* max_i x_i; n >= 1. Eight lanes, because many rows are of eight experts. */
 static inline mo_real mo_row_max(const mo_real *x, int64_t n)
 {
     mo_real m = x[0];
-#pragma omp simd reduction(max : m)
+#pragma omp simd simdlen(8) reduction(max : m)
     for (int64_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
     return m;
 }

@@ -132,7 +132,7 @@ static void set_load(summary *s, value *v, const mo_layer_report *layer)
 
 /* ---- what a metrics line says ---- */
 
-enum { STEP_SCALARS = 8, LAYER_VALUES = 6, SOURCE_SCALARS = 3 };
+enum { STEP_SCALARS = 8, LAYER_VALUES = 9, SOURCE_SCALARS = 3 };
 
 static void add_step(summary *s, const mo_step_report *r)
 {
@@ -153,12 +153,21 @@ static void add_step(summary *s, const mo_step_report *r)
 
 static void add_layer(summary *s, const mo_layer_report *l)
 {
+    const struct {
+        const char *tag;
+        double value;
+    } all[] = {{"max_vio", l->max_vio},
+               {"cv", l->cv},
+               {"entropy", l->entropy},
+               {"top1", l->top1},
+               {"top1_weight", l->top1_weight},
+               {"dropped", l->dropped},
+               {"z", l->z},
+               {"dead", (double)l->dead}};
     set_load(s, add(s, "routing/layer_%d/load", l->layer), l);
-    set_scalar(add(s, "routing/layer_%d/max_vio", l->layer), l->max_vio);
-    set_scalar(add(s, "routing/layer_%d/entropy", l->layer), l->entropy);
-    set_scalar(add(s, "routing/layer_%d/top1", l->layer), l->top1);
-    set_scalar(add(s, "routing/layer_%d/dropped", l->layer), l->dropped);
-    set_scalar(add(s, "routing/layer_%d/z", l->layer), l->z);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!isnan(all[i].value))
+            set_scalar(add(s, "routing/layer_%d/%s", l->layer, all[i].tag), all[i].value);
 }
 
 static void add_source(summary *s, const mo_source_report *source, bool evaluated)

@@ -61,18 +61,20 @@ mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out)
     return status;
 }
 
+static json_t *real_or_null(double value)
+{
+    return isnan(value) ? json_null() : json_real(value);
+}
+
 static json_t *layer_json(const mo_layer_report *layer)
 {
     json_t *load = json_array();
     for (int64_t e = 0; e < layer->experts; e++) json_array_append_new(load, json_real(layer->load[e]));
-    return json_pack("{s:i, s:o, s:f, s:f, s:f, s:f, s:f}", "layer", layer->layer, "load", load, "max_vio",
-                     layer->max_vio, "entropy", layer->entropy, "top1", layer->top1, "dropped",
-                     layer->dropped, "z", layer->z);
-}
-
-static json_t *real_or_null(double value)
-{
-    return isnan(value) ? json_null() : json_real(value);
+    return json_pack("{s:i, s:o, s:f, s:f, s:o, s:o, s:o, s:f, s:o, s:I}", "layer", layer->layer, "load",
+                     load, "max_vio", layer->max_vio, "cv", layer->cv, "entropy",
+                     real_or_null(layer->entropy), "top1", real_or_null(layer->top1), "top1_weight",
+                     real_or_null(layer->top1_weight), "dropped", layer->dropped, "z", real_or_null(layer->z),
+                     "dead", (json_int_t)layer->dead);
 }
 
 static json_t *sources_json(const mo_step_report *r)

@@ -31,6 +31,13 @@ static bool get(const json_t *object, const char *key, double *out)
     return json_is_number(value);
 }
 
+/* null, and keys that older programs did not write, are NaN. */
+static double get_or_nan(const json_t *object, const char *key)
+{
+    double value;
+    return get(object, key, &value) ? value : (double)NAN;
+}
+
 static bool read_layer(const json_t *line, mo_layer_report *layer, double *load)
 {
     const json_t *loads = json_object_get(line, "load");
@@ -39,9 +46,12 @@ static bool read_layer(const json_t *line, mo_layer_report *layer, double *load)
         load[e] = json_number_value(json_array_get(loads, (size_t)e));
     layer->load = load;
     layer->layer = (int)json_integer_value(json_object_get(line, "layer"));
-    return get(line, "max_vio", &layer->max_vio) && get(line, "entropy", &layer->entropy) &&
-           get(line, "top1", &layer->top1) && get(line, "dropped", &layer->dropped) &&
-           get(line, "z", &layer->z);
+    mo__load_measure(layer); /* cv and dead, which older lines lack; the same numbers where they do not */
+    layer->entropy = get_or_nan(line, "entropy");
+    layer->top1 = get_or_nan(line, "top1");
+    layer->top1_weight = get_or_nan(line, "top1_weight");
+    layer->z = get_or_nan(line, "z");
+    return get(line, "max_vio", &layer->max_vio) && get(line, "dropped", &layer->dropped);
 }
 
 static bool read_source(const json_t *line, mo_source_report *source)

@@ -1,18 +1,24 @@
 /* routing_sum.c -- router statistics of several graph runs, added up and turned into a report. */
+#include <math.h>
 #include <string.h>
 
 #include "train/train_internal.h"
 
-enum { EXTRA = 4 }; /* tokens, entropy, top probability, squared logsumexp: see mo_router_stats */
+static int64_t width_of(const mo__routing_sum *s)
+{
+    return s->experts + MO_ROUTER_SUMS;
+}
 
 mo_status mo__routing_sum_create(const mo_model *m, mo__routing_sum *out)
 {
-    *out = (mo__routing_sum){.experts = m->config.num_local_experts};
-    if (out->experts == 0) return MO_OK;
-    out->n_layers = (int)mo_model_config_moe_layers(&m->config);
-    size_t layers = (size_t)out->n_layers, experts = (size_t)out->experts;
-    out->sums = mo_calloc(layers * (experts + EXTRA), sizeof *out->sums);
-    out->loads = mo_calloc(layers * experts, sizeof *out->loads);
+    const mo_model_config *c = &m->config;
+    *out = (mo__routing_sum){.n_layers = (int)mo_model_config_moe_layers(c),
+                             .experts = c->num_local_experts,
+                             .experts_choose = mo_router_describe(c->router)->traits & MO_ROUTER_EVEN};
+    if (out->n_layers == 0) return MO_OK;
+    size_t layers = (size_t)out->n_layers;
+    out->sums = mo_calloc(layers * (size_t)width_of(out), sizeof *out->sums);
+    out->loads = mo_calloc(layers * (size_t)out->experts, sizeof *out->loads);
     out->reports = mo_calloc(layers, sizeof *out->reports);
     if (out->sums && out->loads && out->reports) return MO_OK;
     mo__routing_sum_free(out);
@@ -29,39 +35,63 @@ void mo__routing_sum_free(mo__routing_sum *s)
 
 void mo__routing_sum_clear(mo__routing_sum *s)
 {
-    if (s->sums) memset(s->sums, 0, (size_t)(s->n_layers * (s->experts + EXTRA)) * sizeof *s->sums);
+    if (s->sums) memset(s->sums, 0, (size_t)(s->n_layers * width_of(s)) * sizeof *s->sums);
 }
 
 void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t)
 {
     for (int l = 0; l < s->n_layers; l++) {
         const double *stats = t->routing[l].stats->data;
-        for (int64_t i = 0; i < s->experts + EXTRA; i++) s->sums[l * (s->experts + EXTRA) + i] += stats[i];
+        for (int64_t i = 0; i < width_of(s); i++) s->sums[l * width_of(s) + i] += stats[i];
     }
 }
 
 const double *mo__routing_sum_counts(const mo__routing_sum *s, int l)
 {
-    return s->sums + l * (s->experts + EXTRA);
+    return s->sums + l * width_of(s);
+}
+
+void mo__load_measure(mo_layer_report *r)
+{
+    double total = 0, most = 0, squares = 0;
+    for (int64_t e = 0; e < r->experts; e++) {
+        total += r->load[e];
+        if (r->load[e] > most) most = r->load[e];
+    }
+    double fair = total / (double)r->experts;
+    r->max_vio = r->cv = 0;
+    r->dead = 0;
+    if (!(total > 0)) return;
+    for (int64_t e = 0; e < r->experts; e++) {
+        squares += (r->load[e] - fair) * (r->load[e] - fair);
+        r->dead += r->load[e] < MO_DEAD_SHARE * fair;
+    }
+    r->max_vio = most / fair - 1;
+    r->cv = sqrt(squares / (double)r->experts) / fair;
+}
+
+static double ratio(double part, double whole)
+{
+    return mo__unsigned_nan(part / (whole > 0 ? whole : 1));
 }
 
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t)
 {
     for (int l = 0; l < s->n_layers; l++) {
-        const double *sum = s->sums + l * (s->experts + EXTRA), tokens = sum[s->experts];
-        double *load = s->loads + l * s->experts, total = 0, most = 0;
-        for (int64_t e = 0; e < s->experts; e++) {
-            total += sum[e];
-            if (sum[e] > most) most = sum[e];
-        }
-        for (int64_t e = 0; e < s->experts; e++) load[e] = total > 0 ? sum[e] / total : 0;
-        double n = tokens > 0 ? tokens : 1;
+        double *load = s->loads + l * s->experts, total = 0;
+        const double *count = mo__routing_sum_counts(s, l), *sum = count + s->experts;
+        for (int64_t e = 0; e < s->experts; e++) total += count[e];
+        for (int64_t e = 0; e < s->experts; e++) load[e] = ratio(count[e], total);
+        double n = sum[MO_SUM_TOKENS], lost = sum[MO_SUM_WANTED] - sum[MO_SUM_KEPT];
         s->reports[l] = (mo_layer_report){.layer = t->routing[l].layer,
                                           .load = load,
                                           .experts = s->experts,
-                                          .max_vio = total > 0 ? most * (double)s->experts / total - 1 : 0,
-                                          .entropy = sum[s->experts + 1] / n,
-                                          .top1 = sum[s->experts + 2] / n,
-                                          .z = sum[s->experts + 3] / n};
+                                          .entropy = ratio(sum[MO_SUM_ENTROPY], n),
+                                          .top1 = ratio(sum[MO_SUM_TOP1], n),
+                                          .top1_weight = ratio(sum[MO_SUM_TOP1_WEIGHT], n),
+                                          .dropped = s->experts_choose ? ratio(sum[MO_SUM_UNROUTED], n)
+                                                                       : ratio(lost, sum[MO_SUM_WANTED]),
+                                          .z = ratio(sum[MO_SUM_Z], n)};
+        mo__load_measure(&s->reports[l]);
     }
 }

@@ -37,9 +37,10 @@ static inline double mo__unsigned_nan(double value)
 /* ---- routing_sum.c: router statistics summed over microbatches or batches ---- */
 
 typedef struct mo__routing_sum {
-    int n_layers;
+    int n_layers; /* with experts */
     int64_t experts;
-    double *sums;             /* [n_layers][experts + 4] */
+    bool experts_choose;      /* what `dropped` means: see mo_layer_report */
+    double *sums;             /* [n_layers][experts + MO_ROUTER_SUMS] */
     double *loads;            /* [n_layers][experts] storage of reports' load */
     mo_layer_report *reports; /* [n_layers] */
 } mo__routing_sum;
@@ -50,6 +51,8 @@ void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t);
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t); /* fills reports */
 /* Choices of each expert in MoE layer l (0 is the first), of the selection before capacity. */
 const double *mo__routing_sum_counts(const mo__routing_sum *s, int l);
+/* max_vio, cv and dead from load, which may be of any scale; all 0 without load. */
+void mo__load_measure(mo_layer_report *report);
 
 /* ---- source_sum.c: training loss by source, summed over microbatches ---- */
 

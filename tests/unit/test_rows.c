@@ -15,6 +15,12 @@ static void run_exp(int64_t n)
     for (int64_t i = 0; i < n; i++) out[i] = mo_exp(in[i]);
 }
 
+static void run_ln(int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = mo_ln(in[i]);
+}
+
 static void run_cdf(int64_t n)
 {
 #pragma omp simd
@@ -65,6 +71,39 @@ static void test_exp_ends(void **state)
     assert_true(isinf(out[7]) && isinf(out[8]) && isnan(out[9]));
 }
 
+/* Every 997th positive float, and all of those around 1. */
+static void test_ln(void **state)
+{
+    (void)state;
+    double worst = 0;
+    for (uint32_t bits = 1, step; bits < 0x7f800000; bits += step * BATCH) {
+        step = bits > 0x3f000000 && bits < 0x3fc00000 ? 1 : 997;
+        int64_t n = 0;
+        for (; n < BATCH && bits + (uint32_t)n * step < 0x7f800000; n++) {
+            uint32_t at = bits + (uint32_t)n * step;
+            float x;
+            memcpy(&x, &at, sizeof x);
+            in[n] = (mo_real)x;
+        }
+        run_ln(n);
+        for (int64_t i = 0; i < n; i++) {
+            double error = ulps((double)out[i], log((double)in[i]));
+            if (!(error <= worst)) worst = error;
+        }
+    }
+    if (!(worst <= 1)) fail_msg("ln is off by %.2f ulp", worst);
+}
+
+static void test_ln_ends(void **state)
+{
+    (void)state;
+    static const double ends[] = {1, 0, -0.0, -1, (double)INFINITY, -(double)INFINITY, (double)NAN};
+    for (int i = 0; i < 7; i++) in[i] = (mo_real)ends[i];
+    run_ln(7);
+    assert_true(out[0] == 0 && out[1] == -(mo_real)INFINITY && out[2] == -(mo_real)INFINITY);
+    assert_true(isnan(out[3]) && out[4] == (mo_real)INFINITY && isnan(out[5]) && isnan(out[6]));
+}
+
 /* Absolute error below 3e-7 everywhere, relative below 1e-6 down to Phi(-5) = 2.9e-7. */
 static void test_normal_cdf(void **state)
 {
@@ -98,8 +137,9 @@ static void test_sigmoid_and_pdf(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exp), cmocka_unit_test(test_exp_ends),
-                                       cmocka_unit_test(test_normal_cdf),
-                                       cmocka_unit_test(test_sigmoid_and_pdf)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exp),        cmocka_unit_test(test_exp_ends),
+        cmocka_unit_test(test_ln),         cmocka_unit_test(test_ln_ends),
+        cmocka_unit_test(test_normal_cdf), cmocka_unit_test(test_sigmoid_and_pdf)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
