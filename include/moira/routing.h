@@ -17,9 +17,6 @@
 extern "C" {
 #endif
 
-/* An expert is called dead below this part of its fair share, 1/E of the choices. */
-#define MO_DEAD_PART 0.1
-
 struct mo_routing_options {
     bool single; /* count `layer`, by its number in the model, alone. MO_E_RANGE if it has no experts */
     int layer;
@@ -45,8 +42,6 @@ typedef struct mo_expert_tokens {
 
 typedef struct mo_layer_choices {
     mo_layer_report report; /* of this evaluation; its load is owned by the mo_routing */
-    double cv;              /* of the load: standard deviation (population) over mean */
-    int64_t dead;           /* experts below MO_DEAD_PART */
     int64_t total;          /* choices */
     const int64_t *choices; /* [max(1, n_domains)][E] */
     /* Of expert and domain, in bits; NaN without domains. 0 where the expert says nothing of the domain, and

@@ -151,10 +151,10 @@ typedef struct mo_layer_report {
     double dropped;     /* share of the choices that capacity dropped; where experts choose, share of the
                            tokens that none took */
     double z;           /* mean (logsumexp z)^2 */
-    int64_t dead;       /* experts with c_e < c / 10 */
+    int64_t dead;       /* experts with c_e < MO_DEAD_PART c */
 } mo_layer_report;
-/* A share of its fair load below which an expert counts as dead. */
-#define MO_DEAD_SHARE 0.1
+/* An expert is called dead below this part of its fair share, 1/E of the choices. */
+#define MO_DEAD_PART 0.1
 
 /* Of every line of metrics.jsonl, as "version". It rises when a key changes its meaning, not when one is
  * added; a resume refuses lines of a newer version with MO_E_VERSION. */

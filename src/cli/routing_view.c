@@ -29,7 +29,7 @@ static void percent(mo__table *t, double share)
 
 mo_status mo__routing_print_layers(const mo_routing *r)
 {
-    mo__table t = mo__table_begin(">layer|>max vio|>cv|>dead|>dropped|>entropy|>top1");
+    mo__table t = mo__table_begin(">layer|>max vio|>cv|>dead|>dropped|>entropy|>top1|>weight");
     if (r->n_domains > 0) {
         mo__table_column(&t, true, "bits");
         mo__table_column(&t, true, "corrected");
@@ -38,11 +38,12 @@ mo_status mo__routing_print_layers(const mo_routing *r)
         const mo_layer_choices *c = &r->layers[l];
         mo__cell(&t, "%d", c->report.layer);
         mo__cell(&t, "%.3f", c->report.max_vio);
-        mo__cell(&t, "%.3f", c->cv);
-        mo__cell(&t, "%lld", (long long)c->dead);
+        mo__cell(&t, "%.3f", c->report.cv);
+        mo__cell(&t, "%lld", (long long)c->report.dead);
         percent(&t, c->report.dropped);
         mo__cell(&t, "%s", mo__fixed(c->report.entropy, 3).text);
         mo__cell(&t, "%s", mo__fixed(c->report.top1, 3).text);
+        mo__cell(&t, "%s", mo__fixed(c->report.top1_weight, 3).text);
         if (r->n_domains == 0) continue;
         mo__cell(&t, "%s", mo__fixed(c->mutual_information, 3).text);
         mo__cell(&t, "%s", mo__fixed(c->corrected, 3).text);

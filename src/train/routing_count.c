@@ -164,7 +164,8 @@ static void add_layer(mo__routing_count *c, int l, const mo_tensor *ids_NK, cons
     uint32_t *tokens = l < c->out.listed_layers ? c->tokens + l * c->n_ids * E : NULL;
     for (int64_t n = 0; n < N; n++) {
         const int32_t *ids = (const int32_t *)ids_NK->data + n * K;
-        int32_t token = batch->tokens[n], domain = batch->domains[n] < 0 ? 0 : batch->domains[n];
+        int32_t token = batch->tokens[n],
+                domain = c->out.n_domains == 0 || batch->domains[n] < 0 ? 0 : batch->domains[n];
         if (token < 0) continue;
         int64_t *row = choices + (first_domain + domain) * E;
         uint32_t *own = tokens ? tokens + c->place[token] * E : NULL;
@@ -196,17 +197,6 @@ static void mirror(int64_t *pairs, int64_t E)
         for (int64_t b = 0; b < a; b++) pairs[a * E + b] = pairs[b * E + a];
 }
 
-static void spread(const mo_layer_report *r, double *cv, int64_t *dead)
-{
-    double fair = 1 / (double)r->experts, squares = 0;
-    *dead = 0;
-    for (int64_t e = 0; e < r->experts; e++) {
-        squares += (r->load[e] - fair) * (r->load[e] - fair);
-        *dead += r->load[e] < MO_DEAD_PART * fair;
-    }
-    *cv = sqrt(squares / (double)r->experts) / fair;
-}
-
 static mo_status domains_of(const mo__routing_count *c, mo_layer_choices *out)
 {
     int64_t E = c->out.experts;
@@ -233,7 +223,6 @@ mo_status mo__routing_count_finish(mo__routing_count *c, const mo_model_graph *t
         mo_layer_choices *out = &c->out.layers[l];
         *out = (mo_layer_choices){.report = c->sum.reports[c->first + l],
                                   .choices = c->choices + l * c->rows * E};
-        spread(&out->report, &out->cv, &out->dead);
         MO_TRY(domains_of(c, out));
         if (!c->pairs) continue;
         mirror(c->pairs + l * E * E, E);

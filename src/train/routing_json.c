@@ -110,9 +110,10 @@ static void set_report(maker *m, json_t *object)
     set(m, object, "choices", whole(m->layer->total));
     set(m, object, "load", load);
     set(m, object, "max_vio", real(r->max_vio));
-    set(m, object, "cv", real(m->layer->cv));
+    set(m, object, "cv", real(r->cv));
     set(m, object, "entropy", real(r->entropy));
     set(m, object, "top1", real(r->top1));
+    set(m, object, "top1_weight", real(r->top1_weight));
     set(m, object, "dropped", real(r->dropped));
     set(m, object, "z", real(r->z));
     set(m, object, "dead", dead_json(m));

@@ -64,7 +64,7 @@ void mo__load_measure(mo_layer_report *r)
     if (!(total > 0)) return;
     for (int64_t e = 0; e < r->experts; e++) {
         squares += (r->load[e] - fair) * (r->load[e] - fair);
-        r->dead += r->load[e] < MO_DEAD_SHARE * fair;
+        r->dead += r->load[e] < MO_DEAD_PART * fair;
     }
     r->max_vio = most / fair - 1;
     r->cv = sqrt(squares / (double)r->experts) / fair;

@@ -17,9 +17,9 @@ narrow() {
 COLUMNS=80
 export COLUMNS
 moira 0 inspect "$best" --routing --data "$dir/synth.h5"
-out_matches '^layer  max vio +cv  dead  dropped  entropy +top1 +bits  corrected$'
+out_matches '^layer  max vio +cv  dead  dropped  entropy +top1 +weight +bits  corrected$'
 for layer in 0 1; do
-    out_matches "^ +$layer  +[0-9.]+ +[0-9.]+ +[0-4] +0\.0% +1\.[0-9]{3} +0\.[0-9]{3} +0\.[0-9]*[1-9][0-9]* +0\.[0-9]+$"
+    out_matches "^ +$layer  +[0-9.]+ +[0-9.]+ +[0-4] +0\.0% +1\.[0-9]{3} +0\.[0-9]{3} +0\.[0-9]{3} +0\.[0-9]*[1-9][0-9]* +0\.[0-9]+$"
     out_matches "^layer $layer: [0-9,]+ choices$"
 done
 out_has 'entropy of the router, of at most 1.386 nats; dead: below 10% of the fair share'
@@ -37,7 +37,7 @@ out_has ', train: '
 out_matches '^layer 1: [0-9,]+ choices$'
 grep -q '^layer 0' "$out" && fail "$ran: shows another layer"
 moira 0 inspect "$best" --routing --data "$dir/text.h5"
-out_matches '^layer  max vio +cv  dead  dropped  entropy +top1$'
+out_matches '^layer  max vio +cv  dead  dropped  entropy +top1 +weight$'
 grep -q '^bits:' "$out" && fail "$ran: speaks of domains that are not there"
 narrow
 unset COLUMNS
@@ -45,7 +45,7 @@ unset COLUMNS
 # ---- JSON: everything, and numbers that belong together ----
 
 moira 0 inspect "$best" --routing --data "$dir/synth.h5" --json
-for key in layer experts tokens choices load max_vio cv entropy top1 dropped z dead domains mutual_information \
+for key in layer experts tokens choices load max_vio cv entropy top1 top1_weight dropped z dead domains mutual_information \
     mutual_information_corrected domain_entropy coactivation lift routed_tokens; do
     [ "$(grep -c "^        \"$key\": " "$out")" -eq 2 ] || fail "$ran: not $key of two layers"
 done

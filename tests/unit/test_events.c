@@ -37,9 +37,18 @@ static const double load0[] = {0.25, 0, 0.75}, load1[] = {0, 1, 0};
 /* A report of a step whose losses are made of the step's number. */
 static mo_step_report report_of(int64_t step, mo_layer_report layers[2])
 {
-    layers[0] = (mo_layer_report){.layer = 0, .load = load0, .experts = 3, .max_vio = 1.25, .entropy = 0.5};
-    layers[1] =
-        (mo_layer_report){.layer = 1, .load = load1, .experts = 3, .top1 = 0.875, .dropped = 0.125, .z = 3};
+    layers[0] = (mo_layer_report){
+        .layer = 0, .load = load0, .experts = 3, .max_vio = 1.25, .entropy = 0.5, .dead = 1};
+    layers[1] = (mo_layer_report){.layer = 1,
+                                  .load = load1,
+                                  .experts = 3,
+                                  .cv = 1.5,
+                                  .entropy = (double)NAN,
+                                  .top1 = (double)NAN,
+                                  .top1_weight = 0.875,
+                                  .dropped = 0.125,
+                                  .z = (double)NAN,
+                                  .dead = 2};
     mo_step_report r = {.step = step,
                         .train_loss = 1 + (double)step / 8,
                         .balance_loss = 0.0625,
@@ -110,16 +119,19 @@ static void a_step_is_one_record_of_all_its_values(void **state)
                          "4 scalar speed/gflops 1.5\n"
                          "4 histogram routing/layer_0/load -0.5:0.5:0.25 0.5:1.5:0 1.5:2.5:0.75\n"
                          "4 scalar routing/layer_0/max_vio 1.25\n"
+                         "4 scalar routing/layer_0/cv 0\n"
                          "4 scalar routing/layer_0/entropy 0.5\n"
                          "4 scalar routing/layer_0/top1 0\n"
+                         "4 scalar routing/layer_0/top1_weight 0\n"
                          "4 scalar routing/layer_0/dropped 0\n"
                          "4 scalar routing/layer_0/z 0\n"
+                         "4 scalar routing/layer_0/dead 1\n"
                          "4 histogram routing/layer_1/load -0.5:0.5:0 0.5:1.5:1 1.5:2.5:0\n"
                          "4 scalar routing/layer_1/max_vio 0\n"
-                         "4 scalar routing/layer_1/entropy 0\n"
-                         "4 scalar routing/layer_1/top1 0.875\n"
+                         "4 scalar routing/layer_1/cv 1.5\n"
+                         "4 scalar routing/layer_1/top1_weight 0.875\n"
                          "4 scalar routing/layer_1/dropped 0.125\n"
-                         "4 scalar routing/layer_1/z 3\n");
+                         "4 scalar routing/layer_1/dead 2\n");
     MO_CHECK_OK(mo__events_close(&e));
     size_t count = 0;
     free(events_list(file(), NULL, 0, &count));
