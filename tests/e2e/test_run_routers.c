@@ -22,7 +22,15 @@ static const char *const hierarchical[] = {
     "model.router=hierarchical",     "model.num_experts_per_tok=4", "model.n_group=2",  "model.topk_group=2",
     "model.router_jitter_noise=0.1", "model.jitter_experts=true",   "balance.z_loss=0", NULL};
 
-/* Room for two more. */
+static const char *const by_chance[] = {"model.router=random",
+                                        "model.num_experts_per_tok=1",
+                                        "balance.load=0",
+                                        "balance.importance=0",
+                                        "balance.switch=0",
+                                        "balance.z_loss=0",
+                                        NULL};
+
+/* Room for three more. */
 static int with(const char **all, const char *const *router)
 {
     int n = 0;
@@ -78,8 +86,15 @@ static void test_hierarchical(void **state)
     check("hierarchical", hierarchical);
 }
 
+static void test_random(void **state)
+{
+    (void)state;
+    check("random", by_chance);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sigmoid), cmocka_unit_test(test_hierarchical)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sigmoid), cmocka_unit_test(test_hierarchical),
+                                       cmocka_unit_test(test_random)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

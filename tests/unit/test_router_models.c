@@ -343,6 +343,8 @@ static void test_unselected_experts(void **state)
     (void)state;
     check_experts(of(MO_ROUTER_SIGMOID));
     check_experts(of(MO_ROUTER_HIERARCHICAL));
+    check_experts(of(MO_ROUTER_HASH));
+    check_experts(of(MO_ROUTER_RANDOM));
 }
 
 /* One expert of weight 1 takes the router out of the sum: what jitter reaches it can be seen. */
