@@ -50,10 +50,9 @@ bool mo_tokenizer_equal(const mo_tokenizer *a, const mo_tokenizer *b);
 int64_t mo_tokenizer_token_bytes(const mo_tokenizer *t, int32_t id);
 /* A valid id as the vocabulary writes it, for display: "▁the", "<s>", "<0x0A>". Borrowed UTF-8. */
 const char *mo_tokenizer_piece(const mo_tokenizer *t, int32_t id);
-/* The text of a valid id for people to read, as it would stand between the quotes of a C string: " the",
- * "\n",
- * "\xC3" for a byte that is no character by itself, "\u200B" for what cannot be seen, "<s>". One line of
- * UTF-8, safe on a terminal. Owned; NULL when out of memory. */
+/* The text of a valid id for people to read, as it would stand between the quotes of a C string: a word with
+ * its space, "\n", "\xC3" for a byte that is no character by itself, "\u200B" for what cannot be seen, "<s>".
+ * One line of UTF-8, safe on a terminal. Owned; NULL when out of memory. */
 char *mo_tokenizer_show(const mo_tokenizer *t, int32_t id);
 
 /* ---- text to ids ---- */

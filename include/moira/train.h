@@ -7,9 +7,10 @@
  *     step-00000500.h5        checkpoints (checkpoint.h): the last `checkpoint.keep` of them
  *     best.h5                 the checkpoint of the lowest validation loss
  *     samples.txt             text generated during training
- *     spikes.jsonl            a JSON object for each step whose loss stood out (log.spike), if there is one
- *     events.out.tfevents.moira   the metrics and samples for TensorBoard (log.tensorboard)
- * A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off first.
+ *     routing.jsonl           a JSON object for each evaluation: what the routers did with its data
+ * (log.routing) spikes.jsonl            a JSON object for each step whose loss stood out (log.spike), if
+ * there is one events.out.tfevents.moira   the metrics and samples for TensorBoard (log.tensorboard) A run
+ * resumed from step s has the bits of one that was never interrupted: metrics past s are cut off first.
  *
  * Only mo_train writes files. Everything is told through callbacks on the calling thread; nothing prints. */
 #ifndef MOIRA_TRAIN_H
@@ -72,7 +73,7 @@ typedef struct mo_run_config {
     } sample;
     struct {
         int64_t every; /* steps between progress lines */
-        bool tensorboard;
+        bool tensorboard, routing;
         double spike; /* robust standard deviations that make a loss a spike; 0 = none do */
     } log;
 } mo_run_config;
@@ -122,7 +123,7 @@ typedef struct mo_run_memory {
     uint64_t parameters, gradients, optimizer; /* the slabs */
     uint64_t activations;                      /* the arena: the larger of training and evaluation */
     uint64_t kept, scratch; /* of it: alive between forward and backward; largest scratch */
-    uint64_t data;          /* token file and batches */
+    uint64_t data;          /* token file and batches, counts of the routing */
     uint64_t snapshot;      /* what checkpoints are written from in the background */
     uint64_t checkpoint;    /* buffers while saving */
     uint64_t runtime;       /* program, libraries, thread stacks, BLAS buffers */
@@ -185,6 +186,8 @@ typedef struct mo_step_report {
     double gflops;            /* model FLOPs, the same span */
     bool evaluated;
     double validation_loss, bits_per_byte; /* if evaluated */
+    const double *mutual_information; /* [n_layers] bits, if evaluated on data with domains, else NULL: what
+                                         the experts say of the domains, which a mixture's sources are too */
     const mo_layer_report *layers;
     int n_layers;
     const mo_source_report *sources;

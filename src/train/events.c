@@ -132,7 +132,7 @@ static void set_load(summary *s, value *v, const mo_layer_report *layer)
 
 /* ---- what a metrics line says ---- */
 
-enum { STEP_SCALARS = 8, LAYER_VALUES = 9, SOURCE_SCALARS = 3 };
+enum { STEP_SCALARS = 8, LAYER_VALUES = 10, SOURCE_SCALARS = 3 };
 
 static void add_step(summary *s, const mo_step_report *r)
 {
@@ -187,7 +187,12 @@ mo_status mo__events_step(mo__events *e, const mo_step_report *r)
                                    SOURCE_SCALARS * r->n_sources));
     if (status == MO_OK) {
         add_step(&s, r);
-        for (int l = 0; l < r->n_layers; l++) add_layer(&s, &r->layers[l]);
+        for (int l = 0; l < r->n_layers; l++) {
+            add_layer(&s, &r->layers[l]);
+            if (r->mutual_information && !isnan(r->mutual_information[l]))
+                set_scalar(add(&s, "routing/layer_%d/mutual_information", r->layers[l].layer),
+                           r->mutual_information[l]);
+        }
         for (int i = 0; i < r->n_sources; i++) add_source(&s, &r->sources[i], r->evaluated);
     }
     return summary_end(&s, e, r->step);

@@ -3,7 +3,7 @@
  * The slabs and the arenas are exact. The runtime share is what a Moira process takes before its slabs,
  * measured once: program and libraries (OpenBLAS, HDF5, C library), and per thread a BLAS packing buffer and
  * a stack. */
-#include "train/train_internal.h"
+#include "train/routing_log.h"
 
 enum { MIB = 1 << 20 };
 static const uint64_t RUNTIME_BASE = 30 * MIB, RUNTIME_PER_THREAD = 3 * MIB;
@@ -55,17 +55,17 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
         uint64_t slab = (uint64_t)m->elements * sizeof(mo_real);
         int64_t threads = c->run.threads > 0 ? c->run.threads : mo_cores();
         int64_t batch_tokens = c->train.batch_size * c->train.sequence_length;
-        *out =
-            (mo_run_memory){.parameters = slab,
-                            .gradients = slab,
-                            .optimizer = 2 * slab,
-                            .activations = a.arena > b.arena ? a.arena : b.arena,
-                            .kept = a.kept,
-                            .scratch = a.scratch,
-                            .data = data_bytes + (uint64_t)batch_tokens * 16 * 4,
-                            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
-                            .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
-                            .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
+        *out = (mo_run_memory){
+            .parameters = slab,
+            .gradients = slab,
+            .optimizer = 2 * slab,
+            .activations = a.arena > b.arena ? a.arena : b.arena,
+            .kept = a.kept,
+            .scratch = a.scratch,
+            .data = data_bytes + (uint64_t)batch_tokens * 16 * 4 + mo__routing_log_bytes(c, &m->config),
+            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
+            .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
+            .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
         out->total = out->parameters + out->gradients + out->optimizer + out->activations + out->data +
                      out->snapshot + out->checkpoint + out->runtime;
     }

@@ -108,7 +108,12 @@ static json_t *report_json(const mo_step_report *r)
     for (int k = 0; k < MO_BALANCE_LOSSES; k++)
         if (!isnan(r->balance[k]))
             json_object_set_new(balance, mo_balance_names[k], json_real(r->balance[k]));
-    for (int l = 0; l < r->n_layers; l++) json_array_append_new(layers, layer_json(&r->layers[l]));
+    for (int l = 0; l < r->n_layers; l++) {
+        json_t *layer = layer_json(&r->layers[l]);
+        if (r->mutual_information)
+            json_object_set_new(layer, "mutual_information", real_or_null(r->mutual_information[l]));
+        json_array_append_new(layers, layer);
+    }
     json_object_set_new(line, "balance", balance);
     json_object_set_new(line, "layers", layers);
     return line;

@@ -44,12 +44,18 @@ static json_t *domain_json(maker *m, int d)
 {
     int64_t E = m->routing->experts, total = 0;
     const int64_t *row = m->layer->choices + d * E;
-    json_t *domain = json_object(), *shares = json_array();
+    json_t *domain = json_object(), *choices = json_array(), *shares = json_array();
     for (int64_t e = 0; e < E; e++) total += row[e];
-    for (int64_t e = 0; e < E; e++) add(m, shares, real((double)row[e] / (double)total));
+    for (int64_t e = 0; e < E; e++) {
+        add(m, choices, whole(row[e]));
+        add(m, shares, real((double)row[e] / (double)total));
+    }
     set(m, domain, "name", json_string(m->routing->domain_names[d]));
-    set(m, domain, "choices", whole(total));
-    set(m, domain, "share", shares);
+    set(m, domain, "choices", choices);
+    if (m->tokenizer)
+        set(m, domain, "share", shares);
+    else
+        json_decref(shares);
     return domain;
 }
 

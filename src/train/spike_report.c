@@ -1,12 +1,10 @@
 /* spike_report.c -- spikes.jsonl: an object a line for every step that stood out. */
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/utf8.h"
 #include "data/batch.h"
+#include "train/lines.h"
 #include "train/trainer.h"
 
 enum { MOST_CHARACTERS = 200 };
@@ -65,17 +63,6 @@ static json_t *spike_json(const mo__trainer *t, const mo_step_report *r, int64_t
     return NULL;
 }
 
-static mo_status append(const char *path, json_t *line)
-{
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    if (!text) return mo_error(MO_E_INTERNAL, "%s: a line of it cannot be written as JSON", path);
-    FILE *f = fopen(path, "ae");
-    bool written = f && fprintf(f, "%s\n", text) > 0;
-    if (f && fclose(f) != 0) written = false;
-    free(text);
-    return written ? MO_OK : mo_error(MO_E_IO, "%s: %s", path, strerror(errno));
-}
-
 mo_status mo__spike_write(const mo__trainer *t, const mo_step_report *r, int64_t predicted)
 {
     const mo__spike_watch *w = &t->spike;
@@ -87,7 +74,7 @@ mo_status mo__spike_write(const mo__trainer *t, const mo_step_report *r, int64_t
     char *path = mo_path_join(t->dir, "spikes.jsonl");
     if (!path) return MO_E_MEMORY;
     json_t *line = spike_json(t, r, predicted);
-    mo_status status = append(path, line);
+    mo_status status = mo__lines_append(path, line);
     json_decref(line);
     mo_free(path);
     return status;

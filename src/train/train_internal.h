@@ -74,10 +74,13 @@ void mo__source_sum_report(mo__source_sum *s, const mo_loader *loader, int64_t s
 /* ---- validate.c ---- */
 
 bool mo__can_validate(const mo_run_source *source, int64_t sequence_length);
-/* Evaluates every source that can be, fills the report's part and the sum's reports. At least one can be.
- * MO_E_INTERRUPTED leaves the report as it was. */
+struct mo__routing_log; /* routing_log.h */
+
+/* Evaluates every source that can be, fills the report's part, the sum's reports, the counts of `routing`. At
+ * least one can be. MO_E_INTERRUPTED leaves the report as it was. */
 mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *config,
-                       const volatile sig_atomic_t *stop, mo__source_sum *sum, mo_step_report *report);
+                       const volatile sig_atomic_t *stop, mo__source_sum *sum,
+                       struct mo__routing_log *routing, mo_step_report *report);
 
 /* ---- evaluate.c ---- */
 
@@ -122,7 +125,7 @@ typedef struct mo__metrics {
     FILE *file;
     char *path;
 } mo__metrics;
-/* Cuts lines past `step`, and a broken last one, from metrics.jsonl or spikes.jsonl. */
+/* Cuts lines past `step`, and a broken last one, from metrics.jsonl and its like. */
 mo_status mo__lines_cut(const char *path, int64_t step);
 /* Cuts, then appends. */
 mo_status mo__metrics_open(const char *dir, int64_t step, mo__metrics *out);

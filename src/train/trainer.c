@@ -16,7 +16,7 @@ static void look_ahead(const mo__trainer *t, mo_step_report *r)
 
 static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
 {
-    MO_TRY(mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources, r));
+    MO_TRY(mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources, &t->routing_log, r));
     if (!isfinite(r->validation_loss))
         return mo_error(MO_E_NONFINITE,
                         "step %lld: the validation loss is %g; no checkpoint was made of it. Try a lower "
@@ -56,6 +56,7 @@ static mo_status tell(mo__trainer *t, const mo_step_report *r)
     const mo_train_events *e = &t->options->events;
     MO_TRY(mo__metrics_write(&t->metrics, r));
     MO_TRY(mo__events_step(&t->events, r));
+    if (r->evaluated) MO_TRY(mo__routing_log_write(&t->routing_log, r->step));
     if (e->step) e->step(r, e->user);
     t->span_seconds = 0;
     t->span_tokens = 0;
@@ -105,6 +106,7 @@ static void keep(const mo_step_report *r, mo_step_report *last)
     *last = *r;
     last->layers = NULL;
     last->sources = NULL;
+    last->mutual_information = NULL;
     last->n_layers = last->n_sources = 0;
 }
 

@@ -3,6 +3,7 @@
 #define MOIRA_TRAIN_TRAINER_H
 
 #include "train/profile.h"
+#include "train/routing_log.h"
 #include "train/spike.h"
 #include "train/train_internal.h"
 
@@ -30,6 +31,7 @@ typedef struct mo__trainer {
     mo__spike_watch spike;
     mo__profile profile;
     mo__metrics metrics;
+    mo__routing_log routing_log;
     mo__events events;
     mo_run_memory memory;
     mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */

@@ -226,6 +226,8 @@ static mo_status open_folder(mo__trainer *t)
     MO_TRY(status);
     MO_TRY(mo__samples_cut(t->dir, told));
     MO_TRY(cut_spikes(t));
+    MO_TRY(mo__routing_log_open(t->dir, told, t->config.log.routing ? t->eval : NULL, &t->data,
+                                &t->routing_log));
     return mo__metrics_open(t->dir, t->state.step, &t->metrics);
 }
 
@@ -271,6 +273,7 @@ void mo__trainer_close(mo__trainer *t)
     mo_model_graph_free(t->eval);
     mo_pages_free(t->arena, t->arena_bytes);
     mo__routing_sum_free(&t->routing);
+    mo__routing_log_close(&t->routing_log);
     mo_model_free(t->model);
     mo__source_sum_free(&t->sources);
     mo_run_data_close(&t->data);

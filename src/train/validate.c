@@ -1,7 +1,7 @@
 /* validate.c -- the validation loss of a run: of a mixture, each source's and their mean by weight. */
 #include <math.h>
 
-#include "train/train_internal.h"
+#include "train/routing_log.h"
 
 bool mo__can_validate(const mo_run_source *source, int64_t sequence_length)
 {
@@ -11,9 +11,11 @@ bool mo__can_validate(const mo_run_source *source, int64_t sequence_length)
 /*   loss = sum_i s_i l_i / sum_i s_i     bits per byte = sum_i s_i l_i / (ln 2 sum_i s_i b_i)
  * over the sources that have a validation split, with shares s, losses l and bytes for each token b. */
 mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *c,
-                       const volatile sig_atomic_t *stop, mo__source_sum *sum, mo_step_report *r)
+                       const volatile sig_atomic_t *stop, mo__source_sum *sum, mo__routing_log *routing,
+                       mo_step_report *r)
 {
     double shares = 0, loss = 0, bytes = 0, single_loss = 0, single_bits = 0;
+    mo__routing_count *count = mo__routing_log_begin(routing);
     for (int i = 0; i < data->count; i++) {
         const mo_run_source *source = &data->sources[i];
         if (!mo__can_validate(source, c->train.sequence_length)) continue;
@@ -24,7 +26,7 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
                                    .batches = c->eval.batches,
                                    .stop = stop};
         mo_eval_result result;
-        MO_TRY(mo__evaluate_graph(t, &options, NULL, 0, &result));
+        MO_TRY(mo__evaluate_graph(t, &options, count, count ? routing->first_domain[i] : 0, &result));
         shares += source->share;
         loss += source->share * result.loss;
         bytes += source->share * (double)result.bytes / (double)result.tokens;
@@ -33,6 +35,8 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
         single_bits = result.bits_per_byte;
         mo_eval_result_free(&result);
     }
+    MO_TRY(mo__routing_log_finish(routing, t));
+    r->mutual_information = count && count->out.n_domains > 0 ? routing->mutual_information : NULL;
     r->evaluated = true;
     r->validation_loss = data->count == 1 ? single_loss : loss / shares;
     r->bits_per_byte = data->count == 1 ? single_bits : bytes > 0 ? loss / (bytes * log(2)) : (double)NAN;

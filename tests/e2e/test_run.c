@@ -66,6 +66,12 @@ static void test_threads(void **state)
     assert_int_equal(occurrences(events, " scalar loss/validation "), 3);
     assert_int_equal(occurrences(events, " histogram routing/layer_2/load "), 12);
     assert_int_equal(occurrences(events, " text samples "), 3);
+    assert_int_equal(occurrences(metrics, "\"mutual_information\":"), 3 * 3); /* evaluations of 3 layers */
+    assert_int_equal(occurrences(events, "/mutual_information "), 3 * 3);
+    char *routing = run_routing(reference);
+    assert_int_equal(occurrences(routing, "\n"), 3);
+    assert_int_equal(occurrences(routing, "\"coactivation\":[["), 3 * 3);
+    mo_free(routing);
     free(metrics);
     free(events);
 }

@@ -216,11 +216,24 @@ static void assert_same_text(char *x, char *y)
     free(y);
 }
 
+char *run_routing(const char *dir)
+{
+    char *path = mo_path_join(dir, "routing.jsonl"), *text = NULL;
+    size_t size = 0;
+    MO_CHECK_OK(mo_read_file(path, 1 << 26, &text, &size));
+    mo_free(path);
+    return text;
+}
+
 void assert_same_run(const char *a, const char *b)
 {
     assert_same_weights(a, b);
     assert_same_text(timeless_metrics(a), timeless_metrics(b));
     assert_same_text(timeless_events(a), timeless_events(b));
+    char *x = run_routing(a), *y = run_routing(b);
+    assert_string_equal(x, y);
+    mo_free(x);
+    mo_free(y);
 }
 
 void nap(double seconds)

@@ -322,7 +322,7 @@ static void test_json(void **state)
     assert_int_equal(json_integer_value(json_object_get(j, "layer")), 1);
     assert_int_equal(json_integer_value(json_object_get(j, "choices")), 9);
     assert_string_equal(json_string_value(at(j, "domains/0/name")), "prose");
-    assert_int_equal(json_integer_value(at(j, "domains/1/choices")), 3);
+    assert_int_equal(json_integer_value(at(j, "domains/1/choices/2")), 2);
     MO_CHECK_NEAR(json_real_value(at(j, "domains/0/share/0")), 0.5, 0);
     assert_int_equal(json_integer_value(at(j, "coactivation/0/1")), 2);
     MO_CHECK_NEAR(json_real_value(at(j, "lift/0/1")), 2 / c.out.layers[0].expected[1], 1e-15);
