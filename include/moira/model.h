@@ -226,6 +226,7 @@ typedef struct mo_model_graph_options {
     mo_balance_config balance; /* TRAIN only */
     mo_recompute recompute;    /* TRAIN only */
     mo_kv_cache *caches;       /* DECODE: one per layer, borrowed */
+    bool routing;              /* LOSS: weights and probabilities of the experts stay readable too */
 } mo_model_graph_options;
 
 /* What a router did in the last forward. stats: [E + MO_ROUTER_SUMS], see mo_router_stats. */
@@ -233,6 +234,9 @@ typedef struct mo_layer_routing {
     int layer;
     const mo_tensor *stats;
     const mo_tensor *ids_NK; /* the selection before capacity; readable after a LOSS graph's run */
+    const mo_tensor
+        *w_NK; /* its weights, which mean something where ids are not -1; and the probabilities, */
+    const mo_tensor *p_NE; /* NULL without scores: both readable in a graph that was asked for its routing */
 } mo_layer_routing;
 
 typedef struct mo_model_graph {

@@ -85,6 +85,39 @@ double mo_entropy_bits(const int64_t *counts, int64_t n);
  * diagonal; expected [E][E]. MO_E_MEMORY. */
 mo_status mo_independent_pairs(const int64_t *pairs, int64_t E, double *expected);
 
+/* ---- two models ---- */
+
+/* How a layer of a model routes the same tokens against a reference, say the model before it was fine-tuned.
+ * With A and B the experts of a token, before capacity: */
+typedef struct mo_layer_drift {
+    int layer;
+    double changed;       /* mean over tokens of 1 - |A and B| / max(|A|, |B|); 0 where both are empty */
+    double first_changed; /* share of tokens whose expert of largest weight is another one, or is no more */
+    double kl; /* mean over tokens of sum_e p_e ln (p_e / q_e), nats, p of the reference, q of the model; both
+                  are taken to be at least 1e-37. NaN where one of the routers has no probabilities */
+    double js; /* Jensen-Shannon: mean of KL(p, m) / 2 + KL(q, m) / 2, m = (p + q) / 2; at most ln 2 */
+    /* ||W - W_ref|| / ||W_ref|| of the router's matrices, without its noise's. NaN if it has none, or they
+     * are all zero in the reference alone. */
+    double weights_moved;
+    /* sum_e |load_e - reference_load_e| / 2: the share of the choices that went elsewhere. */
+    double load_moved;
+    const double *load, *reference_load; /* [E] */
+} mo_layer_drift;
+
+typedef struct mo_drift {
+    int n_layers;
+    int64_t experts, tokens;
+    mo_layer_drift *layers;
+    double *loads; /* storage of theirs */
+} mo_drift;
+
+/* Runs both models over the same batches, of which options say what mo_evaluate's say (all but routing). A
+ * model against itself: exactly 0. MO_E_MISMATCH names what keeps the two from being compared: one is dense,
+ * other vocabularies, numbers of experts, layers with experts. MO_E_RANGE and the like as mo_evaluate. */
+mo_status mo_routing_drift(const mo_model *reference, const mo_model *model, const mo_eval_options *options,
+                           mo_drift *out);
+void mo_drift_free(mo_drift *drift);
+
 #ifdef __cplusplus
 }
 #endif

@@ -56,8 +56,7 @@ static void print_result(const char *checkpoint, const mo_trained *t, const mo_e
                          const mo_eval_result *r)
 {
     printf("checkpoint   %s, step %s\n", checkpoint, mo__count(t->state.step).text);
-    printf("data         %s, %s: %s in %s of %lld\n", o->file->path,
-           o->split == MO_SPLIT_TRAIN ? "train" : "validation",
+    printf("data         %s, %s: %s in %s of %lld\n", o->file->path, mo__split_name(o->split),
            mo__counted(r->tokens, "predicted token").text, mo__counted(r->windows, "window").text,
            (long long)o->sequence_length);
     printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %s\n", r->loss, r->perplexity,
@@ -72,7 +71,7 @@ static json_t *result_json(const char *checkpoint, const mo_eval_options *o, con
     json_t *root = json_object(), *domains = json_array();
     mo__json_set(root, "checkpoint", mo__json_text(checkpoint));
     mo__json_set(root, "data", mo__json_text(o->file->path));
-    mo__json_set(root, "split", json_string(o->split == MO_SPLIT_TRAIN ? "train" : "validation"));
+    mo__json_set(root, "split", json_string(mo__split_name(o->split)));
     mo__json_set(root, "sequence_length", mo__json_integer(o->sequence_length));
     mo__json_set(root, "windows", mo__json_integer(r->windows));
     mo__json_set(root, "loss", mo__json_real(r->loss));

@@ -20,6 +20,8 @@ static const mo__option options[] = {
     MO__OPTION_TEXT(mo__inspect_choices, data, "data", 0, "FILE.h5", "", "token file for --routing"),
     MO__OPTION_TEXT(mo__inspect_choices, split, "split", 0, "train|validation", "",
                     "which split of it (validation)"),
+    MO__OPTION_TEXT(mo__inspect_choices, against, "against", 0, "OTHER.h5", "",
+                    "how far its routing is from another checkpoint's"),
     MO__OPTION_INT(mo__inspect_choices, layer, "layer", "N", "-1", 0, 1048576,
                    "this layer alone, with all its experts"),
     MO__OPTION_TEXT(mo__inspect_choices, dot, "dot", 0, "FILE", "",
@@ -97,6 +99,7 @@ static mo_status run(const void *given, const mo__words *words)
     MO_TRY(for_routing(c, *c->data, "--data"));
     MO_TRY(for_routing(c, *c->split, "--split"));
     MO_TRY(for_routing(c, c->layer >= 0, "--layer"));
+    MO_TRY(for_routing(c, *c->against, "--against"));
     if (c->routing && (c->memory || c->parameters || c->verify || c->restamp || *c->dot))
         return mo_error(
             MO_E_USAGE,
@@ -110,7 +113,8 @@ static mo_status run(const void *given, const mo__words *words)
     if (c->restamp) MO_TRY(mo_restamp(path, what == CHECKPOINT ? mo_checkpoint_verify : check_tokens));
     switch (what) {
     case CHECKPOINT:
-        return c->routing ? mo__inspect_routing(path, c) : mo__inspect_checkpoint(path, c);
+        if (!c->routing) return mo__inspect_checkpoint(path, c);
+        return *c->against ? mo__inspect_drift(path, c) : mo__inspect_routing(path, c);
     case TOKENS:
         return mo__inspect_tokens(path, c);
     case CONFIG:
@@ -141,11 +145,22 @@ const mo__command mo__cmd_inspect = {
         "gets\n"
         "most, and those that are most its own.\n"
         "\n"
+        "With --against it shows how far the routers are from another checkpoint's on the same data, say "
+        "from\n"
+        "before the fine-tuning: how many of a token's experts, and how often its first, are other ones; how "
+        "far\n"
+        "the routers' probabilities are (KL divergence from the other's to this one's, and Jensen-Shannon, "
+        "in\n"
+        "nats); what part of the load has moved; and how far the routers' matrices have, in parts of their "
+        "norm.\n"
+        "\n"
         "A file that was changed with h5py or the like is refused as damaged; --restamp makes it valid "
         "again,\n"
         "if its checksums, and a token file's offsets and ids, are right.\n",
     .example = "  moira inspect configs/demo.yaml --memory train.batch_size=64\n"
-               "  moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5\n",
+               "  moira inspect checkpoints/demo/best.h5 --routing --data data/demo.h5\n"
+               "  moira inspect checkpoints/tuned/best.h5 --routing --data data/demo.h5 --against "
+               "checkpoints/demo/best.h5\n",
     .options = options,
     .options_size = sizeof(mo__inspect_choices),
     .word = "a config, checkpoint or token file",

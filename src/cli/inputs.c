@@ -18,9 +18,9 @@ void mo__trained_close(mo_trained *t)
     mo_config_free(&t->config);
 }
 
-static mo_status check_tokenizers(const mo_tokenizer *model, const char *checkpoint,
-                                  const mo_tokenizer *tokens, const char *path)
+mo_status mo__tokens_suit(const mo_trained *t, const char *checkpoint, const mo_tokenfile *file)
 {
+    const mo_tokenizer *model = t->tokenizer, *tokens = file->tokenizer;
     if (!model || !tokens || mo_tokenizer_equal(model, tokens)) return MO_OK;
     char model_hash[33], tokens_hash[33];
     mo_tokenizer_hash(model, model_hash);
@@ -29,13 +29,13 @@ static mo_status check_tokenizers(const mo_tokenizer *model, const char *checkpo
         MO_E_MISMATCH,
         "%s was made with tokenizer %s (%s), but the model in %s was trained with tokenizer %s (%s); "
         "prepare the text again with the model's tokenizer",
-        path, mo_tokenizer_kind(tokens), tokens_hash, checkpoint, mo_tokenizer_kind(model), model_hash);
+        file->path, mo_tokenizer_kind(tokens), tokens_hash, checkpoint, mo_tokenizer_kind(model), model_hash);
 }
 
 mo_status mo__tokens_for(const mo_trained *t, const char *checkpoint, const char *path, mo_tokenfile **out)
 {
     MO_TRY(mo_tokenfile_open(path, out));
-    mo_status status = check_tokenizers(t->tokenizer, checkpoint, (*out)->tokenizer, path);
+    mo_status status = mo__tokens_suit(t, checkpoint, *out);
     if (status != MO_OK) {
         mo_tokenfile_close(*out);
         *out = NULL;
@@ -52,6 +52,11 @@ mo_status mo__split_parse(const char *name, mo_split *out)
     else
         return mo_error(MO_E_USAGE, "--split: '%s' is no split; it is train or validation", name);
     return MO_OK;
+}
+
+const char *mo__split_name(mo_split split)
+{
+    return split == MO_SPLIT_TRAIN ? "train" : "validation";
 }
 
 /* The first file of the data that is not there, or NULL. */

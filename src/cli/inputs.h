@@ -13,8 +13,12 @@ void mo__trained_close(mo_trained *t);
  * is the model's path, for the message. */
 mo_status mo__tokens_for(const mo_trained *t, const char *checkpoint, const char *path, mo_tokenfile **out);
 
+/* Whether a token file goes with a model: MO_E_MISMATCH as above. */
+mo_status mo__tokens_suit(const mo_trained *t, const char *checkpoint, const mo_tokenfile *file);
+
 /* "train" or "validation". */
 mo_status mo__split_parse(const char *name, mo_split *out);
+const char *mo__split_name(mo_split split);
 
 /* Opens what a config learns from, and fills in a vocab_size of 0 from it. Where a file is not there and the
  * vocabulary is given, *data has no sources; where it is not given either, MO_E_NOT_FOUND. */

@@ -19,11 +19,6 @@ typedef struct routed {
     const mo_eval_result *result;
 } routed;
 
-static const char *split_name(mo_split split)
-{
-    return split == MO_SPLIT_TRAIN ? "train" : "validation";
-}
-
 /* ---- text ---- */
 
 static void say_left_out(const mo_routing *r)
@@ -43,7 +38,7 @@ static mo_status print_text(const routed *r)
     const mo_tokenfile *file = r->options->file;
     printf("checkpoint   %s, step %s\n", r->path, mo__count(r->trained->state.step).text);
     mo__describe_model(r->trained->model);
-    printf("data         %s, %s: %s, loss %.4f\n\n", file->path, split_name(r->options->split),
+    printf("data         %s, %s: %s, loss %.4f\n\n", file->path, mo__split_name(r->options->split),
            mo__counted(r->result->tokens, "predicted token").text, r->result->loss);
     MO_TRY(mo__routing_print_layers(routing));
     if (routing->n_domains)
@@ -66,7 +61,7 @@ static mo_status print_json(const routed *r)
     mo__json_set(root, "path", mo__json_text(r->path));
     mo__json_set(root, "step", mo__json_integer(r->trained->state.step));
     mo__json_set(root, "data", mo__json_text(r->options->file->path));
-    mo__json_set(root, "split", json_string(split_name(r->options->split)));
+    mo__json_set(root, "split", json_string(mo__split_name(r->options->split)));
     mo__json_set(root, "loss", mo__json_real(r->result->loss));
     mo__json_set(root, "tokens", mo__json_integer(r->result->tokens));
     mo__json_set(parts, "layers", layers);

@@ -191,6 +191,7 @@ static const char files[] =
     "  checkpoints/NAME/step-00000500.h5  checkpoints\n"
     "  checkpoints/NAME/best.h5           the checkpoint of the lowest validation loss\n"
     "  checkpoints/NAME/samples.txt       text generated during training\n"
+    "  checkpoints/NAME/routing.jsonl     what the routers did, at each evaluation\n"
     "  checkpoints/NAME/spikes.jsonl      the steps whose loss jumped, and their worst sequences\n"
     "  checkpoints/NAME/events.out.tfevents.moira\n"
     "                                     metrics and samples for TensorBoard\n";

@@ -25,6 +25,12 @@ static void percent(mo__table *t, double share)
     mo__cell(t, "%s%s", mo__fixed(100 * share, 1).text, isnan(share) ? "" : "%");
 }
 
+/* No "-0.000" where rounding has left a little less than nothing. */
+static mo__shown_number bits(double value)
+{
+    return mo__fixed(fabs(value) < 5e-4 ? 0 : value, 3);
+}
+
 /* ---- all layers ---- */
 
 mo_status mo__routing_print_layers(const mo_routing *r)
@@ -45,8 +51,8 @@ mo_status mo__routing_print_layers(const mo_routing *r)
         mo__cell(&t, "%s", mo__fixed(c->report.top1, 3).text);
         mo__cell(&t, "%s", mo__fixed(c->report.top1_weight, 3).text);
         if (r->n_domains == 0) continue;
-        mo__cell(&t, "%s", mo__fixed(c->mutual_information, 3).text);
-        mo__cell(&t, "%s", mo__fixed(c->corrected, 3).text);
+        mo__cell(&t, "%s", bits(c->mutual_information).text);
+        mo__cell(&t, "%s", bits(c->corrected).text);
     }
     MO_TRY(mo__table_print(&t));
     printf("entropy of the router, of at most %.3f nats; dead: below %g%% of the fair share\n",
@@ -135,15 +141,16 @@ typedef struct pair {
     double deviance;
 } pair;
 
-/* Keeps the PAIRS furthest on one side, furthest first; sign 1: more often together, -1: less often. */
+/* Keeps the PAIRS furthest on one side, furthest first; sign 1: more often together, -1: less often. A lift
+ * that would be shown as 1.00 is none. */
 static int find_pairs(const mo_layer_choices *c, double sign, pair out[PAIRS])
 {
     int64_t E = c->report.experts;
     int count = 0;
     for (int64_t a = 0; a < E; a++)
         for (int64_t b = a + 1; b < E; b++) {
-            double m = c->expected[a * E + b],
-                   d = m > 0 ? sign * deviance((double)c->pairs[a * E + b], m) : 0;
+            double n = (double)c->pairs[a * E + b], m = c->expected[a * E + b];
+            double d = m > 0 && fabs(n / m - 1) >= 0.005 ? sign * deviance(n, m) : 0;
             if (d <= 0 || (count == PAIRS && d <= out[count - 1].deviance)) continue;
             int i = count < PAIRS ? count++ : count - 1;
             for (; i > 0 && d > out[i - 1].deviance; i--) out[i] = out[i - 1];
@@ -159,7 +166,8 @@ static void pair_row(mo__table *t, const mo_layer_choices *c, const pair *p)
     mo__cell(t, "%s", mo__count(n).text);
     percent(t, (double)n / (double)c->pairs[p->a * E + p->a]);
     percent(t, (double)n / (double)c->pairs[p->b * E + p->b]);
-    mo__cell(t, "%.2f", (double)n / c->expected[p->a * E + p->b]);
+    double lift = (double)n / c->expected[p->a * E + p->b];
+    mo__cell(t, "%.*f", lift < 100 ? 2 : 0, lift);
 }
 
 static mo_status print_pairs(const mo_layer_choices *c)

@@ -31,7 +31,9 @@ static void record(mo__builder *b, int64_t layer, const mo__routing *r)
     mo_tensor *stats = mo_router_stats(b->g, &view, b->model->config.num_local_experts);
     mo_graph_output(b->g, stats);
     if (b->options->kind == MO_GRAPH_LOSS) mo_graph_output(b->g, r->ids_NK);
-    b->out->routing[b->out->n_routing++] = (mo_layer_routing){(int)layer, stats, r->ids_NK};
+    if (b->options->routing) mo_graph_output(b->g, r->w_NK);
+    if (b->options->routing && r->p_NE) mo_graph_output(b->g, r->p_NE);
+    b->out->routing[b->out->n_routing++] = (mo_layer_routing){(int)layer, stats, r->ids_NK, r->w_NK, r->p_NE};
 }
 
 mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)

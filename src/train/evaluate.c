@@ -50,12 +50,16 @@ static void add_losses(mo_eval_result *out, const mo_model_graph *t, const mo_ba
     }
 }
 
-/* Windows that are evaluated. */
-static int64_t windows_of(const mo_eval_options *o)
+mo_status mo__eval_span(const mo_eval_options *o, int64_t *out)
 {
-    int64_t windows = mo_eval_windows(&o->file->split[o->split], o->sequence_length);
+    const mo_tokens *tokens = &o->file->split[o->split];
+    int64_t windows = mo_eval_windows(tokens, o->sequence_length);
     bool fewer = o->batches > 0 && windows / o->batch_size >= o->batches;
-    return fewer ? o->batches * o->batch_size : windows;
+    *out = fewer ? o->batches * o->batch_size : windows;
+    if (windows > 0) return MO_OK;
+    return mo_error(MO_E_RANGE, "%s: the %s split has %lld tokens, fewer than one window of %lld",
+                    o->file->path, o->split == MO_SPLIT_TRAIN ? "train" : "validation",
+                    (long long)tokens->count, (long long)o->sequence_length);
 }
 
 static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_batch *batch,
@@ -63,11 +67,8 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_bat
                              mo_eval_result *out)
 {
     const mo_tokens *tokens = &o->file->split[o->split];
-    int64_t windows = windows_of(o), bytes = 0;
-    if (windows < 1)
-        return mo_error(MO_E_RANGE, "%s: the %s split has %lld tokens, fewer than one window of %lld",
-                        o->file->path, o->split == MO_SPLIT_TRAIN ? "train" : "validation",
-                        (long long)tokens->count, (long long)t->sequence_length);
+    int64_t windows = 0, bytes = 0;
+    MO_TRY(mo__eval_span(o, &windows));
     mo_run run = {.training = false};
     for (int64_t w = 0; w < windows; w += t->batch_size) {
         if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "evaluation was interrupted");
@@ -130,11 +131,13 @@ mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo__ro
 static mo_status open_count(const mo_model_graph *t, const mo_eval_options *o, mo__routing_count *count)
 {
     const mo_tokenfile *file = o->file;
+    int64_t windows = 0;
     MO_TRY(mo__check_tokens(file, t->model->config.vocab_size));
+    MO_TRY(mo__eval_span(o, &windows));
     MO_TRY(mo__routing_count_create(t, o->routing, (const char *const *)file->domain_names, file->n_domains,
                                     count));
-    int64_t end = windows_of(o) * o->sequence_length;
-    return mo__routing_count_listed(count, &file->split[o->split], end, t->model->config.vocab_size);
+    return mo__routing_count_listed(count, &file->split[o->split], windows * o->sequence_length,
+                                    t->model->config.vocab_size);
 }
 
 /* The counts become the result's. */

@@ -36,7 +36,7 @@ static json_t *dead_json(maker *m)
     json_t *dead = json_array();
     const mo_layer_report *r = &m->layer->report;
     for (int64_t e = 0; e < r->experts; e++)
-        if (r->load[e] < MO_DEAD_PART / (double)r->experts) add(m, dead, whole(e));
+        if (r->load[e] < MO_DEAD_PART * (1 / (double)r->experts)) add(m, dead, whole(e));
     return dead;
 }
 
@@ -122,7 +122,8 @@ static void set_report(maker *m, json_t *object)
     set(m, object, "top1_weight", real(r->top1_weight));
     set(m, object, "dropped", real(r->dropped));
     set(m, object, "z", real(r->z));
-    set(m, object, "dead", dead_json(m));
+    set(m, object, "dead", whole(r->dead));
+    set(m, object, "dead_experts", dead_json(m));
 }
 
 json_t *mo__routing_layer_json(const mo_routing *routing, int layer, const mo_tokenizer *tokenizer)

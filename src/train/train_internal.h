@@ -90,6 +90,8 @@ struct mo__routing_count; /* routing_count.h */
  * one, the file's first domain as number first_domain; options->routing is for mo_evaluate. */
 mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options,
                              struct mo__routing_count *count, int first_domain, mo_eval_result *out);
+/* Windows that are evaluated, at least one. */
+mo_status mo__eval_span(const mo_eval_options *options, int64_t *windows);
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
 /* ---- save.c ---- */

@@ -220,7 +220,10 @@ char *run_routing(const char *dir)
 {
     char *path = mo_path_join(dir, "routing.jsonl"), *text = NULL;
     size_t size = 0;
-    MO_CHECK_OK(mo_read_file(path, 1 << 26, &text, &size));
+    if (mo_path_exists(path))
+        MO_CHECK_OK(mo_read_file(path, 1 << 26, &text, &size));
+    else
+        text = mo_strdup("");
     mo_free(path);
     return text;
 }

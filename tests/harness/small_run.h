@@ -30,7 +30,7 @@ char *timeless_metrics(const char *dir);
 /* The TensorBoard events, record by record, without the clock and without the config's text. Owned, by
  * malloc. */
 char *timeless_events(const char *dir);
-char *run_routing(const char *dir); /* routing.jsonl; owned */
+char *run_routing(const char *dir); /* routing.jsonl, "" if there is none; owned */
 /* All of these. */
 void assert_same_run(const char *dir_a, const char *dir_b);
 double run_best_loss(const char *dir); /* of best.h5 */

@@ -491,14 +491,18 @@ static void help_has_topics(void **state)
                         "      Threads; 0 is one for each core. Results are the same bits for any number.\n");
     mo_free(text);
     MO_CHECK_OK(mo_config_help("log", &text));
-    assert_string_equal(text, "log: progress lines\n"
-                              "  every                        10           1 to 1000000000 steps +\n"
-                              "      Steps between progress lines.\n"
-                              "  spike                        8            0 to 1000000 +\n"
-                              "      Robust standard deviations above the recent losses from which a step is "
-                              "told of; 0 is never.\n"
-                              "  tensorboard                  true         true or false +\n"
-                              "      Whether a file of TensorBoard events is written.\n");
+    assert_string_equal(text,
+                        "log: progress lines\n"
+                        "  every                        10           1 to 1000000000 steps +\n"
+                        "      Steps between progress lines.\n"
+                        "  spike                        8            0 to 1000000 +\n"
+                        "      Robust standard deviations above the recent losses from which a step is "
+                        "told of; 0 is never.\n"
+                        "  routing                      true         true or false +\n"
+                        "      Whether routing.jsonl gets a line at each evaluation: experts by domain, "
+                        "co-activation.\n"
+                        "  tensorboard                  true         true or false +\n"
+                        "      Whether a file of TensorBoard events is written.\n");
     mo_free(text);
     MO_CHECK_OK(mo_config_help("every", &text));
     assert_non_null(strstr(text, "eval:\n"));

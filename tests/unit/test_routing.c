@@ -103,7 +103,7 @@ static void by_hand_make(by_hand *h)
         memset(stats[l], 0, sizeof stats[l]);
         for (int i = 0; i < N * K; i++)
             if (choices[l][i] >= 0) stats[l][choices[l][i]]++;
-        stats[l][E] = 6;
+        stats[l][E + MO_SUM_TOKENS] = 6;
         h->ids[l] = (mo_tensor){.dtype = MO_I32, .ndim = 2, .dim = {N, K}, .data = choices[l]};
         h->stats[l] = (mo_tensor){.dtype = MO_F64, .ndim = 1, .dim = {E + MO_ROUTER_SUMS}, .data = stats[l]};
         h->routing[l] = (mo_layer_routing){.layer = l + 1, .stats = &h->stats[l], .ids_NK = &h->ids[l]};
@@ -334,8 +334,8 @@ static void test_json(void **state)
     j = mo__routing_layer_json(&c.out, 1, NULL);
     assert_null(json_object_get(j, "routed_tokens"));
     assert_null(json_object_get(j, "lift"));
-    assert_int_equal(json_array_size(json_object_get(j, "dead")), 1);
-    assert_int_equal(json_integer_value(json_array_get(json_object_get(j, "dead"), 0)), 2);
+    assert_int_equal(json_array_size(json_object_get(j, "dead_experts")), 1);
+    assert_int_equal(json_integer_value(json_array_get(json_object_get(j, "dead_experts"), 0)), 2);
     json_decref(j);
     mo__routing_count_free(&c);
 
