@@ -50,50 +50,47 @@ static void keep_first(int32_t *kept_NK, int32_t *taken_E, int64_t C, int64_t N,
         }
 }
 
-/* The queue of expert 0, then that of 1, ...; e's ends at end_e. In each all first choices in the order of
- * tokens, then all second ones, ...; `at` is n K + k. */
-static void queue_up(mo__ranked *queue, int32_t *end_E, const int32_t *kept_NK, const mo_real *scores_NE,
-                     int64_t N, int64_t K, int64_t E)
+/* What waits for the experts of a group. */
+typedef struct {
+    mo__rank *rank; /* of the choice's score */
+    int32_t *at;    /* n K + k */
+    int32_t *end_E; /* the queue of expert 0, then that of 1, ...; e's ends here */
+} queues;
+
+/* In each queue all first choices in the order of tokens, then all second ones, ... */
+static void queue_up(queues q, const int32_t *kept_NK, const mo_real *scores_NE, int64_t N, int64_t K,
+                     int64_t E)
 {
-    memset(end_E, 0, (size_t)E * sizeof *end_E);
+    memset(q.end_E, 0, (size_t)E * sizeof *q.end_E);
     for (int64_t i = 0; i < N * K; i++)
-        if (kept_NK[i] >= 0) end_E[kept_NK[i]]++;
+        if (kept_NK[i] >= 0) q.end_E[kept_NK[i]]++;
     int32_t begin = 0;
     for (int64_t e = 0; e < E; e++) {
-        int32_t count = end_E[e];
-        end_E[e] = begin;
+        int32_t count = q.end_E[e];
+        q.end_E[e] = begin;
         begin += count;
     }
     for (int64_t k = 0; k < K; k++)
         for (int64_t n = 0; n < N; n++) {
             int32_t id = kept_NK[n * K + k];
-            if (id >= 0) queue[end_E[id]++] = (mo__ranked){scores_NE[n * E + id], (int32_t)(n * K + k)};
+            if (id < 0) continue;
+            int32_t place = q.end_E[id]++;
+            q.rank[place] = mo__rank_of(scores_NE[n * E + id]);
+            q.at[place] = (int32_t)(n * K + k);
         }
 }
 
-/* Brings the best `room` of n to the front. */
-static void best_first(mo__ranked *list, int64_t n, int64_t room)
-{
-    if (room == 0) return;
-    mo__heap_make(list, room);
-    for (int64_t i = room; i < n; i++)
-        if (mo__before(list[i], list[0])) {
-            mo__ranked worst = list[0];
-            list[0] = list[i];
-            list[i] = worst;
-            mo__heap_sink(list, room, 0);
-        }
-}
-
-/* Only among choices of the same k as the first that is too much, [first, last), do scores decide. */
-static void drop_overflow(int32_t *kept_NK, mo__ranked *queue, int64_t n, int64_t C, int64_t K)
+/* Of a queue of n. Scores decide among choices of the same k as the first that is too much, [first, last). */
+static void drop_overflow(int32_t *kept_NK, const mo__rank *rank, const int32_t *at, int64_t n, int64_t C,
+                          int64_t K)
 {
     if (n <= C) return;
-    int64_t k = queue[C].at % K, first = C, last = C;
-    while (first > 0 && queue[first - 1].at % K == k) first--;
-    while (last < n && queue[last].at % K == k) last++;
-    best_first(queue + first, last - first, C - first);
-    for (int64_t i = C; i < n; i++) kept_NK[queue[i].at] = -1;
+    int64_t k = at[C] % K, first = C, last = C;
+    while (first > 0 && at[first - 1] % K == k) first--;
+    while (last < n && at[last] % K == k) last++;
+    mo__best best = mo__best_of(rank + first, last - first, C - first);
+    for (int64_t i = first; i < n; i++)
+        if (i >= last || !mo__best_takes(&best, rank[i])) kept_NK[at[i]] = -1;
 }
 
 static mo_status capacity_shape(mo_node *node)
@@ -120,45 +117,70 @@ static mo_status capacity_shape(mo_node *node)
     return mo_node_output(node, "", MO_I32, 2, ids->dim);
 }
 
-/* By probability: queues [N*K], then per group end_E and C. By position: taken_E per group. */
+/* By probability: ranks and places of N*K choices. Then per group end_E, or taken_E, and C. */
 static size_t capacity_scratch(const mo_node *node, mo_phase phase)
 {
     const mo_capacity_options *o = node->attr;
     if (phase == MO_BACKWARD) return 0;
     int64_t groups = node->in[1]->dim[0] / o->group, pairs = mo_tensor_count(node->in[0]);
     return (size_t)(groups * (o->experts + 1)) * sizeof(int32_t) +
-           (o->drop == MO_DROP_PROBABILITY ? (size_t)pairs * sizeof(mo__ranked) : 0);
+           (o->drop == MO_DROP_PROBABILITY ? (size_t)pairs * (sizeof(mo__rank) + sizeof(int32_t)) : 0);
+}
+
+static void drop_by_position(const mo_node *node, int32_t *kept_NK, int32_t *sizes)
+{
+    const mo_capacity_options *o = node->attr;
+    int64_t G = o->group, K = node->in[0]->dim[1], E = o->experts;
+#pragma omp parallel for schedule(static)
+    for (int64_t g = 0; g < node->in[1]->dim[0] / G; g++) {
+        int32_t *taken_E = sizes + g * (E + 1);
+        keep_first(kept_NK + g * G * K, taken_E, taken_E[E], G, K, E);
+    }
+}
+
+static void drop_by_score(const mo_node *node, int32_t *kept_NK, const queues *all, int32_t *sizes)
+{
+    const mo_capacity_options *o = node->attr;
+    const mo_real *scores_NE = node->in[2]->data;
+    int64_t G = o->group, K = node->in[0]->dim[1], E = o->experts, groups = node->in[1]->dim[0] / G;
+#pragma omp parallel for schedule(static)
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t first = g * G * K;
+        queues q = {all->rank + first, all->at + first, sizes + g * (E + 1)};
+        queue_up(q, kept_NK + first, scores_NE + g * G * E, G, K, E);
+    }
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < groups * E; i++) {
+        int64_t g = i / E, e = i % E, first = g * G * K;
+        const int32_t *end_E = sizes + g * (E + 1);
+        int64_t begin = e > 0 ? end_E[e - 1] : 0;
+        drop_overflow(kept_NK + first, all->rank + first + begin, all->at + first + begin, end_E[e] - begin,
+                      end_E[E], K);
+    }
 }
 
 static void capacity_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
     const mo_capacity_options *o = node->attr;
-    const int32_t *tokens_N = node->in[1]->data;
-    const mo_real *scores_NE = o->drop == MO_DROP_PROBABILITY ? node->in[2]->data : NULL;
-    int64_t K = node->in[0]->dim[1], E = o->experts, G = o->group, groups = node->in[1]->dim[0] / G;
-    mo__ranked *queue = node->scratch;
-    int32_t *kept_NK = node->out[0]->data, *sizes = (int32_t *)(queue + (scores_NE ? groups * G * K : 0));
+    const int32_t *ids_NK = node->in[0]->data, *tokens_N = node->in[1]->data;
+    int32_t *kept_NK = node->out[0]->data;
+    int64_t G = o->group, K = node->in[0]->dim[1], groups = node->in[1]->dim[0] / G;
+    bool ranked = o->drop == MO_DROP_PROBABILITY;
+    queues all = {node->scratch, (int32_t *)((mo__rank *)node->scratch + (ranked ? groups * G * K : 0)),
+                  NULL};
+    int32_t *sizes = all.at + (ranked ? groups * G * K : 0);
 #pragma omp parallel for schedule(static)
     for (int64_t g = 0; g < groups; g++) {
-        int32_t *kept = kept_NK + g * G * K, *size = sizes + g * (E + 1);
-        int64_t valid = mo__valid_tokens(tokens_N + g * G, G),
-                C = mo__capacity(o->factor, K * valid, E, valid);
-        copy_valid(kept, (const int32_t *)node->in[0]->data + g * G * K, tokens_N + g * G, G, K);
-        size[E] = (int32_t)C;
-        if (scores_NE)
-            queue_up(queue + g * G * K, size, kept, scores_NE + g * G * E, G, K, E);
-        else
-            keep_first(kept, size, C, G, K, E);
+        int64_t valid = mo__valid_tokens(tokens_N + g * G, G);
+        sizes[g * (o->experts + 1) + o->experts] =
+            (int32_t)mo__capacity(o->factor, K * valid, o->experts, valid);
+        copy_valid(kept_NK + g * G * K, ids_NK + g * G * K, tokens_N + g * G, G, K);
     }
-    if (!scores_NE) return;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < groups * E; i++) {
-        int64_t g = i / E, e = i % E;
-        const int32_t *size = sizes + g * (E + 1);
-        int64_t first = e > 0 ? size[e - 1] : 0;
-        drop_overflow(kept_NK + g * G * K, queue + g * G * K + first, size[e] - first, size[E], K);
-    }
+    if (ranked)
+        drop_by_score(node, kept_NK, &all, sizes);
+    else
+        drop_by_position(node, kept_NK, sizes);
 }
 
 static mo_cost capacity_cost(const mo_node *node, mo_phase phase)

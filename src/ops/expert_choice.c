@@ -4,7 +4,7 @@
  * Before n come tokens with a larger p_e, and earlier ones among equals; a NaN comes before every number.
  * factor is the paper's c, the experts that a token has on average. p_NE and tokens_N in, ids_NE (int32) out.
  * No gradient. With factor E every expert takes every token: a mixture of all (Jacobs et al. 1991).
- * Threads: (group, block of experts). A block reads p's rows side by side and has a heap for each expert. */
+ * Threads: (group, block of experts). A block reads p's rows side by side into a column for each expert. */
 #include "ops/balance.h"
 #include "ops/capacity.h"
 #include "ops/rank.h"
@@ -14,8 +14,9 @@ typedef struct {
     int64_t group;
 } expert_choice_attr;
 
-/* Experts of a task: a cache line of p and of ids, where E is a multiple. */
-enum { BLOCK = 16 };
+/* Experts of a task: a cache line of p and of ids, where E is a multiple; what keeps columns of 2^i tokens
+ * apart in a cache. */
+enum { BLOCK = 16, PAD = 16 };
 
 static int64_t most_taken(const expert_choice_attr *attr, int64_t E)
 {
@@ -29,28 +30,21 @@ static void take_all(int32_t *ids_NE, const int32_t *tokens_N, int64_t first, in
         for (int64_t e = first; e < last; e++) ids_NE[n * E + e] = tokens_N[n] < 0 ? -1 : (int32_t)e;
 }
 
-/* heap is [last - first, C]: each expert's best so far. */
-static void take_best(int32_t *ids_NE, mo__ranked *heap, const mo_real *p_NE, const int32_t *tokens_N,
+/* columns: [last - first, N + PAD], the ranks of each expert's p. */
+static void take_best(int32_t *ids_NE, mo__rank *columns, const mo_real *p_NE, const int32_t *tokens_N,
                       int64_t first, int64_t last, int64_t C, int64_t N, int64_t E)
 {
-    int64_t filled = 0;
-    for (int64_t n = 0; n < N; n++) {
-        for (int64_t e = first; e < last; e++) ids_NE[n * E + e] = -1;
-        if (tokens_N[n] < 0) continue;
-        for (int64_t e = first; e < last; e++) {
-            mo__ranked *best = heap + (e - first) * C, item = {p_NE[n * E + e], (int32_t)n};
-            if (filled < C) {
-                best[filled] = item;
-            } else if (mo__outranks(item.score, best[0].score)) {
-                best[0] = item;
-                mo__heap_sink(best, C, 0);
-            }
-        }
-        if (filled < C && ++filled == C)
-            for (int64_t e = first; e < last; e++) mo__heap_make(heap + (e - first) * C, C);
-    }
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t e = first; e < last; e++)
+            columns[(e - first) * (N + PAD) + n] = tokens_N[n] < 0 ? 0 : mo__rank_of(p_NE[n * E + e]);
+    mo__best best[BLOCK];
     for (int64_t e = first; e < last; e++)
-        for (int64_t i = 0; i < C; i++) ids_NE[heap[(e - first) * C + i].at * E + e] = (int32_t)e;
+        best[e - first] = mo__best_of(columns + (e - first) * (N + PAD), N, C);
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t e = first; e < last; e++) {
+            bool taken = mo__best_takes(&best[e - first], columns[(e - first) * (N + PAD) + n]);
+            ids_NE[n * E + e] = taken ? (int32_t)e : -1;
+        }
 }
 
 static mo_status expert_choice_shape(mo_node *node)
@@ -71,9 +65,9 @@ static size_t expert_choice_scratch(const mo_node *node, mo_phase phase)
 {
     const expert_choice_attr *attr = node->attr;
     const mo_tensor *p = node->in[0];
-    int64_t C = most_taken(attr, p->dim[1]);
-    if (phase == MO_BACKWARD || C == attr->group) return 0;
-    return (size_t)(p->dim[0] / attr->group * p->dim[1] * C) * sizeof(mo__ranked);
+    bool all = most_taken(attr, p->dim[1]) == attr->group;
+    if (phase == MO_BACKWARD || all) return 0;
+    return (size_t)(p->dim[0] / attr->group * p->dim[1] * (attr->group + PAD)) * sizeof(mo__rank);
 }
 
 static void expert_choice_forward(const mo_node *node, const mo_run *run)
@@ -83,9 +77,9 @@ static void expert_choice_forward(const mo_node *node, const mo_run *run)
     const mo_real *p_NE = node->in[0]->data;
     const int32_t *tokens_N = node->in[1]->data;
     int32_t *ids_NE = node->out[0]->data;
-    mo__ranked *heaps = node->scratch;
+    mo__rank *columns = node->scratch;
     int64_t G = attr->group, E = node->in[0]->dim[1], groups = node->in[0]->dim[0] / G;
-    int64_t blocks = (E + BLOCK - 1) / BLOCK, most = most_taken(attr, E);
+    int64_t blocks = (E + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static)
     for (int64_t task = 0; task < groups * blocks; task++) {
         int64_t g = task / blocks, first = task % blocks * BLOCK, last = mo_min(E, first + BLOCK);
@@ -94,8 +88,8 @@ static void expert_choice_forward(const mo_node *node, const mo_run *run)
         if (C == valid)
             take_all(ids_NE + g * G * E, tokens, first, last, G, E);
         else
-            take_best(ids_NE + g * G * E, heaps + (g * E + first) * most, p_NE + g * G * E, tokens, first,
-                      last, C, G, E);
+            take_best(ids_NE + g * G * E, columns + (g * E + first) * (G + PAD), p_NE + g * G * E, tokens,
+                      first, last, C, G, E);
     }
 }
 

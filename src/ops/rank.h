@@ -1,37 +1,46 @@
-/* rank.h -- the best of many, in a heap.
+/* rank.h -- the best of many scores, in the order of topk.h: found by their bits, in time that does not hang
+ * on the scores.
  *
- * Scores come in the order of topk.h, among equals the one in front. That is a total order of different
- * places: the best `room` of a list are one set, whatever way it is found. */
+ *     mo__best best = mo__best_of(ranks, n, room);
+ *     for (int64_t i = 0; i < n; i++)
+ *         if (mo__best_takes(&best, ranks[i])) ...        room times; among equals the first */
 #ifndef MOIRA_OPS_RANK_H
 #define MOIRA_OPS_RANK_H
 
-#include "ops/topk.h"
+#include "ops/kernels.h"
 
-typedef struct mo__ranked {
-    mo_real score;
-    int32_t at; /* its place */
-} mo__ranked;
+/* Larger for scores that come first, equal for equal ones; 0 is below every score. */
+#ifdef MO_REAL_DOUBLE
+typedef uint64_t mo__rank;
+#else
+typedef uint32_t mo__rank;
+#endif
 
-static inline bool mo__before(mo__ranked a, mo__ranked b)
+/* IEEE numbers of one sign order as their bits do. A NaN comes before every number; -0 is 0. */
+static inline mo__rank mo__rank_of(mo_real score)
 {
-    return mo__outranks(a.score, b.score) || (!mo__outranks(b.score, a.score) && a.at < b.at);
+    const mo__rank sign = (mo__rank)1 << (8 * sizeof(mo__rank) - 1);
+    mo__rank bits;
+    if (isnan(score)) return ~(mo__rank)0;
+    score += 0;
+    memcpy(&bits, &score, sizeof bits);
+    return bits & sign ? ~bits : bits | sign;
 }
 
-/* A heap has its last on top: nothing comes after its parent. Lets item i down to where it belongs. */
-static inline void mo__heap_sink(mo__ranked *heap, int64_t n, int64_t i)
-{
-    mo__ranked item = heap[i];
-    for (int64_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && mo__before(heap[child], heap[child + 1])) child++;
-        if (mo__before(heap[child], item)) break;
-        heap[i] = heap[child];
-    }
-    heap[i] = item;
-}
+/* Those above `least`, and the first `equal` of those at it, of the leading digits in `mask`. */
+typedef struct mo__best {
+    mo__rank mask, least;
+    int64_t equal;
+} mo__best;
 
-static inline void mo__heap_make(mo__ranked *heap, int64_t n)
+/* The best `room` of n, 0 <= room <= n. */
+mo__best mo__best_of(const mo__rank *ranks, int64_t n, int64_t room);
+
+/* To be asked of all n, in order. */
+static inline bool mo__best_takes(mo__best *best, mo__rank rank)
 {
-    for (int64_t i = n / 2 - 1; i >= 0; i--) mo__heap_sink(heap, n, i);
+    rank &= best->mask;
+    return rank == best->least ? best->equal-- > 0 : rank > best->least;
 }
 
 #endif

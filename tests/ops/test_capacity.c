@@ -105,7 +105,7 @@ static void test_nan_first(void **state)
 {
     (void)state;
     static double some[480 * 9];
-    for (int i = 0; i < 480 * 9; i++) some[i] = i % 7 == 3 ? (double)NAN : sin(i);
+    for (int i = 0; i < 480 * 9; i++) some[i] = i % 7 == 3 ? copysign((double)NAN, i % 2 ? 1 : -1) : sin(i);
     op_case c = many[1];
     c.in[0].real = some;
     check_definition(&c, true);

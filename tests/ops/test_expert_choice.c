@@ -65,20 +65,23 @@ static void test_definition(void **state)
     for (int i = 0; i < MANIES; i++) check_definition(&many[i]);
 }
 
-/* Ties: the first. NaN, infinities: in the order of topk. A group of padding: nobody. */
+/* Ties, of zeros of either sign too: the first. NaN of either sign, infinities: in the order of topk. A group
+ * of padding: nobody. */
 static void test_odd_values(void **state)
 {
     (void)state;
-    static double same[240 * 7], steps[240 * 7], odd[240 * 7];
+    static double same[240 * 7], steps[240 * 7], odd[240 * 7], lowest[240 * 7], zeros[240 * 7];
     for (int i = 0; i < 240 * 7; i++) {
         steps[i] = floor(4 * sin(i));
-        odd[i] = i % 11 == 3   ? (double)NAN
+        zeros[i] = sin(i) > 0.9 ? sin(i) : sin(i) > 0 ? 0.0 : -0.0;
+        lowest[i] = i % 17 == 0 ? -1e30 : (double)-INFINITY;
+        odd[i] = i % 11 == 3   ? copysign((double)NAN, i % 2 ? 1 : -1)
                  : i % 11 == 5 ? (double)-INFINITY
                  : i % 13 == 1 ? (double)INFINITY
                                : cos(i);
     }
-    const double *all[] = {same, steps, odd};
-    for (int i = 0; i < 3; i++) {
+    const double *all[] = {same, steps, odd, lowest, zeros};
+    for (int i = 0; i < 5; i++) {
         op_case c = many[0];
         c.in[0].real = all[i];
         check_definition(&c);

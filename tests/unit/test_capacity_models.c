@@ -295,6 +295,7 @@ static void test_dropped_pass_by(void **state)
     check_dropped(MO_ROUTER_SWITCH, MO_SCOPE_MICROBATCH, 0.7);
     check_dropped(MO_ROUTER_GSHARD, MO_SCOPE_SEQUENCE, 0.5);
     check_dropped(MO_ROUTER_TOPK, MO_SCOPE_MICROBATCH, 0.5);
+    check_dropped(MO_ROUTER_HASH, MO_SCOPE_SEQUENCE, 0.5);
 }
 
 /* Every valid token and nobody else; expert_choice: each expert the same number, 0 or more for a token. */
