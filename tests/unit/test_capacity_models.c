@@ -118,7 +118,7 @@ static void load(const mo_model_graph *t, int64_t first, const int *order)
 typedef struct {
     double loss[TOKENS];
     int32_t ids[TOKENS * E];
-    int64_t K;
+    int64_t K, kept, unrouted; /* choices that were dispatched, tokens without any */
 } outcome;
 
 /* Losses of all tokens, and the first layer's choices before capacity, as they stand in `order`. */
@@ -130,9 +130,12 @@ static outcome *evaluate(const mo_model *m, mo_graph_kind kind, mo_run run, cons
     load(t, 0, order);
     mo_graph_forward(t->graph, &run);
     memcpy(out->loss, t->row_loss->data, sizeof out->loss);
-    const mo_tensor *ids = t->routing ? t->routing[0].ids_NK : NULL;
-    if (kind == MO_GRAPH_LOSS && ids) {
+    if (kind == MO_GRAPH_LOSS) {
+        const mo_tensor *ids = t->routing[0].ids_NK;
+        const double *sums = (const double *)t->routing[0].stats->data + m->config.num_local_experts;
         out->K = ids->dim[1];
+        out->kept = (int64_t)sums[MO_SUM_KEPT];
+        out->unrouted = (int64_t)sums[MO_SUM_UNROUTED];
         memcpy(out->ids, ids->data, mo_tensor_bytes(ids));
     }
     mo_model_graph_free(t);
@@ -265,12 +268,14 @@ static void check_dropped(int router, mo_scope scope, double factor)
             *whole = evaluate(dropless, MO_GRAPH_LOSS, (mo_run){0}, NULL);
     bool kept[TOKENS * E];
     int lots[3] = {0};
+    int64_t in_all = 0;
     assert_memory_equal(some->ids, whole->ids, sizeof some->ids);
     keep(some, factor, scope == MO_SCOPE_SEQUENCE ? T : TOKENS, kept);
     for (int n = 0; n < TOKENS; n++) {
         if (targets[n] < 0) continue;
         int64_t stay = 0;
         for (int64_t k = 0; k < some->K; k++) stay += kept[n * some->K + k];
+        in_all += stay;
         bool as_none = some->loss[n] == none->loss[n], as_whole = fabs(some->loss[n] - whole->loss[n]) < 1e-5;
         if (as_none != (stay == 0) || as_whole != (stay == some->K))
             fail_msg(
@@ -280,6 +285,9 @@ static void check_dropped(int router, mo_scope scope, double factor)
                 whole->loss[n]);
         lots[stay == 0 ? 0 : stay < some->K ? 1 : 2]++;
     }
+    assert_int_equal(some->kept, in_all);
+    assert_int_equal(some->unrouted, lots[0]);
+    assert_int_equal(whole->kept, valid * some->K);
     assert_true(lots[0] > 2 && lots[2] > 10 && (some->K == 1 || lots[1] > 2));
     free(some);
     free(none);
@@ -303,7 +311,6 @@ static void test_choices(void **state)
 {
     (void)state;
     for (int i = 0; i < n_all; i++) {
-        if (all[i].router == MO_ROUTER_RANDOM) continue;
         mo_model *m = make(all[i]);
         outcome *o = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL);
         int64_t each[E] = {0}, total = 0;
