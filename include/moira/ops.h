@@ -137,7 +137,7 @@ typedef enum mo_gate_mode {
     MO_GATE_SOFTMAX    /* softmax over the selected scores */
 } mo_gate_mode;
 mo_tensor *mo_gate(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK,
-                   mo_gate_mode mode); /* w_NK, 0 for padding */
+                   mo_gate_mode mode); /* w_NK, 0 where ids are -1 */
 /* The same times a constant: DeepSeek's routed_scaling_factor. */
 mo_tensor *mo_gate_scaled(mo_graph *g, mo_tensor *scores_NE, mo_tensor *ids_NK, mo_gate_mode mode,
                           double scale);
