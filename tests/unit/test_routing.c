@@ -238,6 +238,34 @@ static void test_tokens(void **state)
     mo_batch_free(h.batch);
 }
 
+/* Own is what adds most, not what is rarest: of expert 0's choices six are token 7's, of its seven, and one
+ * is all that token 9 makes. */
+static void test_own(void **state)
+{
+    (void)state;
+    enum { MANY = 14 };
+    static const int32_t ids_of[MANY] = {7, 7, 7, 7, 7, 7, 7, 9, 4, 4, 4, 4, 4, -1};
+    static int32_t chosen[MANY] = {0, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1, 1, 1, 2};
+    by_hand h;
+    mo__routing_count c;
+    by_hand_make(&h);
+    mo_batch_free(h.batch);
+    MO_CHECK_OK(mo_batch_create(1, MANY, &h.batch));
+    memcpy(h.batch->tokens, ids_of, sizeof ids_of);
+    memset(h.batch->domains, 0xFF, sizeof ids_of);
+    h.batch->valid = MANY - 1;
+    h.graph.n_routing = 1;
+    h.model.config.num_hidden_layers = 2;
+    h.ids[0] = (mo_tensor){.dtype = MO_I32, .ndim = 2, .dim = {MANY, 1}, .data = chosen};
+    MO_CHECK_OK(count(&h, &(mo_routing_options){.listed = 2, .least = 1}, 0, &c));
+    const mo_expert_tokens *t = c.out.layers[0].tokens;
+    assert_int_equal(t[0].n_own, 2);
+    check_token(&t[0].own[0], 7, 6, 7, 6.0 * 13 / (7 * 7));
+    check_token(&t[0].own[1], 9, 1, 1, 13.0 / 7);
+    mo__routing_count_free(&c);
+    mo_batch_free(h.batch);
+}
+
 /* Room for the choices alone; for the pairs; for one layer's lists (3 ids of 3 experts, 4 bytes each). */
 static void test_limit(void **state)
 {
@@ -356,8 +384,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_information), cmocka_unit_test(test_independent_pairs),
         cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_no_domains),
-        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_single),      cmocka_unit_test(test_allocations),
-        cmocka_unit_test(test_json)};
+        cmocka_unit_test(test_tokens),      cmocka_unit_test(test_own),
+        cmocka_unit_test(test_limit),       cmocka_unit_test(test_single),
+        cmocka_unit_test(test_allocations), cmocka_unit_test(test_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,15 +10,17 @@
 
 /* ---- by hand: one layer, 3 experts, 2 for each token ---- */
 
-enum { E = 3, K = 2, N = 5 };
-static const int32_t tokens[N] = {1, 2, 3, 4, -1};
-/* The same in another order; one of two; both gone; none in either; padding. */
-static int32_t before_ids[N * K] = {0, 1, 0, 1, 2, -1, -1, -1, 0, 1};
-static int32_t after_ids[N * K] = {1, 0, 2, 0, -1, -1, -1, -1, 2, -1};
-static mo_real before_w[N * K] = {0.75, 0.25, 0.5, 0.5, 1, 0, 0, 0, 1, 1};
-static mo_real after_w[N * K] = {0.25, 0.75, 0.5, 0.5, 0, 0, 0, 0, 1, 1};
-static mo_real before_p[N * E] = {0.5, 0.25, 0.25, 1, 0, 0, 0.5, 0.25, 0.25, 0.125, 0.375, 0.5, 9, 9, 9};
-static mo_real after_p[N * E] = {0.25, 0.5, 0.25, 1, 0, 0, 0.25, 0.5, 0.25, 0.125, 0.375, 0.5, 1, 0, 0};
+enum { E = 3, K = 2, N = 6 };
+static const int32_t tokens[N] = {1, 2, 3, 4, 5, -1};
+/* The same in another order; one of two; both gone; none in either; one more; padding. */
+static int32_t before_ids[N * K] = {0, 1, 0, 1, 2, -1, -1, -1, 1, -1, 0, 1};
+static int32_t after_ids[N * K] = {1, 0, 0, 2, -1, -1, -1, -1, 1, 2, 2, -1};
+static mo_real before_w[N * K] = {0.75, 0.25, 0.5, 0.5, 1, 0, 0, 0, 1, 0, 1, 1};
+static mo_real after_w[N * K] = {0.25, 0.75, 0.5, 0.5, 0, 0, 0, 0, 0.75, 0.25, 1, 1};
+static mo_real before_p[N * E] = {0.5,   0.25,  0.25, 1,    0,   0,    0.5, 0.25, 0.25,
+                                  0.125, 0.375, 0.5,  0.25, 0.5, 0.25, 9,   9,    9};
+static mo_real after_p[N * E] = {0.25,  0.625, 0.125, 1,    0,   0,    0.25, 0.5, 0.25,
+                                 0.125, 0.375, 0.5,   0.25, 0.5, 0.25, 1,    0,   0};
 
 typedef struct side {
     mo_model model;
@@ -57,15 +59,15 @@ static void test_by_hand(void **state)
     make_side(&b, after_ids, after_w, after_p);
     mo_drift d = by_hand(&a, &b);
     const mo_layer_drift *l = &d.layers[0];
-    assert_int_equal(d.tokens, 4);
+    assert_int_equal(d.tokens, 5);
     assert_int_equal(l->layer, 4);
-    MO_CHECK_NEAR(l->changed, (0 + 0.5 + 1 + 0) / 4, 1e-15);
-    MO_CHECK_NEAR(l->first_changed, 2.0 / 4, 1e-15); /* 0 to 2, and 2 to none */
-    MO_CHECK_NEAR(l->kl, 2 * 0.25 * log(2) / 4, 1e-7);
-    MO_CHECK_NEAR(l->js, 2 * (0.5 * log(4.0 / 3) + 0.25 * log(2.0 / 3)) / 4, 1e-7);
-    MO_CHECK_NEAR(l->reference_load[0], 2.0 / 5, 1e-15);
-    MO_CHECK_NEAR(l->load[2], 1.0 / 4, 1e-15);
-    MO_CHECK_NEAR(l->load_moved, (0.1 + 0.15 + 0.05) / 2, 1e-15);
+    MO_CHECK_NEAR(l->changed, (0 + 0.5 + 1 + 0 + 0.5) / 5, 1e-15);
+    MO_CHECK_NEAR(l->first_changed, 1.0 / 5, 1e-15); /* 2 to none; of equal weights the first counts */
+    MO_CHECK_NEAR(l->kl, (0.75 * log(2) + 0.25 * log(0.4) + 0.25 * log(2)) / 5, 1e-7);
+    MO_CHECK_NEAR(l->js, 0.028959943771728083 * 4 / 5, 1e-7); /* by numpy */
+    MO_CHECK_NEAR(l->reference_load[0], 2.0 / 6, 1e-15);
+    MO_CHECK_NEAR(l->load[2], 2.0 / 6, 1e-15);
+    MO_CHECK_NEAR(l->load_moved, 1.0 / 6, 1e-15);
     assert_true(isnan(l->weights_moved)); /* no matrix at all */
     mo_drift_free(&d);
 
@@ -81,7 +83,7 @@ static void test_impossible(void **state)
 {
     (void)state;
     side a, b;
-    mo_real none[N * E] = {0, 0.5, 0.5, 0, 0.5, 0.5, 0, 0.5, 0.5, 0, 0.5, 0.5};
+    mo_real none[N * E] = {0, 0.5, 0.5, 0, 0.5, 0.5, 0, 0.5, 0.5, 0, 0.5, 0.5, 0, 0.5, 0.5};
     make_side(&a, before_ids, before_w, before_p);
     make_side(&b, after_ids, after_w, none);
     mo_drift d = by_hand(&a, &b);
@@ -198,6 +200,32 @@ static void test_turned(void **state)
     mo_model_free(b);
 }
 
+/* The noise is not in the way of what a router does to the tokens. */
+static void test_noise(void **state)
+{
+    (void)state;
+    mo_model_config c = small;
+    c.router = MO_ROUTER_NOISY_TOPK;
+    mo_model *a = make_model(c, 1), *b = make_model(c, 1);
+    const mo_param *w = mo_model_find(a, "model.layers.1.block_sparse_moe.gate.weight"),
+                   *noise = mo_model_find(a, "model.layers.1.block_sparse_moe.gate_noise.weight");
+    for (int64_t i = 0; i < w->count; i++) /* both start at zero */
+        a->value[w->offset + i] = b->value[w->offset + i] = (mo_real)(i % 5) / 16;
+    for (int64_t i = 0; i < noise->count; i++) b->value[noise->offset + i] = 1;
+    mo_eval_options o = options_of();
+    mo_drift d;
+    MO_CHECK_OK(mo_routing_drift(a, b, &o, &d));
+    assert_true(d.layers[0].weights_moved == 0 && d.layers[1].weights_moved == 0);
+    assert_true(d.layers[0].changed == 0 && d.layers[1].changed == 0);
+    mo_drift_free(&d);
+    b->value[mo_model_find(b, "model.layers.2.block_sparse_moe.gate.weight")->offset] = 1;
+    MO_CHECK_OK(mo_routing_drift(a, b, &o, &d)); /* from zero: no measure */
+    assert_true(d.layers[0].weights_moved == 0 && isnan(d.layers[1].weights_moved));
+    mo_drift_free(&d);
+    mo_model_free(a);
+    mo_model_free(b);
+}
+
 static void refuse(mo_model_config other, const char *message)
 {
     mo_model *a = make_model(small, 1), *b = make_model(other, 1);
@@ -249,7 +277,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand), cmocka_unit_test(test_impossible),
-                                       cmocka_unit_test(test_itself), cmocka_unit_test(test_turned),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_itself),  cmocka_unit_test(test_turned),
+                                       cmocka_unit_test(test_noise),   cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
