@@ -3,14 +3,15 @@
  * A run folder holds
  *     config.yaml             the resolved config
  *     metrics.jsonl           one JSON object a line; see mo_step_report
- *     events.out.tfevents.moira   the same and the samples for TensorBoard, if log.tensorboard
+ *     events.out.tfevents.moira   the same, samples and warnings for TensorBoard (log.tensorboard)
  *     step-00000500.h5        checkpoints (checkpoint.h): the last `checkpoint.keep` of them
  *     best.h5                 the checkpoint of the lowest validation loss
  *     samples.txt             text generated during training
- *     routing.jsonl           a JSON object for each evaluation: what the routers did with its data
- * (log.routing) spikes.jsonl            a JSON object for each step whose loss stood out (log.spike), if
- * there is one events.out.tfevents.moira   the metrics and samples for TensorBoard (log.tensorboard) A run
- * resumed from step s has the bits of one that was never interrupted: metrics past s are cut off first.
+ *     routing.jsonl           an object for each evaluation: what the routers did (log.routing)
+ *     spikes.jsonl            an object for each step whose loss stood out (log.spike), if any did
+ * A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off
+ * first. Only warnings of routers that collapse (log.collapse_window) may come later, and again: a resume
+ * begins a window of steps of its own.
  *
  * Only mo_train writes files. Everything is told through callbacks on the calling thread; nothing prints. */
 #ifndef MOIRA_TRAIN_H
@@ -74,7 +75,8 @@ typedef struct mo_run_config {
     struct {
         int64_t every; /* steps between progress lines */
         bool tensorboard, routing;
-        double spike; /* robust standard deviations that make a loss a spike; 0 = none do */
+        double spike;            /* robust standard deviations that make a loss a spike; 0 = none do */
+        int64_t collapse_window; /* steps over which routers are watched for collapse; 0 = they are not */
     } log;
 } mo_run_config;
 

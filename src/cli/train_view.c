@@ -45,26 +45,40 @@ static void print_plan(const mo_run_config *c, int64_t first_step)
 
 /* ---- the table of steps: columns that do not fit are left out, those of the highest rank first ---- */
 
-enum { STEP, LOSS, BALANCE, GRAD_NORM, RATE, TOKENS, GFLOPS, MAX_VIO, LEFT, COLUMNS };
+enum { STEP, LOSS, BALANCE, GRAD_NORM, RATE, TOKENS, GFLOPS, MAX_VIO, DROPPED, LEFT, COLUMNS };
+enum { ROUTED = 1, DROPPING = 2 }; /* what a model has: experts; experts that can be full, or choose */
 
 static const struct {
     const char *heading;
     int width, rank; /* rank 0 stays */
-    bool routed;     /* for models with experts */
+    unsigned needs;
 } columns[COLUMNS] = {
-    [STEP] = {"step", 8, 0, false},      [LOSS] = {"loss", 8, 0, false},
-    [BALANCE] = {"balance", 8, 5, true}, [GRAD_NORM] = {"grad norm", 10, 4, false},
-    [RATE] = {"rate", 9, 6, false},      [TOKENS] = {"tokens/s", 10, 3, false},
-    [GFLOPS] = {"GFLOP/s", 8, 7, false}, [MAX_VIO] = {"max vio", 8, 2, true},
-    [LEFT] = {"left", 9, 1, false},
+    [STEP] = {"step", 8, 0, 0},
+    [LOSS] = {"loss", 8, 0, 0},
+    [BALANCE] = {"balance", 8, 6, ROUTED},
+    [GRAD_NORM] = {"grad norm", 10, 5, 0},
+    [RATE] = {"rate", 9, 7, 0},
+    [TOKENS] = {"tokens/s", 10, 4, 0},
+    [GFLOPS] = {"GFLOP/s", 8, 8, 0},
+    [MAX_VIO] = {"max vio", 8, 2, ROUTED},
+    [DROPPED] = {"dropped", 8, 3, DROPPING},
+    [LEFT] = {"left", 9, 1, 0},
 };
 
-static unsigned fitting_columns(bool routed)
+static unsigned traits_of(const mo_model_config *c)
+{
+    unsigned traits = mo_router_describe(c->router)->traits;
+    if (c->num_local_experts == 0) return 0;
+    bool limited = c->capacity_factor > 0 && traits & (MO_ROUTER_CAPACITY | MO_ROUTER_FUTURE);
+    return ROUTED | (limited ? DROPPING : 0);
+}
+
+static unsigned fitting_columns(unsigned traits)
 {
     unsigned shown = 0;
     int width = 0, limit = mo__columns();
     for (int c = 0; c < COLUMNS; c++) {
-        if (columns[c].routed && !routed) continue;
+        if (columns[c].needs & ~traits) continue;
         shown |= 1u << c;
         width += columns[c].width;
     }
@@ -105,7 +119,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     *v = (mo__train_view){.first_step = first_step,
                           .step = first_step,
                           .steps = mo_run_steps(c),
-                          .shown = fitting_columns(c->model.num_local_experts > 0),
+                          .shown = fitting_columns(traits_of(&model->config)),
                           .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
                           .max_vio = (double)NAN,
                           .begin = mo_clock()};
@@ -138,8 +152,9 @@ static void on_tick(int64_t step, double loss, double tokens_per_second, void *u
 {
     mo__train_view *v = user;
     v->step = step;
-    char balance[40] = "";
+    char balance[80] = "";
     if (!isnan(v->max_vio)) snprintf(balance, sizeof balance, "  max vio %.2f", v->max_vio);
+    if (v->dead > 0) snprintf(balance + strlen(balance), 32, ", %lld dead", (long long)v->dead);
     mo__live_line("%8s of %s  %s left  loss %.4f  %s tokens/s  %.1f GFLOP/s%s", mo__count(step).text,
                   v->steps > 0 ? mo__count(v->steps).text : "?", time_left(v, step).text, loss,
                   mo__count((int64_t)tokens_per_second).text, tokens_per_second * v->flops_per_token / 1e9,
@@ -154,16 +169,47 @@ static double worst_balance(const mo_step_report *r)
     return worst;
 }
 
+static int64_t dead_experts(const mo_step_report *r)
+{
+    int64_t dead = 0;
+    for (int l = 0; l < r->n_layers; l++) dead += r->layers[l].dead;
+    return dead;
+}
+
+/* Of all layers. */
+static double dropped_share(const mo_step_report *r)
+{
+    double sum = 0;
+    for (int l = 0; l < r->n_layers; l++) sum += r->layers[l].dropped;
+    return r->n_layers ? sum / r->n_layers : (double)NAN;
+}
+
+static void print_dead(const mo_step_report *r)
+{
+    const mo_layer_report *most = r->layers;
+    int64_t dead = dead_experts(r), all = 0;
+    if (dead == 0) return;
+    for (int l = 0; l < r->n_layers; l++) {
+        if (r->layers[l].dead > most->dead) most = &r->layers[l];
+        all += r->layers[l].experts;
+    }
+    mo__line(
+        "%8s %s of %s experts had less than a tenth of their fair share in this step, %lld of them in layer "
+        "%d",
+        "", mo__count(dead).text, mo__count(all).text, (long long)most->dead, most->layer);
+}
+
 static void print_step(const mo__train_view *v, const mo_step_report *r)
 {
-    char rate[32];
+    char rate[32], dropped[32];
     snprintf(rate, sizeof rate, "%.2e", r->learning_rate);
+    snprintf(dropped, sizeof dropped, "%.2f%%", 100 * dropped_share(r));
     const mo__shown_number step = mo__count(r->step), loss = mo__fixed(r->train_loss, 4),
                            balance = mo__fixed(r->balance_loss, 4), norm = mo__fixed(r->grad_norm, 3),
                            tokens = mo__count((int64_t)r->tokens_per_second), flops = mo__fixed(r->gflops, 1),
                            vio = mo__fixed(v->max_vio, 2), left = time_left(v, r->step);
     print_row(v, (const char *const[COLUMNS]){step.text, loss.text, balance.text, norm.text, rate,
-                                              tokens.text, flops.text, vio.text, left.text});
+                                              tokens.text, flops.text, vio.text, dropped, left.text});
 }
 
 /* On a terminal the live line has every step, and a line stays only at evaluations. */
@@ -173,10 +219,12 @@ static void on_step(const mo_step_report *r, void *user)
     v->step = r->step;
     v->steps = r->steps;
     v->max_vio = worst_balance(r);
+    v->dead = dead_experts(r);
     if (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live()) print_step(v, r);
     if (!r->evaluated) return;
     mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte", "", r->validation_loss,
              exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text);
+    print_dead(r);
     if (r->n_sources == 0) return;
     mo_free(v->sources);
     v->sources = mo__source_losses(r);

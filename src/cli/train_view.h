@@ -7,6 +7,7 @@
 typedef struct mo__train_view {
     int64_t first_step, step, steps;
     unsigned shown; /* columns of its table, a bit for each */
+    int64_t dead;   /* experts, at the last report */
     double flops_per_token, max_vio, begin;
     double blocked, background; /* seconds of all saves */
     char *sources;              /* owned: losses of the last evaluation by source; NULL without a mixture */

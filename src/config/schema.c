@@ -238,6 +238,8 @@ const mo__key mo__keys[] = {
     INT(log.every, "10", 1, MOST_STEPS, MO__RESUMABLE, "steps", "Steps between progress lines."),
     REAL(log.spike, "8", 0, 1e6, MO__RESUMABLE,
          "Robust standard deviations above the recent losses from which a step is told of; 0 is never."),
+    INT(log.collapse_window, "100", 0, MOST_STEPS, MO__RESUMABLE, "steps",
+        "Steps after which each router is judged; a collapsed one is warned of once. 0 is never."),
     BOOL(log.routing, "true", MO__RESUMABLE,
          "Whether routing.jsonl gets a line at each evaluation: experts by domain, co-activation."),
     BOOL(log.tensorboard, "true", MO__RESUMABLE, "Whether a file of TensorBoard events is written."),

@@ -144,6 +144,7 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
         finish_report(t, &r);
         if (c->log.spike > 0 && mo__spike_height(&t->spike, r.train_loss) > c->log.spike)
             MO_TRY(mo__spike_write(t, &r, t->state.tokens - before));
+        if (mo__collapse_step(&t->collapse, r.layers)) MO_TRY(mo__collapse_tell(t, r.step));
         if (o->events.tick) o->events.tick(r.step, r.train_loss, r.tokens_per_second, o->events.user);
         MO_TRY(after_step(t, &r));
         keep(&r, last);

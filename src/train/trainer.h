@@ -2,6 +2,7 @@
 #ifndef MOIRA_TRAIN_TRAINER_H
 #define MOIRA_TRAIN_TRAINER_H
 
+#include "train/collapse.h"
 #include "train/profile.h"
 #include "train/routing_log.h"
 #include "train/spike.h"
@@ -29,6 +30,7 @@ typedef struct mo__trainer {
     mo__routing_sum routing;
     mo__source_sum sources;
     mo__spike_watch spike;
+    mo__collapse_watch collapse;
     mo__profile profile;
     mo__metrics metrics;
     mo__routing_log routing_log;
@@ -54,6 +56,8 @@ mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r);
 mo_status mo__trainer_sample(mo__trainer *t);
 /* spike_report.c: warns, and appends a line to spikes.jsonl. predicted: tokens of the step. */
 mo_status mo__spike_write(const mo__trainer *t, const mo_step_report *r, int64_t predicted);
+/* collapse_report.c: warns of what the window that ends with the step has found, and tells TensorBoard. */
+mo_status mo__collapse_tell(mo__trainer *t, int64_t step);
 /* trainer_save.c */
 mo_status mo__trainer_open_writer(mo__trainer *t);
 /* Begins to save step-<step>.h5, best.h5 or both; waits for the save before. */

@@ -249,6 +249,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));
+    MO_TRY(mo__collapse_open(&t->config, &t->model->config, &t->collapse));
     if (t->config.data.mixture.count > 0) MO_TRY(mo__source_sum_create(&t->data, &t->sources));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
     if (t->resumed)
@@ -273,6 +274,7 @@ void mo__trainer_close(mo__trainer *t)
     mo_model_graph_free(t->eval);
     mo_pages_free(t->arena, t->arena_bytes);
     mo__routing_sum_free(&t->routing);
+    mo__collapse_close(&t->collapse);
     mo__routing_log_close(&t->routing_log);
     mo_model_free(t->model);
     mo__source_sum_free(&t->sources);

@@ -1,0 +1,140 @@
+/* test_collapse.c -- routers that collapse where nothing holds them, told of once; those that are balanced do
+ * not; and the watch changes nothing. */
+#include "harness/small_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/events.h"
+
+static char said[1 << 16];
+
+static void on_log(mo_log_level level, const char *message, void *user)
+{
+    (void)user;
+    size_t used = strlen(said);
+    if (level == MO_LOG_WARNING && strstr(message, " collapses: "))
+        snprintf(said + used, sizeof said - used, "%s\n", message);
+}
+
+/* A topk router of 4 experts in each of 3 layers, with some more settings. Returns the folder, owned; what
+ * it warned of is in `said`. */
+static char *train(const char *name, const char *const *more, const char *steps, bool resume)
+{
+    char *dir = run_path(name), *where = mo_strprintf("run.dir=%s", dir);
+    const char *settings[20] = {where,
+                                steps,
+                                "model.router=topk",
+                                "model.embd_pdrop=0",
+                                "model.resid_pdrop=0",
+                                "model.attention_dropout=0",
+                                "balance.importance=0",
+                                "balance.load=0",
+                                "balance.z_loss=0",
+                                "schedule.kind=constant",
+                                "eval.every=1000",
+                                "checkpoint.every=1000",
+                                "sample.tokens=0"};
+    int n = 13;
+    for (int i = 0; more[i]; i++) settings[n++] = more[i];
+    *said = '\0';
+    mo_log_set(on_log, NULL);
+    MO_CHECK_OK(run_train(settings, n, (mo_train_options){.resume = resume}, NULL));
+    mo_log_set(NULL, NULL);
+    mo_free(where);
+    return dir;
+}
+
+static int times(const char *text, const char *what)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, what)); at++) n++;
+    return n;
+}
+
+#define DRIVEN "balance.switch=0", "optimizer.groups=[{match: router, learning_rate_scale: 300}]"
+
+/* Without a balancing loss and driven hard, routers leave experts out, and their softmax becomes a step. */
+static void what_nothing_holds_collapses(void **state)
+{
+    (void)state;
+    char *dir =
+        train("free", (const char *[]){"log.collapse_window=5", DRIVEN, NULL}, "train.steps=80", false);
+    int of_load = times(said, "where a fair share is 25%"),
+        of_entropy = times(said, "its probabilities leave no choice: over the last 5 steps");
+    assert_int_equal(times(said, " of its 4 experts "), of_load);
+    assert_int_equal(times(said, " collapses: "), of_load + of_entropy);
+    assert_in_range(of_load, 1, 3);
+    assert_in_range(of_entropy, 1, 3);
+    for (int l = 0; l < 3; l++) {
+        char layer[64];
+        snprintf(layer, sizeof layer, "the routing of layer %d collapses: its", l);
+        assert_true(times(said, layer) <= 1); /* of 16 windows */
+    }
+    assert_int_equal(times(said,
+                           "To try in a new run: balance.switch=0.01 (now 0), balance.mixtral=0.02 (now 0), "
+                           "balance.z_loss=0.001 (now 0), model.router_jitter_noise=0.01 (now 0), "
+                           "optimizer.groups {match: router, learning_rate_scale: 30} (now 300), "
+                           "model.capacity_factor=1.25 (now null)\n"),
+                     of_load);
+    char *events = timeless_events(dir);
+    assert_int_equal(times(events, "/dead_experts "), of_load);
+    assert_int_equal(times(events, "/no_entropy "), of_entropy);
+    assert_int_equal(times(events, "To try in a new run: "), of_load + of_entropy);
+    free(events);
+    mo_free(dir);
+}
+
+static void what_is_balanced_does_not(void **state)
+{
+    (void)state;
+    char *dir = train("held", (const char *[]){"log.collapse_window=5", "balance.switch=0.05", NULL},
+                      "train.steps=80", false);
+    assert_string_equal(said, "");
+    char *events = timeless_events(dir);
+    assert_int_equal(times(events, "/dead_experts "), 0);
+    free(events);
+    mo_free(dir);
+}
+
+static const char *const off[] = {"log.collapse_window=0", DRIVEN, NULL}, *const on[] = {
+                                                                              "log.collapse_window=5", DRIVEN,
+                                                                              NULL};
+
+/* With and without the watch: the same weights and metrics. */
+static void the_watch_changes_nothing(void **state)
+{
+    (void)state;
+    char *unseen = train("unseen", off, "train.steps=32", false);
+    assert_string_equal(said, "");
+    char *seen = train("seen", on, "train.steps=32", false);
+    assert_true(times(said, " collapses: ") >= 1);
+    assert_same_weights(unseen, seen);
+    char *a = timeless_metrics(unseen), *b = timeless_metrics(seen);
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+    mo_free(seen);
+    mo_free(unseen);
+}
+
+/* The run of the test before: two of its steps were of a window that step 35 would have ended. What was told
+ * of is told again. */
+static void a_resume_begins_a_window(void **state)
+{
+    (void)state;
+    mo_free(train("seen", on, "train.steps=36", true));
+    assert_string_equal(said, "");
+    mo_free(train("seen", on, "train.steps=40", true));
+    assert_string_equal(said, "");
+    mo_free(train("seen", on, "train.steps=45", true));
+    assert_true(times(said, " collapses: ") >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_nothing_holds_collapses), cmocka_unit_test(what_is_balanced_does_not),
+        cmocka_unit_test(the_watch_changes_nothing), cmocka_unit_test(a_resume_begins_a_window)};
+    return cmocka_run_group_tests(tests, run_setup, run_teardown);
+}
