@@ -152,33 +152,33 @@ static mo_status check_layer(const mo_model_config *c, int64_t layer)
                     (long long)layer, (long long)c->num_hidden_layers - 1);
 }
 
-static mo_status compare(drifted *d, const mo_tokenfile *file, mo_split split)
+static mo_status compare(const drifted *asked, const mo_tokenfile *file, mo_split split)
 {
     mo__progress_of progress = {.what = "comparing"};
-    const mo_model *model = d->trained->model;
+    drifted d = *asked;
+    const mo_model *model = d.trained->model;
     mo_drift drift;
     mo_eval_options options = {.file = file,
                                .split = split,
-                               .sequence_length = d->trained->config.train.sequence_length,
-                               .batch_size = d->trained->config.train.batch_size,
+                               .sequence_length = d.trained->config.train.sequence_length,
+                               .batch_size = d.trained->config.train.batch_size,
                                .stop = &mo__stop,
                                .progress = mo__progress,
                                .user = &progress};
-    MO_TRY(check_layer(&model->config, d->choices->layer));
+    MO_TRY(check_layer(&model->config, d.choices->layer));
     MO_TRY(mo__check_eval_fits(model, 2 * options.batch_size, options.sequence_length));
-    mo_status status = mo_routing_drift(d->against->model, model, &options, &drift);
-    if (status == MO_E_MISMATCH)
-        return mo_error_context(status, "%s against %s", d->path, d->choices->against);
+    mo_status status = mo_routing_drift(d.against->model, model, &options, &drift);
+    if (status == MO_E_MISMATCH) return mo_error_context(status, "%s against %s", d.path, d.choices->against);
     MO_TRY(status);
     mo__live_clear();
-    d->options = &options;
-    d->drift = &drift;
-    status = d->choices->json ? print_json(d) : print_text(d);
+    d.options = &options;
+    d.drift = &drift;
+    status = d.choices->json ? print_json(&d) : print_text(&d);
     mo_drift_free(&drift);
     return status;
 }
 
-static mo_status open_data(drifted *d)
+static mo_status open_data(const drifted *d)
 {
     mo_tokenfile *file;
     mo_split split;

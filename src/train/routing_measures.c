@@ -70,8 +70,9 @@ static double fit_sweep(const double *r, int64_t E, double *t)
 mo_status mo_independent_pairs(const int64_t *pairs, int64_t E, double *expected)
 {
     enum { SWEEPS = 300 };
-    double *r = mo_calloc((size_t)E, 2 * sizeof *r), *t = r + E, all = 0;
+    double *r = mo_calloc((size_t)E, 2 * sizeof *r), all = 0;
     if (!r) return MO_E_MEMORY;
+    double *t = r + E;
     for (int64_t a = 0; a < E; a++) {
         for (int64_t b = 0; b < E; b++) r[a] += b != a ? (double)pairs[a * E + b] : 0;
         all += r[a];

@@ -106,7 +106,7 @@ static void make_plain(const char *path)
     MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
     MO_CHECK_OK(mo_tokenwriter_open(
         &(mo_tokenwriter_options){.path = path, .tokenizer = bytes, .source = "test"}, &w));
-    for (int split = 0; split < 2; split++) {
+    for (mo_split split = MO_SPLIT_TRAIN; split <= MO_SPLIT_VALIDATION; split++) {
         for (int i = 0; i < 500; i++) MO_CHECK_OK(mo_tokenwriter_append_bytes(w, split, "0123456789", 10));
         MO_CHECK_OK(mo_tokenwriter_end_document(w, split, -1));
     }
