@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The last line of a file of the run, parsed. */
 static json_t *last_line(const char *dir, const char *file)
@@ -98,6 +99,26 @@ static void a_line_is_what_the_weights_do(void **state)
     mo_free(dir);
 }
 
+/* A run that goes on from before its last evaluation writes that line once. */
+static void later_lines_are_cut(void **state)
+{
+    (void)state;
+    char *dir = run_named("cut", NULL), *where = mo_strprintf("run.dir=%s", dir), *before = run_routing(dir);
+    static const char *const newest[] = {"step-00000012.h5", "best.h5"};
+    for (int i = 0; i < 2; i++) {
+        char *path = mo_path_join(dir, newest[i]);
+        assert_int_equal(unlink(path), 0);
+        mo_free(path);
+    }
+    MO_CHECK_OK(run_train((const char *[]){where}, 1, (mo_train_options){.resume = true}, NULL));
+    char *after = run_routing(dir);
+    assert_string_equal(before, after);
+    mo_free(after);
+    mo_free(before);
+    mo_free(where);
+    mo_free(dir);
+}
+
 /* One document without a label. */
 static void make_plain(const char *path)
 {
@@ -176,6 +197,7 @@ static void off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_line_is_what_the_weights_do),
+                                       cmocka_unit_test(later_lines_are_cut),
                                        cmocka_unit_test(sources_are_domains), cmocka_unit_test(off)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }
