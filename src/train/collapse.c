@@ -8,7 +8,7 @@
 
 static int64_t window_of(const mo_run_config *c, const mo_model_config *m)
 {
-    double choices = (double)mo_run_step_tokens(c) * (double)m->num_experts_per_tok,
+    double choices = (double)mo_run_step_tokens(c) * mo_model_config_experts_per_token(m),
            least = ceil(MO__COLLAPSE_LEAST * (double)m->num_local_experts / choices);
     return least > (double)c->log.collapse_window ? (int64_t)least : c->log.collapse_window;
 }

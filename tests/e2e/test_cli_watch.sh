@@ -38,11 +38,10 @@ moira 0 train "$dir/small.yaml" "run.dir=$dir/weak" $driven "$scale" log.collaps
     balance.z_loss=1e-9 model.capacity_factor=4
 err_has ' To try in a new run: balance.mixtral=3e-09 (now 1e-09), balance.z_loss=3e-09 (now 1e-09), model.router_jitter'
 grep -qE 'balance.switch|capacity_factor' "$err" && fail "$ran: speaks of other settings" && show
-moira 0 train "$dir/small.yaml" "run.dir=$dir/noisy" $driven "$scale" log.collapse_window=5 model.router=noisy_topk
-grep -q ' collapses: ' "$err" && {
-    err_has 'model.noise_floor=0.03 (now 0.01)'
-    grep -q jitter "$err" && fail "$ran: speaks of jitter" && show
-}
+moira 0 train "$dir/small.yaml" "run.dir=$dir/noisy" $driven "$scale" log.collapse_window=5 model.router=hierarchical \
+    model.num_local_experts=12 model.n_group=4 model.topk_group=2 model.num_experts_per_tok=4
+err_has ' To try in a new run: balance.importance=0.1 (now 0), balance.load=0.1 (now 0), model.noise_floor=0.03 (now 0.01)'
+grep -qE 'jitter|z_loss' "$err" && fail "$ran: speaks of other settings" && show
 
 # ---- no probabilities: null, in metrics and on a resume ----
 
@@ -50,6 +49,12 @@ hash="run.dir=$dir/hash model.router=hash balance.switch=0 balance.z_loss=0 mode
 moira 0 train "$dir/small.yaml" $hash model.num_experts_per_tok=1 sample.tokens=0 log.collapse_window=10
 has_last hash '"cv":[0-9.]+,"entropy":null,"top1":null,"top1_weight":1\.0,"dropped":0\.0,"z":null,"dead":[0-9]+'
 err_has ' of its 32 experts are dead: of the choices of the last 13 steps expert '
+grep -m 1 ' of its 32 experts are dead' "$err" >"$dir/dead"
+grep -oE 'expert [0-9]+ got [^%]+' "$dir/dead" | awk '{ print $4, $2 }' >"$dir/shares"
+[ "$(wc -l <"$dir/shares")" -ge 3 ] || fail "$ran: fewer than three dead experts"
+sort -c -k1,1g -k2,2n "$dir/shares" || fail "$ran: dead experts are not in the order of their shares"
+[ "$(wc -l <"$dir/shares")" -ge 6 ] && err_has ' more hardly better'
+[ -z "$(awk '{ print $2 }' "$dir/shares" | sort | uniq -d)" ] || fail "$ran: an expert stands twice"
 err_has 'another model.router (now hash, which learns nothing), model.num_local_experts below 32'
 moira 0 train "$dir/small.yaml" $hash model.num_experts_per_tok=1 sample.tokens=0 train.steps=22 --resume
 has_last hash '"entropy":null'

@@ -52,6 +52,24 @@ static int times(const char *text, const char *what)
     return n;
 }
 
+/* Dead experts stand with rising shares, all below a tenth of 25%, and as many as are said to be dead. */
+static void check_shares(void)
+{
+    char *text = mo_strdup(said);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        const char *at = strstr(line, "collapses: ");
+        int dead = atoi(at + strlen("collapses: "));
+        double before = 0;
+        for (at = strstr(line, " got "); at; at = strstr(at + 1, " got "), dead--) {
+            double share = atof(at + strlen(" got "));
+            assert_true(share >= before && share < 2.5);
+            before = share;
+        }
+        assert_int_equal(dead, 0);
+    }
+    mo_free(text);
+}
+
 #define DRIVEN "balance.switch=0", "optimizer.groups=[{match: router, learning_rate_scale: 300}]"
 
 /* Without a balancing loss and driven hard, routers leave experts out, and their softmax becomes a step. */
@@ -77,6 +95,8 @@ static void what_nothing_holds_collapses(void **state)
                            "optimizer.groups {match: router, learning_rate_scale: 30} (now 300), "
                            "model.capacity_factor=1.25 (now null)\n"),
                      of_load);
+    assert_int_equal(times(said, "balance.switch"), of_load); /* the other kind is not of balance */
+    check_shares();
     char *events = timeless_events(dir);
     assert_int_equal(times(events, "/dead_experts "), of_load);
     assert_int_equal(times(events, "/no_entropy "), of_entropy);
