@@ -3,14 +3,11 @@
  * killed. */
 #include "harness/small_run.h"
 
-#include <errno.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- counting allocations ---- */
 
@@ -40,8 +37,6 @@ void *realloc(void *old, size_t size)
 
 /* ---- tests ---- */
 
-extern char **environ;
-static const char *program;
 static char *reference;
 
 static int occurrences(const char *text, const char *of)
@@ -120,15 +115,8 @@ static void test_killed(void **state)
     int killed = 0;
     for (int round = 0; round < 6; round++) {
         char *dir = mo_strprintf("%s/killed%d", run_folder, round), *where = mo_strprintf("run.dir=%s", dir);
-        char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t) "--train", run_folder, where, NULL};
-        pid_t child;
-        assert_int_equal(posix_spawn(&child, program, NULL, NULL, argv, environ), 0);
         double wait = 0.03 + 0.5 * mo_rng_uniform((uint64_t)time(NULL), MO_RNG_TEST, (uint64_t)round, 0, 0);
-        nap(wait);
-        kill(child, SIGKILL);
-        int status = 0;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        killed += WIFSIGNALED(status);
+        killed += run_killed((const char *[]){where}, 1, wait, NULL);
         char *config = mo_path_join(dir, "config.yaml"); /* the first thing that a run writes */
         bool resume = mo_path_exists(config);
         mo_free(config);
@@ -225,11 +213,8 @@ static void test_extended(void **state)
 
 int main(int argc, char **argv)
 {
-    program = argv[0];
-    if (argc == 4 && strcmp(argv[1], "--train") == 0) {
-        run_folder = argv[2];
-        return run_train((const char *[]){argv[3]}, 1, (mo_train_options){0}, NULL) == MO_OK ? 0 : 1;
-    }
+    int code = run_as_child(argc, argv);
+    if (code >= 0) return code;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),       cmocka_unit_test(test_recompute),
         cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_killed),

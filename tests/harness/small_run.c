@@ -3,9 +3,13 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "harness/events.h"
 
@@ -97,6 +101,37 @@ char *run_named(const char *name, const char *setting)
     MO_CHECK_OK(run_train((const char *[]){where, setting}, setting ? 2 : 1, (mo_train_options){0}, NULL));
     mo_free(where);
     return dir;
+}
+
+/* ---- a run in a process of its own ---- */
+
+extern char **environ;
+
+bool run_killed(const char *const *settings, int n, double seconds, const char *until)
+{
+    enum { MOST = 16 };
+    char program[4096], *argv[MOST + 4] = {program, (char[]){"--train"}, run_folder};
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    assert_true(length > 0 && n <= MOST);
+    program[length] = '\0';
+    for (int i = 0; i < n; i++) argv[3 + i] = (char *)(uintptr_t)settings[i];
+    pid_t child;
+    assert_int_equal(posix_spawn(&child, program, NULL, NULL, argv, environ), 0);
+    double end = mo_clock() + seconds;
+    while (until && !mo_path_exists(until) && mo_clock() < end) nap(0.002);
+    if (!until) nap(seconds);
+    kill(child, SIGKILL);
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status);
+}
+
+int run_as_child(int argc, char **argv)
+{
+    if (argc < 3 || strcmp(argv[1], "--train") != 0) return -1;
+    run_folder = argv[2];
+    const char *const *settings = (const char *const *)(argv + 3);
+    return run_train(settings, argc - 3, (mo_train_options){0}, NULL) == MO_OK ? 0 : 1;
 }
 
 /* ---- what a run left ---- */

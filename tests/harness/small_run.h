@@ -23,6 +23,13 @@ mo_status run_train(const char *const *settings, int n, mo_train_options options
 /* Trains in <run_folder>/<name> with one more setting, or NULL; returns the run's folder, owned. */
 char *run_named(const char *name, const char *setting);
 
+/* A process of its own trains with the settings, and is killed after so many seconds, or as soon as the
+ * file `until` is there, if it is not NULL; false: it had ended.
+ * The program's main must begin with run_as_child, which gives its exit status, or -1 where it is no such
+ * process. */
+bool run_killed(const char *const *settings, int n, double seconds, const char *until);
+int run_as_child(int argc, char **argv);
+
 /* The newest checkpoints are of the same step and have the same values and moments to the bit. */
 void assert_same_weights(const char *dir_a, const char *dir_b);
 /* metrics.jsonl as text without what hangs on the clock. Owned, by malloc. */
