@@ -120,6 +120,20 @@ static void check_frozen(const op_case *c, const snapshot *s, int i)
     op_graph_close(&t);
 }
 
+/* The op adds to the gradient of input i alone: those of the others are written as ever. */
+static void check_shared(const op_case *c, const snapshot *s, int i)
+{
+    op_graph t;
+    snapshot others = *s;
+    others.grad[i] = NULL;
+    op_graph_open(&t, c, (op_mode){.readable = true, .shared = 1u << i});
+    both(&t);
+    check_same(&t, &others, "when another input has a second reader");
+    if (memcmp(s->grad[i], op_graph_grad(&t, i), grad_bytes(&t, i)) == 0)
+        fail_msg("%s, %s: the second reader of %s adds nothing", c->op, c->name, c->in[i].name);
+    op_graph_close(&t);
+}
+
 void contract(const op_case *c)
 {
     op_graph t;
@@ -131,7 +145,10 @@ void contract(const op_case *c)
     check_twice(&t, &s);
     check_inputs_kept(&t);
     for (int i = 0; i < t.n_in; i++)
-        if (c->in[i].grad) check_frozen(c, &s, i);
+        if (c->in[i].grad) {
+            check_frozen(c, &s, i);
+            if (c->in[i].role != MO_ROLE_PARAM) check_shared(c, &s, i);
+        }
     drop(&s);
     op_graph_close(&t);
 }

@@ -128,7 +128,8 @@ static void record(const op_case *c, double error)
 void gradcheck(const op_case *c)
 {
     double most = -1;
-    for (int shared = 0; shared < 2; shared++) {
+    for (int all = 0; all < 2; all++) {
+        unsigned shared = all ? OP_SHARED_ALL : 0;
         op_graph t;
         op_graph_open(&t, c, (op_mode){.shared = shared});
         bool any = false;

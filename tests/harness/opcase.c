@@ -159,12 +159,12 @@ static void add_outputs(op_graph *t, bool readable)
 }
 
 /* Built after the op, these readers of its inputs run before it in the backward pass. */
-static void add_shared(op_graph *t, mo_tensor **weight)
+static void add_shared(op_graph *t, unsigned inputs, mo_tensor **weight)
 {
     char name[32];
     for (int i = 0; i < t->n_in; i++) {
         const op_input *in = &t->c->in[i];
-        if (!in->grad || in->role == MO_ROLE_PARAM) continue;
+        if (!(inputs >> i & 1) || !in->grad || in->role == MO_ROLE_PARAM) continue;
         snprintf(name, sizeof name, "shared%d", i);
         weight[i] = weighted(t, t->in[i], name);
     }
@@ -182,7 +182,7 @@ void op_graph_open(op_graph *t, const op_case *c, op_mode mode)
     mo_graph_scope(t->g, -1, -1);
     require(mo_graph_status(t->g), c);
     add_outputs(t, mode.readable);
-    if (mode.shared) add_shared(t, shared);
+    add_shared(t, mode.shared, shared);
     require(mo_graph_status(t->g), c);
     require(mo_graph_plan(t->g, &(mo_plan){.backward = !mode.forward_only, .recompute = mode.recompute}), c);
     t->arena = poisoned(mo_graph_memory_use(t->g).arena);

@@ -57,12 +57,13 @@ typedef struct op_graph {
 
 typedef struct op_mode {
     mo_recompute recompute;
-    /* Every differentiable input that is not a parameter has a second reader, so that the op must add to
-     * that input's gradient instead of writing it. */
-    bool shared;
+    /* Bit i: input i, if it is differentiable and no parameter, has a second reader, so that the op must add
+     * to that input's gradient instead of writing it. */
+    unsigned shared;
     bool forward_only;
     bool readable; /* MO_REAL outputs can be read after a run; costs recomputing nothing of them */
 } op_mode;
+#define OP_SHARED_ALL (~0u)
 
 /* Fails the running test if the graph cannot be built. Inputs and R depend on the case's shapes alone. */
 void op_graph_open(op_graph *t, const op_case *c, op_mode mode);

@@ -197,6 +197,41 @@ static void test_no_sigma(void **state)
     check_no_gradient(&c, 2 * (1.0 / 18) / (4.0 / 9)); /* loads 1, 1/2, 1/2 */
 }
 
+static void build_given(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    mo_noisy_choice choice = {in[0], in[1], in[2], in[3]};
+    out[0] = mo_balance_load(g, &choice, in[4], ((const setting *)arg)->group);
+}
+
+/* A token that lacks a choice has no threshold: it adds nothing, and nothing before h is read. */
+static void test_holes(void **state)
+{
+    (void)state;
+    static const double h[] = {3, 2, 1, 0, -1, 3, 1, 2, 0, -1, 5, 4, 3, 2, 1};
+    static const int32_t ids[] = {0, 1, 0, -1, -1, 1};
+    static const setting together = {2, 3};
+    op_case c = {"balance_load",
+                 "holes",
+                 build_given,
+                 &together,
+                 .training = true,
+                 .in = {{"z", .dim = {3, 5}, .grad = true},
+                        {"h", .dim = {3, 5}, .grad = true, .real = h},
+                        {"sigma", .dim = {3, 5}, .grad = true, .low = 0.3, .high = 1.3},
+                        {"ids", .dtype = MO_I32, .dim = {3, 2}, .ints = ids},
+                        {"tokens", .dtype = MO_I32, .dim = {3}, .high = 9}}};
+    op_graph t;
+    op_graph_open(&t, &c, (op_mode){.readable = true});
+    forward_backward(&t);
+    for (int i = 0; i < 3; i++)
+        for (int64_t e = 5; e < 15; e++) check_near("gradient", (double)op_graph_grad(&t, i)[e], 0, 0);
+    double all_three = mo_graph_loss_value(t.g, 0);
+    op_graph_close(&t);
+    for (int i = 0; i < 5; i++) c.in[i].dim[0] = 1; /* the first values are the same */
+    c.arg = &alone;
+    check_near("loss", all_three, 3 * loss_value(&c), 1e-12);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -216,6 +251,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
                                        cmocka_unit_test(test_golden),   cmocka_unit_test(test_hard_counts),
                                        cmocka_unit_test(test_no_sigma), cmocka_unit_test(test_many_experts),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_holes),    cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

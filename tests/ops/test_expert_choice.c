@@ -29,11 +29,14 @@ static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void
         }                                                                              \
     }
 static const choice_sizes two = {2, 240}, two_groups = {2, 40}, little = {0.01, 60}, soft = {7, 40},
-                          half = {3.5, 48};
+                          half = {3.5, 48}, most = {6.8, 40}; /* C = 39 */
 /* Experts in more than one block, and in a part of one. */
-static const op_case many[] = {
-    RANDOM("one group", 7, two, -4), RANDOM("groups, 40 experts", 40, two_groups, -9),
-    RANDOM("one token each", 7, little, -4), RANDOM("all", 7, soft, -4), RANDOM("half", 7, half, -4)};
+static const op_case many[] = {RANDOM("one group", 7, two, -4),
+                               RANDOM("groups, 40 experts", 40, two_groups, -9),
+                               RANDOM("one token each", 7, little, -4),
+                               RANDOM("all", 7, soft, -4),
+                               RANDOM("half", 7, half, -4),
+                               RANDOM("all but one", 7, most, 0)};
 enum { MANIES = sizeof many / sizeof *many };
 
 /* Expert e has token n exactly where fewer than C valid tokens of the group come before n. */

@@ -125,6 +125,23 @@ static void test_place_of_noise(void **state)
     free(whole);
 }
 
+/* Which word of the generator is whose, where a row ends with a place and where it does not. */
+static void test_words(void **state)
+{
+    (void)state;
+    const mo_run run = {.seed = 3, .step = 8, .first_token = 6, .training = true};
+    for (int64_t D = 5; D <= 9; D++) {
+        mo_real *y = on_ones(4, D, &third, run);
+        for (int64_t i = 0; i < 4 * D; i++) {
+            uint32_t word[4];
+            uint64_t place = (uint64_t)((6 + i / D) * ((D + 3) / 4) + i % D / 4);
+            mo_rng_bits(3, MO_RNG_JITTER, 8, LAYER, place, word);
+            check_near("u", (double)y[i], 0.7 + 0.6 * (word[i % D % 4] >> 8) * 0x1p-24, 2e-7);
+        }
+        free(y);
+    }
+}
+
 static void test_nothing_to_do(void **state)
 {
     (void)state;
@@ -157,10 +174,11 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient),      cmocka_unit_test(test_contract),
-        cmocka_unit_test(test_golden),        cmocka_unit_test(test_evaluation_is_exact),
-        cmocka_unit_test(test_distribution),  cmocka_unit_test(test_place_of_noise),
-        cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_gradient),     cmocka_unit_test(test_contract),
+        cmocka_unit_test(test_golden),       cmocka_unit_test(test_evaluation_is_exact),
+        cmocka_unit_test(test_distribution), cmocka_unit_test(test_place_of_noise),
+        cmocka_unit_test(test_words),        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

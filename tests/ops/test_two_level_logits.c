@@ -79,6 +79,26 @@ static void test_extremes(void **state)
     op_graph_close(&t);
 }
 
+/* What all logits have in common cancels before anything is rounded. */
+static void test_shift(void **state)
+{
+    (void)state;
+    double a[5 * 3], b[5 * 6];
+    for (int i = 0; i < 5 * 3; i++) a[i] = (i * 7 % 5) / 4.0;
+    for (int i = 0; i < 5 * 6; i++) b[i] = (i * 5 % 11) / 8.0;
+    op_case c = small;
+    c.in[0].real = a;
+    c.in[1].real = b;
+    op_graph t, moved;
+    open_and_run(&t, &c);
+    for (int i = 0; i < 5 * 3; i++) a[i] += 4096;
+    for (int i = 0; i < 5 * 6; i++) b[i] -= 4096;
+    open_and_run(&moved, &c);
+    assert_memory_equal(moved.out[0]->data, t.out[0]->data, mo_tensor_bytes(t.out[0]));
+    op_graph_close(&moved);
+    op_graph_close(&t);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -97,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
                                        cmocka_unit_test(test_golden),   cmocka_unit_test(test_sums_to_one),
-                                       cmocka_unit_test(test_extremes), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_extremes), cmocka_unit_test(test_shift),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

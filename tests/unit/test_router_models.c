@@ -361,6 +361,20 @@ static void test_whom_jitter_reaches(void **state)
     }
 }
 
+/* Shared experts get the plain input, also where the routed ones, here of weight 0, get the router's. */
+static void test_jitter_and_shared_experts(void **state)
+{
+    (void)state;
+    mo_model_config c = jittery(MO_ROUTER_TOPK, true);
+    c.num_local_experts = c.num_experts_per_tok = c.n_shared_experts = 1;
+    mo_model *m = make(c);
+    for (int i = 0; i < m->n_params; i++)
+        if (strstr(m->params[i].name, "experts.w2"))
+            memset(m->value + m->params[i].offset, 0, (size_t)m->params[i].count * sizeof(mo_real));
+    assert_true(same(m, MO_GRAPH_TRAIN, (mo_run){.training = true}, (mo_run){.training = false}));
+    mo_model_free(m);
+}
+
 /* No graph but that of training has a place for it. */
 static void test_nodes(void **state)
 {
@@ -384,6 +398,7 @@ int main(void)
                                        cmocka_unit_test(test_decoding),
                                        cmocka_unit_test(test_unselected_experts),
                                        cmocka_unit_test(test_whom_jitter_reaches),
+                                       cmocka_unit_test(test_jitter_and_shared_experts),
                                        cmocka_unit_test(test_nodes)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

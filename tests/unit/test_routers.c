@@ -1,5 +1,5 @@
 /* test_routers.c -- a router alone: what it makes of the inputs of a layer. Weights, ids and gradients of
- * those that this file knows: sigmoid, hierarchical, hash, random. */
+ * those that this file knows: sigmoid, hierarchical, hash, random; weights of gshard. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,9 +113,10 @@ static void bench_fill(bench *t, const int *place)
         ((int32_t *)t->out.positions->data)[n] = i;
         for (int d = 0; d < D; d++)
             ((mo_real *)t->x_ND->data)[n * D + d] = (mo_real)(2 * uniform(2, i * D + d) - 1);
-        for (int64_t k = 0; k < K; k++) {
-            double u = 2 * uniform(3, i * K + k) - 1;
-            ((mo_real *)t->factor_NK->data)[n * K + k] = (mo_real)(u < 0 ? u - 0.5 : u + 0.5);
+        int64_t width = t->factor_NK->dim[1];
+        for (int64_t k = 0; k < width; k++) {
+            double u = 2 * uniform(3, i * width + k) - 1;
+            ((mo_real *)t->factor_NK->data)[n * width + k] = (mo_real)(u < 0 ? u - 0.5 : u + 0.5);
         }
     }
 }
@@ -195,6 +196,55 @@ static void test_weights_sum(void **state)
     check_sums(of(MO_ROUTER_HIERARCHICAL), 1);
     check_sums(of(MO_ROUTER_HASH), 1);
     check_sums(of(MO_ROUTER_RANDOM), 1);
+}
+
+/* Noise chooses and weighs; losses and metrics see the scores without it. */
+static void test_clean_scores(void **state)
+{
+    (void)state;
+    const int noisy[] = {MO_ROUTER_NOISY_TOPK, MO_ROUTER_HIERARCHICAL};
+    for (int i = 0; i < 2; i++) {
+        bench t;
+        mo_real z[N * E], p[N * E], w[N * K];
+        bench_open(&t, of(noisy[i]), MO_GRAPH_TRAIN, false);
+        bench_run(&t, false);
+        memcpy(z, t.r.z_NE->data, sizeof z);
+        memcpy(p, t.r.p_NE->data, sizeof p);
+        memcpy(w, t.r.w_NK->data, sizeof w);
+        bench_run(&t, true);
+        assert_memory_equal(t.r.z_NE->data, z, sizeof z);
+        assert_memory_equal(t.r.p_NE->data, p, sizeof p);
+        assert_memory_not_equal(t.r.w_NK->data, w, sizeof w);
+        bench_close(&t);
+    }
+}
+
+/* GShard, algorithm 1: where the second choice is left out, the first has the weight that it had beside it.
+ */
+static void test_gshard_weights(void **state)
+{
+    (void)state;
+    mo_model_config c = of(MO_ROUTER_GSHARD);
+    c.num_experts_per_tok = 2;
+    bench t;
+    bench_open(&t, c, MO_GRAPH_TRAIN, false);
+    bench_run(&t, true);
+    int alone = 0;
+    for (int n = 0; n < N; n++) {
+        const mo_real *p = reals(t.r.p_NE) + n * E, *w = reals(t.r.w_NK) + n * 2;
+        if (padding(n)) continue;
+        double first = 0, second = 0;
+        for (int e = 0; e < E; e++) {
+            double x = (double)p[e];
+            second = x > first ? first : fmax(second, x);
+            first = fmax(first, x);
+        }
+        MO_CHECK_NEAR((double)w[0], first / (first + second), 1e-6);
+        MO_CHECK_NEAR((double)w[1], second / (first + second), 1e-6);
+        alone += ids_of(&t)[n * 2 + 1] < 0;
+    }
+    assert_in_range(alone, 1, N - 1);
+    bench_close(&t);
 }
 
 /* Tokens in another order have their experts and weights in that order. In float a row of a product may be
@@ -400,6 +450,8 @@ static void test_noise_of_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clean_scores),
+        cmocka_unit_test(test_gshard_weights),
         cmocka_unit_test(test_weights_sum),
         cmocka_unit_test(test_permuted),
         cmocka_unit_test(test_no_gradient_to_unselected),
