@@ -109,7 +109,8 @@ const mo__key mo__keys[] = {
         "Longest sequence the model is for; 0 is train.sequence_length."),
     INT(model.num_local_experts, "0", 0, 65536, 0, "experts", "Experts of each layer; 0 is a dense model."),
     INT(model.num_experts_per_tok, "0", 0, 65536, 0, "experts",
-        "Experts that each token visits; 0 is the router's own: switch 1, gshard 2, soft all, else 2."),
+        "Experts of a token; 0 is the router's own: switch 1, gshard 2, soft all, else 2, or 1 if there is "
+        "but 1."),
     INT(model.n_shared_experts, "0", 0, 65536, 0, "experts",
         "Experts beside the routed ones that every token visits, as one block of their joint width."),
     INT(model.first_k_dense_replace, "0", 0, 10000, 0, "layers", "First layers without experts."),

@@ -35,9 +35,10 @@ void mo_model_config_settle_router(mo_model_config *c)
     if ((info->traits & MO_ROUTER_FUTURE) && c->capacity_factor > 0) /* how many a token has on average */
         or_else(&c->num_experts_per_tok,
                 (int64_t)fmin(fmax(round(c->capacity_factor), 1), (double)c->num_local_experts));
-    or_else(&c->num_experts_per_tok, info->experts < 0   ? c->num_local_experts
-                                     : info->experts > 0 ? info->experts
-                                                         : 2);
+    or_else(&c->num_experts_per_tok, info->experts < 0           ? c->num_local_experts
+                                     : info->experts > 0         ? info->experts
+                                     : c->num_local_experts == 1 ? 1
+                                                                 : 2);
     if (c->norm_topk_prob == MO_CHOICE_DEFAULT)
         c->norm_topk_prob = info->normalises == MO_CHOICE_DEFAULT ? MO_CHOICE_TRUE : info->normalises;
 }

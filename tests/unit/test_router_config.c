@@ -105,6 +105,22 @@ static void test_one_expert(void **state)
     refused(c, "model.norm_topk_prob false does not go with model.router random");
 }
 
+/* One expert, of which nobody said how many a token visits; two choices of it there are none. */
+static void test_only_expert(void **state)
+{
+    (void)state;
+    for (int r = 0; r < MO_ROUTERS; r++) {
+        mo_model_config c = with(r, 0, 0, 0);
+        c.num_local_experts = 1;
+        if (r == MO_ROUTER_GSHARD)
+            refused(c, "model.num_experts_per_tok 2 > model.num_local_experts 1");
+        else if (r == MO_ROUTER_HIERARCHICAL)
+            refused(c, "model.router hierarchical needs model.n_group of at least 2");
+        else
+            accepted(c);
+    }
+}
+
 static void test_unused(void **state)
 {
     (void)state;
@@ -186,8 +202,10 @@ static void test_params(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups), cmocka_unit_test(test_hierarchical), cmocka_unit_test(test_one_expert),
-        cmocka_unit_test(test_unused), cmocka_unit_test(test_ranges),       cmocka_unit_test(test_params),
+        cmocka_unit_test(test_groups),     cmocka_unit_test(test_hierarchical),
+        cmocka_unit_test(test_one_expert), cmocka_unit_test(test_only_expert),
+        cmocka_unit_test(test_unused),     cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_params),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
