@@ -1,6 +1,7 @@
 /* bias.c -- balancing without a loss (Wang et al. 2024, arXiv:2408.15664, algorithm 1; DeepSeek-V3, section
  * 2.1.2): after an optimizer step an expert with less than the mean load of that step is selected more
- * easily, one with more less easily b_e += rate * (s_e - mean_i s_i)      s_e = sign(mean_i load_i - load_e)
+ * easily, one with more less easily
+ *   b_e += rate * (s_e - mean_i s_i)      s_e = sign(mean_i load_i - load_e)
  * Selection hangs on differences of b alone. The paper's step is rate * s_e; without the mean, which
  * torchtitan takes off too (its issue 1506), b would drift away from 0 as a whole and lose digits. */
 #include <stdio.h>

@@ -77,8 +77,8 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND);
 
 typedef struct mo__router {
     mo_router_info info;
-    mo_status (*check)(const mo_model_config *c); /* its own rules, on a resolved config; may be NULL */
-    mo_status (*declare)(mo_model *m, int64_t layer);
+    mo_status (*check)(const mo_model_config *c);     /* its own rules, on a resolved config; may be NULL */
+    mo_status (*declare)(mo_model *m, int64_t layer); /* its parameters; NULL without */
     mo__routing (*build)(mo__builder *b, int64_t layer, mo_tensor *x_ND); /* x_ND: what the router sees */
 } mo__router;
 extern const mo__router mo__router_topk, mo__router_noisy_topk, mo__router_switch, mo__router_gshard,

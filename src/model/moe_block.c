@@ -16,7 +16,7 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
     int64_t E = c->num_local_experts, F = c->moe_intermediate_size, D = c->hidden_size;
     int64_t in[] = {E, F, D}, out[] = {E, D, F};
     double std = c->initializer_range, active = mo_model_config_experts_per_token(c) / (double)E;
-    MO_TRY(mo__router_of(c)->declare(m, layer));
+    if (mo__router_of(c)->declare) MO_TRY(mo__router_of(c)->declare(m, layer));
     MO_TRY(mo__declare_layer(m, layer, w1_name, 3, in, MO_INIT_NORMAL, std, active));
     MO_TRY(mo__declare_layer(m, layer, w2_name, 3, out, MO_INIT_NORMAL, mo__residual_std(c), active));
     if (mo__gated(c->hidden_act))

@@ -2,13 +2,6 @@
  * is learned, and every expert of a token has the same weight. */
 #include "model/build.h"
 
-static mo_status declare(mo_model *m, int64_t layer)
-{
-    (void)m;
-    (void)layer;
-    return MO_OK;
-}
-
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     (void)x_ND;
@@ -31,5 +24,4 @@ const mo__router mo__router_hash = {
                       "learns should beat it.",
              .traits = MO_ROUTER_CAPACITY,
              .normalises = MO_CHOICE_TRUE},
-    .declare = declare,
     .build = build};

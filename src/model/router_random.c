@@ -1,13 +1,6 @@
 /* router_random.c -- experts at random, each with the same weight: the control that any router must beat. */
 #include "model/build.h"
 
-static mo_status declare(mo_model *m, int64_t layer)
-{
-    (void)m;
-    (void)layer;
-    return MO_OK;
-}
-
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
 {
     (void)x_ND;
@@ -34,5 +27,4 @@ const mo__router mo__router_random = {
                       "worth.",
              .traits = MO_ROUTER_CAPACITY,
              .normalises = MO_CHOICE_TRUE},
-    .declare = declare,
     .build = build};

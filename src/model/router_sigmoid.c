@@ -5,15 +5,10 @@
  * probabilities of losses and metrics are s / sum s (eq. 19-20), and eq. 18 counts the K largest s. */
 #include "model/build.h"
 
-static const char gate_name[] = "block_sparse_moe.gate.weight";
-static const char bias_name[] = "block_sparse_moe.gate.e_score_correction_bias";
-
 static mo_status declare(mo_model *m, int64_t layer)
 {
-    const mo_model_config *c = &m->config;
-    int64_t dim[] = {c->num_local_experts, c->hidden_size};
-    MO_TRY(mo__declare_layer(m, layer, gate_name, 2, dim, MO_INIT_NORMAL, c->initializer_range, 1));
-    return mo__declare_buffer(m, layer, bias_name, 1, dim);
+    MO_TRY(mo__router_logits_declare(m, layer));
+    return mo__declare_buffer(m, layer, MO__BIAS_NAME, 1, &m->config.num_local_experts);
 }
 
 static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
@@ -21,10 +16,10 @@ static mo__routing build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     const mo_model_config *c = &b->model->config;
     int64_t K = c->num_experts_per_tok;
     mo__routing r = {0};
-    r.z_NE = mo_linear(b->g, x_ND, mo__layer_param(b, layer, gate_name));
+    r.z_NE = mo__router_logits(b, layer, x_ND);
     mo_tensor *s_NE = mo_act(b->g, r.z_NE, MO_ACT_KIND_SIGMOID);
     r.p_NE = mo_row_shares(b->g, s_NE);
-    r.ids_NK = mo_topk_limited(b->g, s_NE, mo__layer_param(b, layer, bias_name), b->out->tokens, K,
+    r.ids_NK = mo_topk_limited(b->g, s_NE, mo__layer_param(b, layer, MO__BIAS_NAME), b->out->tokens, K,
                                c->n_group, c->topk_group);
     if (b->options->kind == MO_GRAPH_TRAIN && b->options->balance.sequence > 0)
         r.plain_NK = mo_topk(b->g, s_NE, b->out->tokens, K);
