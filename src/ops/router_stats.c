@@ -59,6 +59,7 @@ static void add_logits(double *sums, const mo_real *z, int64_t E)
     mo_real top = mo_row_max(z, E), sum = 0;
 #pragma omp simd simdlen(8) reduction(+ : sum)
     for (int64_t e = 0; e < E; e++) sum += mo_exp(z[e] - top);
+    // cppcheck-suppress invalidFunctionArg -- E is at least 1
     double lse = (double)top + (double)mo_ln(sum);
     sums[MO_SUM_Z] += lse * lse;
 }

@@ -26,16 +26,22 @@ static void say(sentence *s, const char *format, ...)
 
 /* ---- what is the matter ---- */
 
-/* The expert with the least load of those above (load, number) of the one before; -1: the first. */
-static int64_t next_least(const mo_layer_report *r, int64_t before)
+/* Whether expert a stands before b: by load, then by number. */
+static bool before(const mo_layer_report *r, int64_t a, int64_t b)
 {
-    int64_t least = -1;
+    double of_a = r->load[a], of_b = r->load[b];
+    return of_a < of_b || (of_a == of_b && a < b);
+}
+
+/* The first expert behind `last` (-1: of all), or -1. */
+static int64_t next_expert(const mo_layer_report *r, int64_t last)
+{
+    int64_t next = -1;
     for (int64_t e = 0; e < r->experts; e++) {
-        bool later =
-            before < 0 || r->load[e] > r->load[before] || (r->load[e] == r->load[before] && e > before);
-        if (later && (least < 0 || r->load[e] < r->load[least])) least = e;
+        if (last >= 0 && !before(r, last, e)) continue;
+        if (next < 0 || before(r, e, next)) next = e;
     }
-    return least;
+    return next;
 }
 
 static void say_dead(sentence *s, const mo_layer_report *r, int64_t window)
@@ -44,7 +50,7 @@ static void say_dead(sentence *s, const mo_layer_report *r, int64_t window)
         (long long)r->experts, r->dead == 1 ? "is" : "are", (long long)window);
     int64_t shown = r->dead > LISTED ? LISTED : r->dead;
     for (int64_t i = 0, e = -1; i < shown; i++) {
-        e = next_least(r, e);
+        e = next_expert(r, e);
         say(s, "%sexpert %lld got %.3g%%", i ? ", " : "", (long long)e, 100 * r->load[e]);
     }
     if (r->dead > shown) say(s, ", %lld more hardly better", (long long)(r->dead - shown));
