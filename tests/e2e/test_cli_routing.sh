@@ -36,11 +36,11 @@ moira 0 inspect "$best" --routing --data "$dir/synth.h5" --layer 1 --split train
 out_has ', train: '
 out_matches '^layer 1: [0-9,]+ choices$'
 grep -q '^layer 0' "$out" && fail "$ran: shows another layer"
+unset COLUMNS
 moira 0 inspect "$best" --routing --data "$dir/text.h5"
 out_matches '^layer  max vio +cv  dead  dropped  entropy +top1  weight$'
 grep -q '^bits:' "$out" && fail "$ran: speaks of domains that are not there"
 narrow
-unset COLUMNS
 
 # ---- JSON: everything, and numbers that belong together ----
 
