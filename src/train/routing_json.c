@@ -1,7 +1,10 @@
 /* routing_json.c -- the JSON of a layer's routing. */
-#include <math.h>
-
 #include "train/routing_json.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/utf8.h"
 
 /* Whatever could not be made or kept leaves a mark here, looked at once at the end. */
 typedef struct maker {
@@ -31,6 +34,16 @@ static json_t *whole(int64_t value)
     return json_integer((json_int_t)value);
 }
 
+/* Names come from files, and may be no UTF-8. */
+static json_t *name_json(const char *name)
+{
+    json_t *value = json_string(name);
+    char *clean = value ? NULL : mo__printable(name, strlen(name));
+    if (clean) value = json_string(clean);
+    mo_free(clean);
+    return value;
+}
+
 static json_t *dead_json(maker *m)
 {
     json_t *dead = json_array();
@@ -50,7 +63,7 @@ static json_t *domain_json(maker *m, int d)
         add(m, choices, whole(row[e]));
         add(m, shares, real((double)row[e] / (double)total));
     }
-    set(m, domain, "name", json_string(m->routing->domain_names[d]));
+    set(m, domain, "name", name_json(m->routing->domain_names[d]));
     set(m, domain, "choices", choices);
     if (m->tokenizer)
         set(m, domain, "share", shares);

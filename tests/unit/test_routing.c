@@ -359,7 +359,9 @@ static void test_json(void **state)
     assert_int_equal(json_integer_value(at(j, "routed_tokens/1/own/0/id")), 9);
     json_decref(j);
 
+    c.out.domain_names = (const char *const[]){"a\xFF", "b"};
     j = mo__routing_layer_json(&c.out, 1, NULL);
+    assert_string_equal(json_string_value(at(j, "domains/0/name")), "a\xEF\xBF\xBD");
     assert_null(json_object_get(j, "routed_tokens"));
     assert_null(json_object_get(j, "lift"));
     assert_int_equal(json_array_size(json_object_get(j, "dead_experts")), 1);
