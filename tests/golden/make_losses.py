@@ -78,18 +78,20 @@ def deepseek_v2(z, tokens):
     return by_group(GROUP, tokens, sequence), chosen
 
 
-def deepseek_v3(share, bias_free, tokens):
-    """arXiv:2412.19437, eq. 17-20: s'_i,t = share; bias_free: the K largest s, without the bias."""
+def deepseek_v3(z, tokens):
+    """arXiv:2412.19437, eq. 15 and 17-20; the K largest s are without the bias."""
+    s = torch.sigmoid(z)
+    largest = topk(s, tokens, K)
 
     def sequence(tokens_of):
         T, loss = len(tokens_of), 0
         for i in range(E):
-            f = E / (K * T) * sum(int(i in bias_free[t]) for t in tokens_of)
-            P = 1 / T * sum(share[t, i] for t in tokens_of)
+            f = E / (K * T) * sum(int(i in largest[t]) for t in tokens_of)
+            P = 1 / T * sum(s[t, i] / sum(s[t, j] for j in range(E)) for t in tokens_of)
             loss = loss + f * P
         return loss
 
-    return by_group(GROUP, tokens, sequence)
+    return by_group(GROUP, tokens, sequence), largest
 
 
 # ---- Shazeer 2017 ----
@@ -155,6 +157,31 @@ def two_levels(z1, h1, sigma1, z2, h2, sigma2, ids2, tokens, group, training):
     return by_group(group, tokens, loss) + unused, ids1
 
 
+def hierarchical(z1, h1, sigma1, z2, h2, sigma2, tokens):
+    """Eq. 12's weights, and the losses of eq. 13 and 14 over all tokens."""
+    groups, k2 = z1.shape[1], BIG_K2
+    within = z2.shape[1] // groups
+    ids1 = topk(h1, tokens, J)
+    ids2 = within_groups(h2, ids1, tokens, groups, within, k2)
+    w = []
+    for n in range(len(h1)):
+        row = []
+        for j in range(J):
+            if tokens[n] < 0:
+                row.append(torch.zeros(k2))
+                continue
+            first = torch.exp(h1[n, ids1[n, j]]) / sum(torch.exp(h1[n, i]) for i in ids1[n])
+            chosen = ids2[n, j * k2 : (j + 1) * k2]
+            row.append(torch.stack([first * torch.exp(h2[n, e]) / sum(torch.exp(h2[n, i]) for i in chosen)
+                                    for e in chosen]))
+        w.append(torch.cat(row))
+    w = torch.stack(w)
+    valid = [n for n in range(len(h1)) if tokens[n] >= 0]
+    sums = torch.stack([(w * (ids2 == e)).sum() for e in range(z2.shape[1])])
+    load, _ = two_levels(z1, h1, sigma1, z2, h2, sigma2, ids2, tokens, N, True)
+    return w, len(valid) * cv2(sums), load, ids2
+
+
 def separated(g, rows, width):
     """Scores whose order has a margin."""
     order = torch.argsort(g.normal(rows, width), dim=-1).double()
@@ -192,9 +219,7 @@ def main():
                {"w": g.uniform(0.1, 1, N, K), "ids": ids, "tokens": tokens})
 
     g.case("deepseek_v2", deepseek_v2, {"z": z, "tokens": tokens})
-    s = torch.sigmoid(separated(g, N, E)).float().double()
-    g.case("deepseek_v3", deepseek_v3,
-           {"share": s / s.sum(-1, keepdim=True), "bias_free": topk(4 * s, tokens, K), "tokens": tokens})
+    g.case("deepseek_v3", deepseek_v3, {"z": separated(g, N, E), "tokens": tokens})
 
     shapes = {"": (G, WITHIN, K2), "_wide": (BIG_G, BIG_WITHIN, BIG_K2), "_whole": (G, WITHIN, WITHIN)}
     for shape, (groups, within, k2) in shapes.items():
@@ -205,6 +230,9 @@ def main():
                        lambda **given: two_levels(**given, group=group, training=training), inputs)
     inputs = two_inputs(g, tokens, G, WITHIN, K2, empty=1)
     g.case("load_two_empty", lambda **given: two_levels(**given, group=N, training=True), inputs)
+    inputs = two_inputs(g, tokens, BIG_G, BIG_WITHIN, BIG_K2)
+    del inputs["ids2"]
+    g.case("hierarchical", hierarchical, inputs)
     g.close()
 
 

@@ -154,6 +154,32 @@ static void test_golden(void **state)
     check_golden("ops_losses", "load_two_empty", &c, 2e-6);
 }
 
+static void build_router(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
+{
+    const setting *s = arg;
+    mo_noisy_choice first = {in[0], in[1], in[2], mo_topk(g, in[1], in[6], J)};
+    out[3] = mo_topk_within(g, in[4], first.ids_NK, G, 2);
+    mo_noisy_choice second = {in[3], in[4], in[5], out[3]};
+    out[0] = mo_gate_product(g, mo_gate(g, in[1], first.ids_NK, MO_GATE_SOFTMAX), in[4], out[3]);
+    out[1] = mo_balance_importance(g, out[0], out[3], in[6], 12, s->group);
+    out[2] = mo_balance_load_two(g, &first, &second, in[6], s->group);
+}
+
+/* The whole router: weights of eq. 12, importance of eq. 13, load of eq. 14. float: the slopes of CV^2 all
+ * but cancel within a group, whose sum is the first level's gradient. */
+static void test_router(void **state)
+{
+    (void)state;
+    op_case c = wide.c;
+    c.name = "whole router";
+    c.build = build_router;
+    c.in[6] = c.in[7];
+    c.in[7] = (op_input){0};
+    gradcheck(&c);
+    c.arg = &twelve;
+    check_golden("ops_losses", "hierarchical", &c, 1e-5);
+}
+
 /* In evaluation the load of both levels is the number of tokens that went to each expert. */
 static void test_hard_counts(void **state)
 {
@@ -207,8 +233,9 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_margin),      cmocka_unit_test(test_gradient),
-                                       cmocka_unit_test(test_contract),    cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_hard_counts), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_margin),   cmocka_unit_test(test_gradient),
+                                       cmocka_unit_test(test_contract), cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_router),   cmocka_unit_test(test_hard_counts),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
