@@ -7,6 +7,7 @@
  * An expert of another group is out of the question. (Code that gives it c = 0 instead lets it win against an
  * expert of a chosen group whose bias has made c negative.) Order, ties and NaNs as in topk.h, for groups
  * too. No gradient: b moves by its own rule. Threads: over rows. */
+#include "ops/rank.h"
 #include "ops/topk.h"
 
 typedef struct {
@@ -35,21 +36,23 @@ static mo_real group_score(const mo_real *s, const mo_real *bias, int64_t first,
     return max + (largest > 1 ? max : next);
 }
 
-/* Is g among the `limit` best of score[G]? Of equals the lowest are. */
-static bool among_best(const mo_real *score, int64_t g, int64_t G, int64_t limit)
+/* Is g among the `limit` best of rank[G]? Of equals the lowest are. */
+static bool among_best(const mo__rank *rank, int64_t g, int64_t G, int64_t limit)
 {
-    int64_t ahead = 0;
-    for (int64_t h = 0; h < G; h++)
-        ahead += h < g ? !mo__outranks(score[g], score[h]) : mo__outranks(score[h], score[g]);
-    return ahead < limit;
+    mo__rank mine = rank[g], ahead = 0;
+#pragma omp simd reduction(+ : ahead)
+    for (int64_t h = 0; h < g; h++) ahead += rank[h] >= mine;
+#pragma omp simd reduction(+ : ahead)
+    for (int64_t h = g + 1; h < G; h++) ahead += rank[h] > mine;
+    return (int64_t)ahead < limit;
 }
 
-/* C has room for n_group scores. */
-static void limited_row(int32_t *ids, const mo_real *s, const mo_real *bias, mo_real *C, int64_t E,
+/* C has room for n_group ranks. */
+static void limited_row(int32_t *ids, const mo_real *s, const mo_real *bias, mo__rank *C, int64_t E,
                         const topk_limited_attr *a)
 {
     int64_t size = E / a->n_group, filled = 0;
-    for (int64_t g = 0; g < a->n_group; g++) C[g] = group_score(s, bias, g * size, size);
+    for (int64_t g = 0; g < a->n_group; g++) C[g] = mo__rank_of(group_score(s, bias, g * size, size));
     for (int64_t g = 0; g < a->n_group; g++)
         if (among_best(C, g, a->n_group, a->topk_group))
             filled = mo__topk_insert(ids, filled, s, bias, g * size, (g + 1) * size, a->K);
@@ -57,7 +60,7 @@ static void limited_row(int32_t *ids, const mo_real *s, const mo_real *bias, mo_
 
 /* C_NG: NULL where no group is left out. */
 static void topk_limited_fwd(int32_t *ids_NK, const mo_real *s_NE, const mo_real *bias_E,
-                             const int32_t *tokens_N, mo_real *C_NG, const topk_limited_attr *a, int64_t N,
+                             const int32_t *tokens_N, mo__rank *C_NG, const topk_limited_attr *a, int64_t N,
                              int64_t E)
 {
 #pragma omp parallel for schedule(static)
@@ -122,7 +125,7 @@ static size_t topk_limited_scratch(const mo_node *node, mo_phase phase)
 {
     const topk_limited_attr *a = node->attr;
     if (phase == MO_BACKWARD || !leaves_out(a)) return 0;
-    return (size_t)node->in[0]->dim[0] * (size_t)a->n_group * sizeof(mo_real);
+    return (size_t)node->in[0]->dim[0] * (size_t)a->n_group * sizeof(mo__rank);
 }
 
 static mo_cost topk_limited_cost(const mo_node *node, mo_phase phase)
