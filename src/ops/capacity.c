@@ -102,6 +102,9 @@ static mo_status capacity_shape(mo_node *node)
     int64_t N = tokens->dim[0];
     MO_TRY(mo__ids_check("capacity", ids, N, o->experts));
     MO_TRY(mo__group_check("capacity", N, o->group));
+    if (mo_tensor_count(ids) > INT32_MAX)
+        return mo_error(MO_E_RANGE, "capacity: ids %s are %lld choices; their numbers end at %d",
+                        mo_shape(ids).text, (long long)mo_tensor_count(ids), INT32_MAX);
     MO_TRY(mo__factor_check("capacity", o->factor));
     if (o->drop != MO_DROP_POSITION && o->drop != MO_DROP_PROBABILITY)
         return mo_error(MO_E_RANGE, "capacity: %d is no way to drop", (int)o->drop);

@@ -81,6 +81,9 @@ static mo_status gate_shape(mo_node *node)
 {
     const mo_tensor *scores = node->in[0], *ids = node->in[1];
     double scale = ((const gate_attr *)node->attr)->scale;
+    mo_gate_mode mode = ((const gate_attr *)node->attr)->mode;
+    if (mode < MO_GATE_SELECT || mode > MO_GATE_SOFTMAX)
+        return mo_error(MO_E_RANGE, "gate: %d is no way to make weights", (int)mode);
     if (!(scale > 0 && isfinite(scale)))
         return mo_error(MO_E_RANGE, "gate: routed_scaling_factor is %g, must be above 0", scale);
     if (scores->dtype != MO_REAL || scores->ndim != 2 || ids->ndim != 2 || ids->dim[0] != scores->dim[0] ||

@@ -253,6 +253,9 @@ static void test_refused(void **state)
     o.drop = (mo_drop)2;
     refused(o, c, MO_E_RANGE, "2 is no way to drop");
     op_case bad = c;
+    bad.in[0].dim[0] = bad.in[1].dim[0] = bad.in[2].dim[0] = INT64_C(1) << 30;
+    refused(good, bad, MO_E_RANGE, "capacity: ids int32 [1073741824, 2] are 2147483648 choices");
+    bad = c;
     bad.build = build_without_scores;
     refused(good, bad, MO_E_SHAPE, "dropping by probability needs scores");
     bad = c;

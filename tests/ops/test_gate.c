@@ -209,6 +209,10 @@ static void test_refused(void **state)
     bad = case_of(0);
     bad.in[0].dtype = MO_I32;
     contract_refused(&bad, MO_E_SHAPE, "scores int32 [6, 6]");
+    static const mo_gate_mode none = (mo_gate_mode)3;
+    bad = case_of(0);
+    bad.arg = &none;
+    contract_refused(&bad, MO_E_RANGE, "gate: 3 is no way to make weights");
 }
 
 int main(void)
