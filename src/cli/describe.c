@@ -186,8 +186,10 @@ mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *opti
     } else {
         mo__table_column(&t, false, "decays");
     }
+    bool buffers = false;
     for (int i = 0; i < m->n_params; i++) {
         int copies = folded ? fold(m, optimizer, i) : 1;
+        buffers |= m->params[i].buffer;
         if (copies == 0) continue;
         add_parameter(&t, &m->params[i], copies);
         if (grouped)
@@ -200,6 +202,8 @@ mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *opti
     MO_TRY(mo__table_print(&t));
     printf("weight decay applies to parameters of two and more dimensions, routers among them%s\n",
            grouped ? "; a group's own to all of the group" : "");
+    if (buffers)
+        printf("buffers are moved by a rule of their own, not by the optimizer, and are not counted\n");
     return MO_OK;
 }
 

@@ -310,9 +310,9 @@ static void test_own_scope(void **state)
                 if (is_invariant(m, b) != sequence)
                     fail_msg("%s, scope %s, own %s", mo_balance_names[kind], mo_scope_names[common],
                              mo_loss_scope_names[own]);
-                int got = mo_balance_scope(&b, kind), want = fixed ? MO_SCOPE_SEQUENCE
-                                                             : own ? own - MO_LOSS_SCOPE_SEQUENCE
-                                                                   : common;
+                int got = (int)mo_balance_scope(&b, kind), want = fixed ? MO_SCOPE_SEQUENCE
+                                                                  : own ? own - MO_LOSS_SCOPE_SEQUENCE
+                                                                        : common;
                 assert_int_equal(got, want);
             }
     }
