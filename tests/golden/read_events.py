@@ -25,7 +25,8 @@ from tensorboard.backend.event_processing import event_accumulator, event_file_l
 from tensorboard.util import tensor_util
 
 EVENTS = "events.out.tfevents.moira"
-LAYER = ["max_vio", "entropy", "top1", "dropped", "z"]
+LAYER = ["max_vio", "cv", "entropy", "top1", "top1_weight", "dropped", "z", "dead", "mutual_information"]
+WARNING = re.compile(r"routing/layer_(\d+)/(dead_experts|no_entropy)")
 STEP = {
     "loss/train": "train_loss",
     "loss/validation": "validation_loss",
@@ -57,7 +58,8 @@ def expected_values(folder):
         for layer in m.get("layers", []):
             place = "routing/layer_%d/" % layer["layer"]
             for name in LAYER:
-                put(place + name, layer[name])
+                if layer.get(name) is not None:
+                    put(place + name, layer[name])
             loads.setdefault(place + "load", {})[m["step"]] = layer["load"]
     return scalars, loads
 
@@ -103,7 +105,8 @@ def check_file(folder, problems):
     a = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0, "tensors": 0})
     a.Reload()
     check("scalar tags", sorted(a.Tags()["scalars"]) == sorted(scalars), problems)
-    check("tensor tags", sorted(a.Tags()["tensors"]) == sorted([*loads, *texts]), problems)
+    tensors = [tag for tag in a.Tags()["tensors"] if not WARNING.fullmatch(tag)]
+    check("tensor tags", sorted(tensors) == sorted([*loads, *texts]), problems)
     for tag in sorted(a.Tags()["scalars"]):
         found = {e.step: np.float32(e.value) for e in a.Scalars(tag)}
         wanted = {step: np.float32(value) for step, value in scalars.get(tag, {}).items()}
@@ -121,7 +124,12 @@ def check_file(folder, problems):
         else:
             check(tag + ": is text", plugin == "text", problems)
             shown = {step: value.item().decode() for step, value in found.items()}
-            wanted = texts[tag]
+            warning = WARNING.fullmatch(tag)
+            if warning:
+                begins = "```\nstep %d: the routing of layer %s collapses: "
+                wanted = {s: t for s, t in shown.items() if t.startswith(begins % (s, warning.group(1)))}
+            else:
+                wanted = texts[tag]
             if tag == "config":
                 shown, wanted = ({step: model_of(t) for step, t in each.items()} for each in (shown, wanted))
             check("%s: %r, not %r" % (tag, shown, wanted), shown == wanted, problems)
