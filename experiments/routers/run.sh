@@ -22,7 +22,7 @@ export LC_ALL OMP_NUM_THREADS
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 cd "$here/../.." || exit 2
 
-every_router='dense topk topk-free noisy_topk switch switch-1.25 gshard expert_choice sigmoid soft hierarchical
+every_router='dense topk topk-raw topk-free noisy_topk switch switch-1.25 gshard expert_choice sigmoid soft hierarchical
     hash random hash-1 random-1'
 moira=${MOIRA:-build/moira}
 seeds=${SEEDS:-5}
@@ -78,8 +78,14 @@ fi
 
 # ---- trials ----
 
+configs() { # FILE: what it extends, then itself
+    from=$(sed -n 's/^extends: *//p' "$here/$1")
+    [ -z "$from" ] || configs "$from"
+    cat "$here/$1"
+}
+
 key_of() { # CORPUS ROUTER
-    { cat "$here/base.yaml" "$here/$2.yaml" "$out/data/$1.h5" && echo "$settings"; } | cksum
+    { configs "$2.yaml" && cat "$out/data/$1.h5" && echo "$settings"; } | cksum
 }
 
 trials=
@@ -182,7 +188,7 @@ claims=$(mktemp -d) || exit 2
 workers=
 trap 'rm -rf "$claims"' EXIT
 trap ': >"$claims/stop"; kill -TERM $workers 2>/dev/null' INT TERM HUP
-warning='collapse'
+warning="the routing of layer [0-9]* collapses"
 for job in $(seq "$jobs"); do
     worker &
     workers="$workers $!"
