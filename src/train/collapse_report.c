@@ -126,7 +126,7 @@ static void try_router(sentence *s, const mo_run_config *c, const mo_model *m, i
     try_loss(s, c, MO_BALANCE_Z_LOSS, 1e-3);
     if (mo_router_describe(c->model.router)->traits & MO_ROUTER_NOISE)
         try_value(s, "model.noise_floor", 0.01, c->model.noise_floor);
-    else
+    else if (3 * c->model.router_jitter_noise < 1) /* what it may be */
         try_value(s, "model.router_jitter_noise", 0.01, c->model.router_jitter_noise);
     double scale = rate_scale(m, layer);
     say(s, ", optimizer.groups {match: router, learning_rate_scale: %g} (now %g)", scale > 0 ? scale / 10 : 1,

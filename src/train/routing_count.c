@@ -10,9 +10,12 @@ enum { LEAST = 5 };
 
 /* ---- memory ---- */
 
-static uint64_t pair_bytes(int64_t layers, int64_t experts)
+/* 0 where a token has one expert; where experts choose, it may have any of them. */
+static uint64_t pair_bytes(const mo_model_config *c, int64_t layers)
 {
-    return (uint64_t)layers * (uint64_t)experts * (uint64_t)experts * (sizeof(int64_t) + sizeof(double));
+    bool several = c->num_experts_per_tok > 1 || mo_router_describe(c->router)->traits & MO_ROUTER_FUTURE;
+    uint64_t E = (uint64_t)c->num_local_experts;
+    return several ? (uint64_t)layers * E * E * (sizeof(int64_t) + sizeof(double)) : 0;
 }
 
 static uint64_t limit_of(const mo_routing_options *o)
@@ -23,7 +26,7 @@ static uint64_t limit_of(const mo_routing_options *o)
 uint64_t mo__routing_count_bytes(const mo_model_config *c, const mo_routing_options *o, int n_domains)
 {
     int64_t layers = mo_model_config_moe_layers(c), E = c->num_local_experts;
-    uint64_t pairs = c->num_experts_per_tok > 1 ? pair_bytes(layers, E) : 0;
+    uint64_t pairs = pair_bytes(c, layers);
     uint64_t rows = (uint64_t)(n_domains > 0 ? n_domains : 1);
     return (uint64_t)layers * (uint64_t)E * rows * sizeof(int64_t) + (pairs <= limit_of(o) ? pairs : 0);
 }
@@ -42,6 +45,8 @@ static mo_status choose_layers(mo__routing_count *c, const mo_model_graph *t, co
     if (o->layer < 0 || o->layer >= t->model->config.num_hidden_layers)
         return mo_error(MO_E_RANGE, "layer %d is none; the model has layers 0 to %lld", o->layer,
                         (long long)t->model->config.num_hidden_layers - 1);
+    if (t->n_routing == 0)
+        return mo_error(MO_E_RANGE, "layer %d has no experts; the model is dense", o->layer);
     return mo_error(MO_E_RANGE, "layer %d has no experts; the first that has is layer %d", o->layer,
                     t->routing[0].layer);
 }
@@ -49,7 +54,7 @@ static mo_status choose_layers(mo__routing_count *c, const mo_model_graph *t, co
 static mo_status allocate(mo__routing_count *c, const mo_model *m)
 {
     size_t layers = (size_t)c->out.n_layers, E = (size_t)c->out.experts;
-    uint64_t pairs = c->out.experts_per_token > 1 ? pair_bytes(c->out.n_layers, c->out.experts) : 0;
+    uint64_t pairs = pair_bytes(&m->config, c->out.n_layers);
     MO_TRY(mo__routing_sum_create(m, &c->sum));
     c->out.layers = mo_calloc(layers, sizeof *c->out.layers);
     c->choices = mo_calloc(layers * (size_t)c->rows, E * sizeof *c->choices);

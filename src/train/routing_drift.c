@@ -144,16 +144,21 @@ void mo__drift_sum_add(mo__drift_sum *s, const mo_model_graph *reference, const 
 
 /* ---- the end ---- */
 
+static bool is_router_matrix(const char *name, int layer)
+{
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "model.layers.%d.block_sparse_moe.gate*.weight", layer);
+    return mo_glob_match(pattern, name) && !mo_glob_match("*_noise.weight", name);
+}
+
 /* Over all matrices of the layer's router, W_noise left out: one, or two in a router with two levels. */
 static double weights_moved(const mo_model *a, const mo_model *b, int layer)
 {
     double moved = 0, size = 0;
     bool any = false;
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "model.layers.%d.block_sparse_moe.*gate.weight", layer);
     for (int i = 0; i < a->n_params; i++) {
         const mo_param *p = &a->params[i], *q = NULL;
-        if (!mo_glob_match(pattern, p->name)) continue;
+        if (!is_router_matrix(p->name, layer)) continue;
         q = mo_model_find(b, p->name);
         if (!q || q->count != p->count) return (double)NAN;
         const mo_real *x = a->value + p->offset, *y = b->value + q->offset;

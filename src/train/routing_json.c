@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "train/train_internal.h"
 
 /* Whatever could not be made or kept leaves a mark here, looked at once at the end. */
 typedef struct maker {
@@ -48,8 +49,9 @@ static json_t *dead_json(maker *m)
 {
     json_t *dead = json_array();
     const mo_layer_report *r = &m->layer->report;
+    double least = mo__dead_load(r);
     for (int64_t e = 0; e < r->experts; e++)
-        if (r->load[e] < MO_DEAD_PART * (1 / (double)r->experts)) add(m, dead, whole(e));
+        if (r->load[e] < least) add(m, dead, whole(e));
     return dead;
 }
 

@@ -51,9 +51,16 @@ const double *mo__routing_sum_counts(const mo__routing_sum *s, int l)
     return s->sums + l * width_of(s);
 }
 
+double mo__dead_load(const mo_layer_report *r)
+{
+    double total = 0;
+    for (int64_t e = 0; e < r->experts; e++) total += r->load[e];
+    return MO_DEAD_PART * (total / (double)r->experts);
+}
+
 void mo__load_measure(mo_layer_report *r)
 {
-    double total = 0, most = 0, squares = 0;
+    double total = 0, most = 0, squares = 0, dead = mo__dead_load(r);
     for (int64_t e = 0; e < r->experts; e++) {
         total += r->load[e];
         if (r->load[e] > most) most = r->load[e];
@@ -64,7 +71,7 @@ void mo__load_measure(mo_layer_report *r)
     if (!(total > 0)) return;
     for (int64_t e = 0; e < r->experts; e++) {
         squares += (r->load[e] - fair) * (r->load[e] - fair);
-        r->dead += r->load[e] < MO_DEAD_PART * fair;
+        r->dead += r->load[e] < dead;
     }
     r->max_vio = most / fair - 1;
     r->cv = sqrt(squares / (double)r->experts) / fair;

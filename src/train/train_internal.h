@@ -51,6 +51,8 @@ void mo__routing_sum_add(mo__routing_sum *s, const mo_model_graph *t);
 void mo__routing_sum_report(mo__routing_sum *s, const mo_model_graph *t); /* fills reports */
 /* Choices of each expert in MoE layer l (0 is the first), of the selection before capacity. */
 const double *mo__routing_sum_counts(const mo__routing_sum *s, int l);
+/* The load below which an expert is dead: 0 without load. */
+double mo__dead_load(const mo_layer_report *report);
 /* max_vio, cv and dead from load, which may be of any scale; all 0 without load. */
 void mo__load_measure(mo_layer_report *report);
 

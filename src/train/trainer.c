@@ -1,7 +1,7 @@
 /* trainer.c -- the loop: steps, and what is due after one.
  *
- * Order after a step: evaluation, metrics line, sample, checkpoint. A checkpoint so comes after all that its
- * step has to say, and what a kill leaves of a later step is cut off and made again.
+ * Order after a step: evaluation, collapse of routers, metrics line, sample, checkpoint. A checkpoint so
+ * comes after all that its step has to say, and what a kill leaves of a later step is cut off and made again.
  */
 #include <math.h>
 
@@ -83,7 +83,9 @@ static mo_status take_line_back(mo__trainer *t)
     return mo__metrics_open(t->dir, t->postponed.step - 1, &t->metrics);
 }
 
-static mo_status after_step(mo__trainer *t, mo_step_report *r)
+/* judged: a window of the watch over routers ends with the step. That is told of after the evaluation: if
+ * that is put off, the step's events are cut, and only what its metrics line has can be written again. */
+static mo_status after_step(mo__trainer *t, mo_step_report *r, bool judged)
 {
     const mo_run_config *c = &t->config;
     bool improved = false;
@@ -93,6 +95,7 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r)
         MO_TRY(status);
     }
     if (r->step == t->postponed.step) MO_TRY(take_line_back(t));
+    if (judged) MO_TRY(mo__collapse_tell(t, r->step));
     if (r->evaluated || r->step == 1 || due(r, c->log.every)) MO_TRY(tell(t, r));
     bool sample_due = c->sample.every > 0 ? due(r, c->sample.every) : r->evaluated;
     if (c->sample.tokens > 0 && sample_due) MO_TRY(mo__trainer_sample(t));
@@ -118,7 +121,7 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
         mo_step_report r = t->postponed;
         t->state.evaluation_due = false;
         finish_report(t, &r);
-        MO_TRY(after_step(t, &r));
+        MO_TRY(after_step(t, &r, false));
         keep(&r, last);
     } else {
         *last = (mo_step_report){.step = t->state.step,
@@ -144,9 +147,9 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
         finish_report(t, &r);
         if (c->log.spike > 0 && mo__spike_height(&t->spike, r.train_loss) > c->log.spike)
             MO_TRY(mo__spike_write(t, &r, t->state.tokens - before));
-        if (mo__collapse_step(&t->collapse, r.layers)) MO_TRY(mo__collapse_tell(t, r.step));
+        bool judged = mo__collapse_step(&t->collapse, r.layers);
         if (o->events.tick) o->events.tick(r.step, r.train_loss, r.tokens_per_second, o->events.user);
-        MO_TRY(after_step(t, &r));
+        MO_TRY(after_step(t, &r, judged));
         keep(&r, last);
     }
     return MO_OK;

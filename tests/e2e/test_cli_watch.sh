@@ -38,6 +38,8 @@ moira 0 train "$dir/small.yaml" "run.dir=$dir/weak" $free "$scale" log.collapse_
     balance.z_loss=1e-9 model.capacity_factor=4
 err_has ' To try in a new run: balance.mixtral=3e-09 (now 1e-09), balance.z_loss=3e-09 (now 1e-09), model.router_jitter'
 grep -qE 'balance.switch|capacity_factor' "$err" && fail "$ran: speaks of other settings" && show
+moira 0 train "$dir/small.yaml" "run.dir=$dir/shaken" $free "$scale" log.collapse_window=5 model.router_jitter_noise=0.4
+err_has ' balance.z_loss=0.001 (now 0), optimizer.groups {match: router' # three times 0.4 would be refused
 moira 0 train "$dir/small.yaml" "run.dir=$dir/noisy" $free "$scale" log.collapse_window=5 model.router=hierarchical \
     model.n_group=4 model.topk_group=2 model.num_experts_per_tok=4
 err_has ' To try in a new run: balance.importance=0.1 (now 0), balance.load=0.1 (now 0), model.noise_floor=0.03 (now 0.01)'

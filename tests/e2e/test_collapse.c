@@ -2,6 +2,7 @@
  * not; and the watch changes nothing. */
 #include "harness/small_run.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,17 @@ static void on_log(mo_log_level level, const char *message, void *user)
     size_t used = strlen(said);
     if (level == MO_LOG_WARNING && strstr(message, " collapses: "))
         snprintf(said + used, sizeof said - used, "%s\n", message);
+}
+
+static volatile sig_atomic_t stop;
+static int64_t stop_step; /* where a run is to be interrupted, 0: nowhere */
+
+static void on_tick(int64_t step, double loss, double rate, void *user)
+{
+    (void)loss;
+    (void)rate;
+    (void)user;
+    stop = step == stop_step;
 }
 
 /* A topk router of 8 experts in each of 3 layers, with some more settings. Returns the folder, owned; what
@@ -40,7 +52,9 @@ static char *train(const char *name, const char *const *more, const char *steps,
     for (int i = 0; more[i]; i++) settings[n++] = more[i];
     *said = '\0';
     mo_log_set(on_log, NULL);
-    MO_CHECK_OK(run_train(settings, n, (mo_train_options){.resume = resume}, NULL));
+    mo_train_options options = {.resume = resume, .stop = &stop, .events.tick = on_tick};
+    stop = 0;
+    MO_CHECK_STATUS(run_train(settings, n, options, NULL), stop_step ? MO_E_INTERRUPTED : MO_OK);
     mo_log_set(NULL, NULL);
     mo_free(where);
     return dir;
@@ -169,11 +183,33 @@ static void a_resume_begins_a_window(void **state)
     assert_true(times(said, " collapses: ") >= 1);
 }
 
+/* A signal in the evaluation after the step at which a first warning is due: the events of that step are cut
+ * when the run goes on, so that only what stays there may be told of. */
+static void what_is_told_of_stays(void **state)
+{
+    (void)state;
+    const char *const more[] = {"eval.every=5", "log.collapse_window=5", DRIVEN, NULL};
+    mo_free(train("told", more, "train.steps=32", false));
+    stop_step = atoi(said + strlen("step "));
+    assert_true(stop_step > 0 && stop_step % 5 == 0);
+    char *dir = train("broken", more, "train.steps=45", false);
+    MO_CHECK_MESSAGE("interrupted in the evaluation after step");
+    int before = times(said, " collapses: ");
+    stop_step = 0;
+    mo_free(train("broken", more, "train.steps=45", true));
+    int after = times(said, " collapses: ");
+    assert_true(after >= 1);
+    char *events = timeless_events(dir);
+    assert_int_equal(times(events, "To try in a new run: "), before + after);
+    free(events);
+    mo_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_nothing_holds_collapses), cmocka_unit_test(what_is_balanced_does_not),
+        cmocka_unit_test(what_nothing_holds_collapses),    cmocka_unit_test(what_is_balanced_does_not),
         cmocka_unit_test(what_is_driven_leaves_no_choice), cmocka_unit_test(the_watch_changes_nothing),
-        cmocka_unit_test(a_resume_begins_a_window)};
+        cmocka_unit_test(a_resume_begins_a_window),        cmocka_unit_test(what_is_told_of_stays)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

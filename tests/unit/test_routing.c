@@ -309,6 +309,28 @@ static void test_single(void **state)
     MO_CHECK_MESSAGE("layer 0 has no experts; the first that has is layer 1");
     MO_CHECK_STATUS(count(&h, &(mo_routing_options){.single = true, .layer = 3}, 2, &c), MO_E_RANGE);
     MO_CHECK_MESSAGE("layer 3 is none; the model has layers 0 to 2");
+    h.graph.n_routing = 0;
+    MO_CHECK_STATUS(count(&h, &(mo_routing_options){.single = true, .layer = 1}, 2, &c), MO_E_RANGE);
+    MO_CHECK_MESSAGE("layer 1 has no experts; the model is dense");
+    mo_batch_free(h.batch);
+}
+
+/* One expert for each token, on average where experts choose: then a token may still have two. */
+static void test_one_expert(void **state)
+{
+    (void)state;
+    by_hand h;
+    mo__routing_count c;
+    by_hand_make(&h);
+    h.model.config.num_experts_per_tok = 1;
+    MO_CHECK_OK(count(&h, &(mo_routing_options){0}, 0, &c));
+    assert_null(c.out.layers[0].pairs);
+    mo__routing_count_free(&c);
+    h.model.config.router = MO_ROUTER_EXPERT_CHOICE;
+    MO_CHECK_OK(count(&h, &(mo_routing_options){0}, 0, &c));
+    check_counts(c.out.layers[0].pairs, (int64_t[]){3, 2, 1, 2, 3, 1, 1, 1, 3}, 9);
+    assert_int_equal(c.bytes, mo__routing_count_bytes(&h.model.config, &(mo_routing_options){0}, 0));
+    mo__routing_count_free(&c);
     mo_batch_free(h.batch);
 }
 
@@ -369,6 +391,14 @@ static void test_json(void **state)
     json_decref(j);
     mo__routing_count_free(&c);
 
+    memset(stats[1], 0, sizeof stats[1]); /* no choices at all: nothing to be dead of */
+    MO_CHECK_OK(count(&h, &(mo_routing_options){0}, 0, &c));
+    j = mo__routing_layer_json(&c.out, 1, NULL);
+    assert_int_equal(json_integer_value(json_object_get(j, "dead")), 0);
+    assert_int_equal(json_array_size(json_object_get(j, "dead_experts")), 0);
+    json_decref(j);
+    mo__routing_count_free(&c);
+
     MO_CHECK_OK(count(&h, &(mo_routing_options){.listed = 2, .limit = 1}, 0, &c));
     j = mo__routing_layer_json(&c.out, 0, t);
     assert_true(json_is_null(json_object_get(j, "coactivation")));
@@ -388,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_by_hand),     cmocka_unit_test(test_no_domains),
         cmocka_unit_test(test_tokens),      cmocka_unit_test(test_own),
         cmocka_unit_test(test_limit),       cmocka_unit_test(test_single),
-        cmocka_unit_test(test_allocations), cmocka_unit_test(test_json)};
+        cmocka_unit_test(test_one_expert),  cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_json)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -226,6 +226,32 @@ static void test_noise(void **state)
     mo_model_free(b);
 }
 
+/* Both of a two-level router's matrices count, and neither's noise. */
+static void test_two_levels(void **state)
+{
+    (void)state;
+    mo_model_config c = small;
+    c.router = MO_ROUTER_HIERARCHICAL;
+    c.num_experts_per_tok = 4;
+    c.n_group = 2;
+    mo_model *a = make_model(c, 1), *b = make_model(c, 1);
+    static const char *const names[] = {"gate", "gate_group", "gate_group_noise"};
+    for (int i = 0; i < 3; i++) {
+        char *name = mo_strprintf("model.layers.1.block_sparse_moe.%s.weight", names[i]);
+        const mo_param *w = mo_model_find(a, name);
+        a->value[w->offset] = 3;
+        b->value[w->offset] = i == 0 ? 3 : 6;
+        mo_free(name);
+    }
+    mo_eval_options o = options_of();
+    mo_drift d;
+    MO_CHECK_OK(mo_routing_drift(a, b, &o, &d));
+    MO_CHECK_NEAR(d.layers[0].weights_moved, 3 / sqrt(18), 1e-15);
+    mo_drift_free(&d);
+    mo_model_free(a);
+    mo_model_free(b);
+}
+
 static void refuse(mo_model_config other, const char *message)
 {
     mo_model *a = make_model(small, 1), *b = make_model(other, 1);
@@ -278,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand), cmocka_unit_test(test_impossible),
                                        cmocka_unit_test(test_itself),  cmocka_unit_test(test_turned),
-                                       cmocka_unit_test(test_noise),   cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_noise),   cmocka_unit_test(test_two_levels),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
