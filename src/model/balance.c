@@ -99,7 +99,7 @@ mo_status mo__balance_check(const mo_model_config *c, const mo_balance_config *b
         double coefficient = mo_balance_coefficient(b, kind);
         const char *why = coefficient > 0 ? mo_balance_objection(kind, c->router) : NULL;
         if (why)
-            return mo_error(MO_E_CONFIG, "balance.%s %g does not go with model.router %s: %s",
+            return mo_error(MO_E_CONFIG, "balance.%s %g does not go with model.router %s: %s; set it to 0",
                             mo_balance_names[kind], coefficient, router->name, why);
     }
     if (b->bias_update_rate > 0 && !(router->traits & MO_ROUTER_BIAS))

@@ -41,7 +41,7 @@ static mo_status refuse_factor(const char *key, double factor, const mo_router_i
 {
     return mo_error(MO_E_CONFIG,
                     "model.%s %g does not go with model.router %s, which sends every token to every expert; "
-                    "leave it out",
+                    "set it to null",
                     key, factor, info->name);
 }
 

@@ -46,7 +46,7 @@ static mo_status check_experts(const mo_model_config *c, const mo_router_info *i
         return mo_error(
             MO_E_CONFIG,
             "model.num_experts_per_tok %lld does not go with model.router %s, which sends each token "
-            "to %s%lld; leave it out, or choose another router",
+            "to %s%lld; set it to 0, the router's own number, or choose another router",
             K, info->name, info->experts < 0 ? "all " : "", own);
     if (K > E)
         return mo_error(MO_E_CONFIG,
@@ -60,9 +60,11 @@ static mo_status check_experts(const mo_model_config *c, const mo_router_info *i
 static mo_status check_weights(const mo_model_config *c, const mo_router_info *info)
 {
     if (info->normalises != MO_CHOICE_DEFAULT && c->norm_topk_prob != info->normalises)
-        return mo_error(MO_E_CONFIG,
-                        "model.norm_topk_prob %s does not go with model.router %s, whose weights are %s",
-                        mo_choice_names[c->norm_topk_prob], info->name, info->weights);
+        return mo_error(
+            MO_E_CONFIG,
+            "model.norm_topk_prob %s does not go with model.router %s, whose weights are %s; set it to "
+            "default",
+            mo_choice_names[c->norm_topk_prob], info->name, info->weights);
     if (c->num_experts_per_tok > 1 || c->num_local_experts == 1 || c->norm_topk_prob == MO_CHOICE_FALSE ||
         !(info->traits & MO_ROUTER_SCORES))
         return MO_OK;
@@ -81,9 +83,9 @@ static mo_status check_groups(const mo_model_config *c, const mo_router_info *in
         if (G == 1 && J == 1) return MO_OK;
         return mo_error(
             MO_E_CONFIG,
-            "model.%s %lld does not go with model.router %s, which knows no groups; leave it out, "
+            "model.%s %lld does not go with model.router %s, which knows no groups; set it to %d, "
             "or choose sigmoid or hierarchical",
-            G > 1 ? "n_group" : "topk_group", G > 1 ? G : J, info->name);
+            G > 1 ? "n_group" : "topk_group", G > 1 ? G : J, info->name, G > 1);
     }
     if (E % G != 0)
         return mo_error(MO_E_CONFIG,

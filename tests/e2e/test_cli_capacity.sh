@@ -27,7 +27,7 @@ moira 0 inspect "$dir/ahead/best.h5"
 
 moira 0 train "$dir/small.yaml" "run.dir=$dir/switch" model.router=switch model.num_experts_per_tok=0 model.capacity_factor=1.25 \
     model.eval_capacity_factor=2 train.steps=10
-out_matches '1 per token \(switch, capacity 1\.25, 2 in evaluation\)'
+out_matches '1 per token \(switch, capacity 1\.25, capacity 2 in evaluation\)'
 moira 0 generate "$dir/switch/best.h5" --prompt 'The ' --max-tokens 8
 moira 0 inspect "$dir/switch/best.h5" --json
 out_matches '"capacity_factor": *1\.25'

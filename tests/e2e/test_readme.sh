@@ -11,6 +11,11 @@ awk '/^[a-z]+: / { sub(":.*", ""); section = $0 }
          sub(/^ *[^ ]+ +[^ ]+ +/, "", takes)
          if (sub(/ \+$/, "", takes)) name = name " +"
          getline
+         while ($0 ~ /^        /) { # a long list goes on
+             sub(/^ +/, "")
+             takes = takes " " $0
+             getline
+         }
          sub(/^ +/, "")
          print "| " name " | " initial " | " takes " | " $0 " |"
      }' "$out" >"$dir/want"

@@ -81,7 +81,14 @@ static void check_runs(mo_model *m, mo_recompute recompute)
     mo_model_graph_options options = {.kind = MO_GRAPH_TRAIN,
                                       .batch_size = 2,
                                       .sequence_length = 80,
-                                      .balance = {1e-2, 1e-2, 1e-2, 1e-2, 1e-3, MO_SCOPE_SEQUENCE},
+                                      .balance = {.switch_loss = 1e-2,
+                                                  .mixtral = 1e-2,
+                                                  .gshard = 1e-2,
+                                                  .sequence = 1e-2,
+                                                  .importance = 1e-2,
+                                                  .load = 1e-2,
+                                                  .z_loss = 1e-3,
+                                                  .scope = MO_SCOPE_SEQUENCE},
                                       .recompute = recompute};
     mo_run run = {.seed = 1, .training = true};
     mo_optim_config adamw = {.learning_rate = 1e-3,

@@ -617,7 +617,7 @@ static void test_refused(void **state)
     check_refused(
         of(MO_ROUTER_SOFT, 2, first, scope),
         "model.capacity_factor 2 does not go with model.router soft, which sends every token to every "
-        "expert; leave it out");
+        "expert; set it to null");
     mo_model_config c = of(MO_ROUTER_SOFT, 0, first, scope);
     c.eval_capacity_factor = 2;
     check_refused(c, "model.eval_capacity_factor 2 does not go with model.router soft");
