@@ -52,6 +52,14 @@ static mo_status print_domains(const mo_tokenfile *file, const mo_tokens *tokens
     return mo__table_print(&t);
 }
 
+/* Mean over the layers; 0 where nothing can be dropped. */
+static double dropped_share(const mo_eval_result *r)
+{
+    double sum = 0;
+    for (int l = 0; l < r->n_layers; l++) sum += isnan(r->layers[l].dropped) ? 0 : r->layers[l].dropped;
+    return r->n_layers > 0 ? sum / r->n_layers : 0;
+}
+
 static void print_result(const char *checkpoint, const mo_trained *t, const mo_eval_options *o,
                          const mo_eval_result *r)
 {
@@ -61,6 +69,11 @@ static void print_result(const char *checkpoint, const mo_trained *t, const mo_e
            (long long)o->sequence_length);
     printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %s\n", r->loss, r->perplexity,
            mo__fixed(r->bits_per_byte, 4).text);
+    bool chosen = mo_router_describe(t->model->config.router)->traits & MO_ROUTER_FUTURE;
+    if (dropped_share(r) > 0)
+        printf("dropped      %.2f%% %s\n", 100 * dropped_share(r),
+               chosen ? "of the tokens, which no expert took"
+                      : "of the routers' choices, by the capacity of evaluation");
     printf("took         %s, %s tokens/s\n", mo__duration(r->seconds).text,
            mo__count((int64_t)((double)r->tokens / r->seconds)).text);
 }
@@ -78,6 +91,7 @@ static json_t *result_json(const char *checkpoint, const mo_eval_options *o, con
     mo__json_set(root, "tokens", mo__json_integer(r->tokens));
     mo__json_set(root, "perplexity", mo__json_real(r->perplexity));
     mo__json_set(root, "bits_per_byte", mo__json_real(r->bits_per_byte));
+    mo__json_set(root, "dropped", mo__json_real(dropped_share(r)));
     mo__json_set(root, "seconds", mo__json_real(r->seconds));
     for (int d = 0; d < r->n_domains; d++) {
         json_t *one = json_object();

@@ -20,8 +20,10 @@ static void print_experts(const mo_model_config *c)
                mo_router_names[c->router]);
     else
         printf("%lld per token (%s", (long long)c->num_experts_per_tok, mo_router_names[c->router]);
-    if (c->capacity_factor > 0 && !chosen) printf(", capacity %g", c->capacity_factor);
-    if (c->eval_capacity_factor > 0) printf(", capacity %g in evaluation", c->eval_capacity_factor);
+    bool limited = c->capacity_factor > 0 && !chosen;
+    if (limited) printf(", capacity %g", c->capacity_factor);
+    if (c->eval_capacity_factor > 0)
+        printf(", %s%g in evaluation", limited ? "" : "capacity ", c->eval_capacity_factor);
     putchar(')');
 }
 

@@ -75,9 +75,12 @@ static void try_value(sentence *s, const char *key, double published, double now
     say(s, "%s%s=%g (now %g)", s->length ? ", " : "", key, now > 0 ? 3 * now : published, now);
 }
 
+/* Papers add the losses of layers up and the trainer averages them: published coefficients are times the
+ * layers, but for mixtral's, which pools them. */
 static void try_loss(sentence *s, const mo_run_config *c, int kind, double published)
 {
     char key[64];
+    if (kind != MO_BALANCE_MIXTRAL) published *= (double)mo_model_config_moe_layers(&c->model);
     snprintf(key, sizeof key, "balance.%s", mo_balance_names[kind]);
     if (!mo_balance_objection(kind, c->model.router))
         try_value(s, key, published, mo_balance_coefficient(&c->balance, kind));

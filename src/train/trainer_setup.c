@@ -116,6 +116,16 @@ static void warn_of_warmup(const mo_run_config *c)
                (long long)c->schedule.warmup_steps, (long long)steps);
 }
 
+static void warn_of_capacity(const mo_model_config *c)
+{
+    if (c->num_local_experts > 0 && c->eval_capacity_factor > 0 && !(c->capacity_factor > 0) &&
+        mo_router_describe(c->router)->traits & MO_ROUTER_CAPACITY)
+        mo_log(MO_LOG_WARNING,
+               "model.eval_capacity_factor %g drops choices in evaluation, but training, without "
+               "model.capacity_factor, drops none; set it to null to evaluate what is trained",
+               c->eval_capacity_factor);
+}
+
 /* A router that looks ahead: said once, and no samples are made. */
 static void warn_of_future(mo__trainer *t)
 {
@@ -124,7 +134,7 @@ static void warn_of_future(mo__trainer *t)
     bool sequence = t->config.model.capacity_scope == MO_SCOPE_SEQUENCE;
     mo_log(MO_LOG_WARNING,
            "model.router %s: experts choose among all tokens of a %s, so that what a token gets hangs on the "
-           "tokens after it; training and validation losses are lower than the model could reach without "
+           "tokens after it; training and validation losses may be lower than the model could reach without "
            "looking ahead, it cannot generate text, and no samples are made",
            mo_router_names[t->config.model.router], sequence ? "sequence" : "microbatch");
     t->config.sample.tokens = 0;
@@ -261,6 +271,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo__trainer_open_writer(t));
     MO_TRY(open_loader(t));
     warn_of_warmup(&t->config);
+    warn_of_capacity(&t->config.model);
     warn_of_future(t);
     return open_folder(t);
 }

@@ -85,6 +85,7 @@ static void check_biases(const char *dir, const double want[LAYERS][E])
             MO_CHECK_NEAR((double)trained.model->value[p->offset + e], want[l][e], 1e-6);
     }
     mo_trained_free(&trained);
+    mo_config_free(&trained.config);
     mo_free(path);
 }
 

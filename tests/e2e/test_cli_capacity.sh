@@ -27,10 +27,17 @@ moira 0 inspect "$dir/ahead/best.h5"
 
 moira 0 train "$dir/small.yaml" "run.dir=$dir/switch" model.router=switch model.num_experts_per_tok=0 model.capacity_factor=1.25 \
     model.eval_capacity_factor=2 train.steps=10
-out_matches '1 per token \(switch, capacity 1\.25, capacity 2 in evaluation\)'
+out_matches '1 per token \(switch, capacity 1\.25, 2 in evaluation\)'
 moira 0 generate "$dir/switch/best.h5" --prompt 'The ' --max-tokens 8
 moira 0 inspect "$dir/switch/best.h5" --json
 out_matches '"capacity_factor": *1\.25'
+
+# Only evaluation drops: told at the start of the run and by eval.
+moira 0 train "$dir/small.yaml" "run.dir=$dir/uneven" model.num_experts_per_tok=2 model.eval_capacity_factor=0.25 train.steps=5
+err_has 'model.eval_capacity_factor 0.25 drops choices in evaluation, but training, without model.capacity_factor, drops none'
+out_matches '2 per token \(topk, capacity 0\.25 in evaluation\)'
+moira 0 eval "$dir/uneven/best.h5" --data "$dir/text.h5"
+out_matches "dropped +[67][0-9]\.[0-9]*% of the routers' choices, by the capacity of evaluation"
 
 # ---- what is refused ----
 

@@ -26,7 +26,7 @@ scale='optimizer.groups=[{match: router, learning_rate_scale: 300}]'
 moira 0 train "$dir/small.yaml" "run.dir=$dir/free" $free "$scale" log.collapse_window=5
 err_has 'moira train: warning: step '
 err_has ' collapses: '
-err_has ' To try in a new run: balance.switch=0.01 (now 0), balance.mixtral=0.02 (now 0), balance.z_loss=0.001 (now 0)'
+err_has ' To try in a new run: balance.switch=0.02 (now 0), balance.mixtral=0.02 (now 0), balance.z_loss=0.002 (now 0)'
 out_matches '^ +[0-9]+ of 32 experts had less than a tenth of their fair share in this step, [0-9]+ of them in layer [01]$'
 moira 0 train "$dir/small.yaml" "run.dir=$dir/unwatched" $free "$scale" log.collapse_window=0
 [ -s "$err" ] && fail "$ran: said something on stderr" && show
@@ -39,10 +39,10 @@ moira 0 train "$dir/small.yaml" "run.dir=$dir/weak" $free "$scale" log.collapse_
 err_has ' To try in a new run: balance.mixtral=3e-09 (now 1e-09), balance.z_loss=3e-09 (now 1e-09), model.router_jitter'
 grep -qE 'balance.switch|capacity_factor' "$err" && fail "$ran: speaks of other settings" && show
 moira 0 train "$dir/small.yaml" "run.dir=$dir/shaken" $free "$scale" log.collapse_window=5 model.router_jitter_noise=0.4
-err_has ' balance.z_loss=0.001 (now 0), optimizer.groups {match: router' # three times 0.4 would be refused
+err_has ' balance.z_loss=0.002 (now 0), optimizer.groups {match: router' # three times 0.4 would be refused
 moira 0 train "$dir/small.yaml" "run.dir=$dir/noisy" $free "$scale" log.collapse_window=5 model.router=hierarchical \
     model.n_group=4 model.topk_group=2 model.num_experts_per_tok=4
-err_has ' To try in a new run: balance.importance=0.1 (now 0), balance.load=0.1 (now 0), model.noise_floor=0.03 (now 0.01)'
+err_has ' To try in a new run: balance.importance=0.2 (now 0), balance.load=0.2 (now 0), model.noise_floor=0.03 (now 0.01)'
 grep -qE 'jitter|z_loss' "$err" && fail "$ran: speaks of other settings" && show
 
 # ---- no probabilities: null, in metrics and on a resume ----

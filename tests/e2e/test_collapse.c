@@ -98,8 +98,8 @@ static void what_nothing_holds_collapses(void **state)
     assert_int_equal(times(said, " of the choices of the last 20 steps expert "), n);
     assert_int_equal(times(said, ", where a fair share is 12.5% (MaxVio "), n);
     assert_int_equal(times(said,
-                           "To try in a new run: balance.switch=0.01 (now 0), balance.mixtral=0.02 (now 0), "
-                           "balance.z_loss=0.001 (now 0), model.router_jitter_noise=0.01 (now 0), "
+                           "To try in a new run: balance.switch=0.03 (now 0), balance.mixtral=0.02 (now 0), "
+                           "balance.z_loss=0.003 (now 0), model.router_jitter_noise=0.01 (now 0), "
                            "optimizer.groups {match: router, learning_rate_scale: 0.1} (now 1), "
                            "model.capacity_factor=1.25 (now null)\n"),
                      n);
