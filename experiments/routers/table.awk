@@ -8,13 +8,14 @@ BEGIN {
     n_routers = split(routers, order, " ")
     # The controls visit as many experts as the router does.
     own["switch"] = own["switch-1.25"] = own["hash-1"] = own["random-1"] = "-1"
-    note["expert_choice"] = "a"
-    note["soft"] = "b"
-    note["switch"] = note["switch-1.25"] = note["hash-1"] = note["random-1"] = "c"
-    told["a"] = "which experts a token visits hangs on tokens behind it, so this loss leaks the future: it is " \
+    note["switch"] = note["switch-1.25"] = note["hash-1"] = note["random-1"] = "a"
+    note["expert_choice"] = "b"
+    note["soft"] = "c"
+    told["a"] = "every token visits 1 expert, and so do its controls, hash-1 and random-1; all others visit 2 of 8, " \
+                "but hierarchical 4 of 16 of half the width"
+    told["b"] = "which experts a token visits hangs on tokens behind it, so this loss leaks the future: it is " \
                 "no loss of a language model, and no verdict is given"
-    told["b"] = "every token visits all 8 experts"
-    told["c"] = "every token visits 1 expert, and so do its controls, hash-1 and random-1; all others visit 2"
+    told["c"] = "every token visits all 8 experts"
 }
 
 NR == 1 {
@@ -159,7 +160,7 @@ function verdicts(c,    i, r) {
     }
 }
 
-function balance(c,    k) {
+function balance(c,    k, i, high) {
     k = c SUBSEP "topk-free"
     if (k in n) {
         moments(k, "warned")
@@ -191,12 +192,12 @@ END {
     }
     printf "\n%d steps, %d tokens read in training, seeds 1 to %d; ± after a mean: standard deviation over the " \
            "seeds; after a difference: 95%% interval of the paired differences (Student's t, %d degrees of " \
-           "freedom).\n", steps, tokens, seeds, seeds - 1
+           "freedom).\n\n", steps, tokens, seeds, seeds - 1
     for (i = 1; i <= n_routers; i++) {
         x = note[order[i]]
         if (x != "" && !(x in done)) {
             done[x] = 1
-            printf "(%s) %s.\n", x, told[x]
+            printf "- (%s) %s.\n", x, told[x]
         }
     }
 }
