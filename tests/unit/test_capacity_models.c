@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/harness.h"
-#include "moira/model.h"
+#include "harness/small_model.h"
 
 enum { SEQUENCES = 8, T = 12, TOKENS = SEQUENCES * T, VOCAB = 17, E = 5, D = 16 };
 
@@ -76,28 +75,11 @@ static int setup(void **state)
     return mo_blas_init() == MO_OK ? 0 : -1;
 }
 
-static mo_model *make(mo_model_config c)
-{
-    mo_model *m;
-    MO_CHECK_OK(mo_model_create(&c, &m));
-    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
-    mo_model_init(m, 1);
-    for (int i = 0; i < m->n_params; i++) /* noisy routers start at zero, where all tokens are alike */
-        for (int64_t j = 0; m->params[i].init == MO_INIT_ZERO && j < m->params[i].count; j++)
-            m->value[m->params[i].offset + j] =
-                (mo_real)(0.5 * mo_rng_normal(4, MO_RNG_TEST, 0, (uint32_t)i, (uint64_t)j));
-    return m;
-}
-
 static mo_model_graph *open_graph(const mo_model *m, mo_model_graph_options options)
 {
-    mo_model_graph *t;
     if (!options.sequence_length) options.sequence_length = T;
     if (!options.batch_size) options.batch_size = SEQUENCES;
-    MO_CHECK_OK(mo_model_graph_create(m, &options, &t));
-    MO_CHECK_OK(mo_graph_bind(t->graph, NULL));
-    mo_model_graph_attach(t);
-    return t;
+    return small_model_graph(m, options);
 }
 
 /* Row i of the graph is sequence order[i]; NULL: from `first` on as they are. */
@@ -181,7 +163,7 @@ static mo_real *values_of(mo_model *m, int64_t layer, const char *name, const mo
 
 static void check_bits(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     size_t size = (size_t)m->elements * sizeof(mo_real);
     double want = step(m, MO_RECOMPUTE_NONE, SEQUENCES / 2);
     mo_real *grad = grad_of(m);
@@ -212,7 +194,7 @@ static void test_microbatches(void **state)
     (void)state;
     for (int i = 0; i < n_all; i++) {
         bool counts = all[i].capacity_factor > 0 && all[i].capacity_scope == MO_SCOPE_MICROBATCH;
-        mo_model *m = make(all[i]);
+        mo_model *m = small_model_make(all[i]);
         double want = step(m, MO_RECOMPUTE_NONE, SEQUENCES), largest = 0, most = 0;
         mo_real *grad = grad_of(m);
         for (int64_t j = 0; j < m->elements; j++) largest = fmax(largest, fabs((double)grad[j]));
@@ -263,7 +245,7 @@ static void check_dropped(int router, mo_scope scope, double factor)
 {
     mo_model_config c = one_layer(of(router, factor, MO_DROP_POSITION, scope)), free_of_it = c;
     free_of_it.capacity_factor = 0;
-    mo_model *m = make(c), *dropless = make(free_of_it);
+    mo_model *m = small_model_make(c), *dropless = small_model_make(free_of_it);
     outcome *some = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL), *none = without_experts(m),
             *whole = evaluate(dropless, MO_GRAPH_LOSS, (mo_run){0}, NULL);
     bool kept[TOKENS * E];
@@ -311,7 +293,7 @@ static void test_choices(void **state)
 {
     (void)state;
     for (int i = 0; i < n_all; i++) {
-        mo_model *m = make(all[i]);
+        mo_model *m = small_model_make(all[i]);
         outcome *o = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL);
         int64_t each[E] = {0}, total = 0;
         for (int j = 0; j < TOKENS * o->K; j++) {
@@ -334,7 +316,7 @@ static void test_choices(void **state)
 
 static void check_alike(mo_model_config a, mo_model_config b, double tolerance)
 {
-    mo_model *m = make(a), *other = make(b);
+    mo_model *m = small_model_make(a), *other = small_model_make(b);
     outcome *x = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL),
             *y = evaluate(other, MO_GRAPH_LOSS, (mo_run){0}, NULL);
     for (int n = 0; n < TOKENS; n++) MO_CHECK_NEAR(x->loss[n], y->loss[n], tolerance);
@@ -372,7 +354,7 @@ static void test_permuted_sequences(void **state)
         const mo_model_config *c = &all[i];
         bool minds = c->capacity_factor > 0 && c->capacity_scope == MO_SCOPE_MICROBATCH &&
                      c->capacity_drop == MO_DROP_POSITION && c->router != MO_ROUTER_EXPERT_CHOICE;
-        mo_model *m = make(*c);
+        mo_model *m = small_model_make(*c);
         outcome *plain = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL),
                 *moved = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, order);
         double most = 0;
@@ -392,7 +374,7 @@ static void test_permuted_sequences(void **state)
 static void test_switch_router_learns(void **state)
 {
     (void)state;
-    mo_model *m = make(all[0]);
+    mo_model *m = small_model_make(all[0]);
     const mo_param *p;
     values_of(m, 1, "gate", &p);
     step(m, MO_RECOMPUTE_NONE, SEQUENCES);
@@ -419,7 +401,7 @@ static void test_unselected_experts(void **state)
         mo_model_config c = one_layer(all[i]);
         if (c.router == MO_ROUTER_SOFT || c.router == MO_ROUTER_EXPERT_CHOICE) continue; /* all get some */
         c.num_local_experts = 64; /* more than choices find */
-        mo_model *m = make(c);
+        mo_model *m = small_model_make(c);
         outcome *o = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL);
         bool chosen[64] = {false}, known = c.router == MO_ROUTER_SWITCH || c.router == MO_ROUTER_TOPK ||
                                            c.router == MO_ROUTER_SIGMOID; /* no choice is random */
@@ -459,7 +441,7 @@ static bool same(const mo_model *m, mo_graph_kind kind, mo_run a, mo_run b)
 static void test_gshard_chance(void **state)
 {
     (void)state;
-    mo_model *m = make(all[3]);
+    mo_model *m = small_model_make(all[3]);
     const mo_run train = {.seed = 1, .training = true}, still = {.seed = 1};
     const mo_run others[] = {{.seed = 2}, {.seed = 1, .step = 1}, {.seed = 1, .first_token = 5}};
     for (int i = 0; i < 3; i++) {
@@ -477,7 +459,7 @@ static void test_gshard_chance(void **state)
 /* Rows that the first dispatch of a graph has room for. */
 static int64_t room(mo_model_config c, mo_graph_kind kind)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = kind});
     int64_t rows = -1;
     for (int i = 0; i < mo_graph_node_count(t->graph) && rows < 0; i++) {
@@ -524,7 +506,8 @@ static void test_memory(void **state)
     (void)state;
     mo_graph_memory use[2];
     for (int i = 0; i < 2; i++) {
-        mo_model *m = make(of(MO_ROUTER_TOPK, i ? 0.5 : 0, MO_DROP_POSITION, MO_SCOPE_MICROBATCH));
+        mo_model *m =
+            small_model_make(of(MO_ROUTER_TOPK, i ? 0.5 : 0, MO_DROP_POSITION, MO_SCOPE_MICROBATCH));
         mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = MO_GRAPH_TRAIN});
         use[i] = mo_graph_memory_use(t->graph);
         mo_model_graph_free(t);
@@ -547,7 +530,7 @@ static void check_decoding(mo_model_config c)
 {
     mo_model_config dropless = c;
     dropless.capacity_factor = 0;
-    mo_model *m = make(c), *free_of_it = make(dropless);
+    mo_model *m = small_model_make(c), *free_of_it = small_model_make(dropless);
     outcome *tight = evaluate(m, MO_GRAPH_LOSS, (mo_run){0}, NULL),
             *whole = evaluate(free_of_it, MO_GRAPH_LOSS, (mo_run){0}, NULL);
     enum { WIDTH = 2 * 4 }; /* of keys */
@@ -589,7 +572,7 @@ static void test_decoding(void **state)
 static void test_expert_choice_cannot_decode(void **state)
 {
     (void)state;
-    mo_model *m = make(of(MO_ROUTER_EXPERT_CHOICE, 2, MO_DROP_POSITION, MO_SCOPE_SEQUENCE));
+    mo_model *m = small_model_make(of(MO_ROUTER_EXPERT_CHOICE, 2, MO_DROP_POSITION, MO_SCOPE_SEQUENCE));
     mo_model_graph *t = NULL;
     mo_model_graph_options options = {.kind = MO_GRAPH_DECODE, .batch_size = 1, .sequence_length = 1};
     MO_CHECK_STATUS(mo_model_graph_create(m, &options, &t), MO_E_CONFIG);
@@ -598,98 +581,6 @@ static void test_expert_choice_cannot_decode(void **state)
     m->config.num_local_experts = 0; /* a dense model has no router, whatever its config says */
     MO_CHECK_OK(mo_model_decode_check(&m->config));
     mo_model_free(m);
-}
-
-/* ---- configurations ---- */
-
-static void check_refused(mo_model_config c, const char *text)
-{
-    mo_model *m = NULL;
-    MO_CHECK_STATUS(mo_model_create(&c, &m), MO_E_CONFIG);
-    MO_CHECK_MESSAGE(text);
-}
-
-static void test_refused(void **state)
-{
-    (void)state;
-    const mo_drop first = MO_DROP_POSITION, best = MO_DROP_PROBABILITY;
-    const mo_scope scope = MO_SCOPE_SEQUENCE;
-    check_refused(
-        of(MO_ROUTER_SOFT, 2, first, scope),
-        "model.capacity_factor 2 does not go with model.router soft, which sends every token to every "
-        "expert; set it to null");
-    mo_model_config c = of(MO_ROUTER_SOFT, 0, first, scope);
-    c.eval_capacity_factor = 2;
-    check_refused(c, "model.eval_capacity_factor 2 does not go with model.router soft");
-    check_refused(
-        of(MO_ROUTER_SOFT, 0, best, scope),
-        "model.capacity_drop probability does not go with model.router soft, whose experts are never too "
-        "full; use position");
-    check_refused(
-        of(MO_ROUTER_EXPERT_CHOICE, 2, best, scope),
-        "model.capacity_drop probability does not go with model.router expert_choice, whose experts");
-    check_refused(of(MO_ROUTER_RANDOM, 1, best, scope),
-                  "model.capacity_drop probability does not go with model.router random, which has no "
-                  "probabilities; use position");
-    check_refused(of(MO_ROUTER_HASH, 1, best, scope), "model.router hash, which has no probabilities");
-    check_refused(of(MO_ROUTER_EXPERT_CHOICE, 6, first, scope),
-                  "model.capacity_factor 6 > model.num_local_experts 5");
-    c = of(MO_ROUTER_EXPERT_CHOICE, 2, first, scope);
-    c.eval_capacity_factor = 7;
-    check_refused(c, "model.eval_capacity_factor 7 > model.num_local_experts 5");
-    c = of(MO_ROUTER_EXPERT_CHOICE, 2, first, scope);
-    c.num_experts_per_tok = 3;
-    check_refused(
-        c, "model.num_experts_per_tok 3 and model.capacity_factor 2: with router expert_choice each says");
-    c = of(MO_ROUTER_SWITCH, 1, first, scope);
-    c.num_experts_per_tok = 2;
-    check_refused(c, "model.num_experts_per_tok 2 does not go with model.router switch");
-    c = of(MO_ROUTER_SWITCH, 1, first, scope);
-    c.norm_topk_prob = MO_CHOICE_TRUE;
-    check_refused(c, "model.norm_topk_prob true does not go with model.router switch");
-    c = of(MO_ROUTER_GSHARD, 1, first, scope);
-    c.num_experts_per_tok = 3;
-    check_refused(c, "model.num_experts_per_tok 3 does not go with model.router gshard");
-    c = of(MO_ROUTER_GSHARD, 1, first, scope);
-    c.num_local_experts = 1;
-    check_refused(c, "model.num_experts_per_tok 2 > model.num_local_experts 1");
-    c = of(MO_ROUTER_SOFT, 0, first, scope);
-    c.num_experts_per_tok = 2;
-    check_refused(c, "model.router soft, which sends each token to all 5");
-    check_refused(of(MO_ROUTER_TOPK, -1, first, scope), "model.capacity_factor is -1; must be above 0");
-    check_refused(of(MO_ROUTER_TOPK, 1, (mo_drop)2, scope),
-                  "model.capacity_drop 2 is none of the ways to drop");
-    check_refused(of(MO_ROUTER_TOPK, 1, first, (mo_scope)3), "model.capacity_scope 3 is none of the scopes");
-}
-
-/* num_experts_per_tok where it is left out, and the share of the experts' parameters that a token uses. */
-static void test_experts_per_token(void **state)
-{
-    (void)state;
-    const struct {
-        int router;
-        double factor;
-        int64_t K;
-        double used;
-    } cases[] = {{MO_ROUTER_SWITCH, 1.25, 1, 1},
-                 {MO_ROUTER_GSHARD, 2, 2, 2},
-                 {MO_ROUTER_SOFT, 0, 5, 5},
-                 {MO_ROUTER_EXPERT_CHOICE, 0, 2, 2},
-                 {MO_ROUTER_EXPERT_CHOICE, 3, 3, 3},
-                 {MO_ROUTER_EXPERT_CHOICE, 1.5, 2, 1.5},
-                 {MO_ROUTER_EXPERT_CHOICE, 0.25, 1, 0.25}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        mo_model *m;
-        const mo_param *p;
-        mo_model_config c = of(cases[i].router, cases[i].factor, MO_DROP_POSITION, MO_SCOPE_SEQUENCE);
-        MO_CHECK_OK(mo_model_create(&c, &m));
-        assert_int_equal(m->config.num_experts_per_tok, cases[i].K);
-        MO_CHECK_NEAR(mo_model_config_experts_per_token(&m->config), cases[i].used, 0);
-        values_of(m, 0, "experts.w1", &p);
-        MO_CHECK_NEAR(p->active, cases[i].used / E, 1e-15);
-        MO_CHECK_OK(mo_model_config_check(&m->config, NULL)); /* what was settled stands */
-        mo_model_free(m);
-    }
 }
 
 int main(void)
@@ -706,8 +597,6 @@ int main(void)
                                        cmocka_unit_test(test_factors),
                                        cmocka_unit_test(test_memory),
                                        cmocka_unit_test(test_decoding),
-                                       cmocka_unit_test(test_expert_choice_cannot_decode),
-                                       cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_experts_per_token)};
+                                       cmocka_unit_test(test_expert_choice_cannot_decode)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

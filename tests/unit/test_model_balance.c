@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/harness.h"
-#include "moira/model.h"
+#include "harness/small_model.h"
 
 enum { SEQUENCES = 8, T = 12, TOKENS = SEQUENCES * T, VOCAB = 17, E = 8 };
 
@@ -145,20 +144,6 @@ static bool ends_with(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
-/* What starts at zero, noisy routers and biases, would make tokens alike. */
-static mo_model *make(mo_model_config c)
-{
-    mo_model *m;
-    MO_CHECK_OK(mo_model_create(&c, &m));
-    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
-    mo_model_init(m, 1);
-    for (int i = 0; i < m->n_params; i++)
-        for (int64_t j = 0; m->params[i].init == MO_INIT_ZERO && j < m->params[i].count; j++)
-            m->value[m->params[i].offset + j] =
-                (mo_real)(0.5 * mo_rng_normal(4, MO_RNG_TEST, 0, (uint32_t)i, (uint64_t)j));
-    return m;
-}
-
 typedef struct {
     double loss, balance[MO_BALANCE_LOSSES]; /* the step's means */
 } step_loss;
@@ -176,12 +161,9 @@ static void load(const mo_model_graph *t, int64_t first)
  */
 static step_loss run_step(mo_model *m, int64_t batch, mo_balance_config balance, bool ce)
 {
-    mo_model_graph *t;
     mo_model_graph_options options = {
         .kind = MO_GRAPH_TRAIN, .batch_size = batch, .sequence_length = T, .balance = balance};
-    MO_CHECK_OK(mo_model_graph_create(m, &options, &t));
-    MO_CHECK_OK(mo_graph_bind(t->graph, NULL));
-    mo_model_graph_attach(t);
+    mo_model_graph *t = small_model_graph(m, options);
     step_loss step = {0};
     double part[MO_BALANCE_LOSSES];
     memset(m->grad, 0, (size_t)m->elements * sizeof(mo_real));
@@ -197,18 +179,6 @@ static step_loss run_step(mo_model *m, int64_t batch, mo_balance_config balance,
         if (t->params[i]) assert_true(m->params[i].buffer == !t->params[i]->grad);
     mo_model_graph_free(t);
     return step;
-}
-
-/* The largest difference of a parameter's gradients, over the largest gradient of the parameter. */
-static double difference(const mo_real *a, const mo_real *b, int64_t count)
-{
-    double most = 0, largest = 1e-20;
-    for (int64_t i = 0; i < count; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= most)) most = d; /* a NaN stays */
-        largest = fmax(largest, fabs((double)a[i]));
-    }
-    return most / largest;
 }
 
 /* ---- cutting a step ---- */
@@ -236,7 +206,7 @@ static void check_cut(mo_model *m, const char *what, mo_balance_config b, bool c
             const mo_param *p = &m->params[i];
             double own = 0;
             for (int64_t j = 0; j < p->count; j++) own = fmax(own, fabs((double)want[p->offset + j]));
-            double d = difference(want + p->offset, m->grad + p->offset, p->count);
+            double d = small_model_difference(want + p->offset, m->grad + p->offset, p->count);
             if (own > 1e-4 * largest && !(d <= TOLERANCE))
                 fail_msg("%s, microbatches of %d: the gradient of %s differs by %.3g", what, (int)batch,
                          p->name, d);
@@ -262,7 +232,7 @@ static void test_sequence_scope(void **state)
 {
     (void)state;
     for (int i = 0; i < PAIRS; i++) {
-        mo_model *m = make(with_router(compatible[i].router));
+        mo_model *m = small_model_make(with_router(compatible[i].router));
         check_cut(m, compatible[i].router, (mo_balance_config){0}, true);
         for (int kind = 0; kind < MO_BALANCE_LOSSES; kind++) {
             char what[64];
@@ -290,7 +260,7 @@ static bool is_invariant(mo_model *m, mo_balance_config b)
 static void test_own_scope(void **state)
 {
     (void)state;
-    mo_model *m = make(with_router("noisy_topk"));
+    mo_model *m = small_model_make(with_router("noisy_topk"));
     for (int kind = 0; kind < MO_BALANCE_LOSSES; kind++) {
         bool fixed = kind == MO_BALANCE_SEQUENCE || kind == MO_BALANCE_Z_LOSS;
         for (int common = MO_SCOPE_SEQUENCE; common <= MO_SCOPE_BATCH; common++)
@@ -328,7 +298,7 @@ static void test_sequence_without_bias(void **state)
     c.num_hidden_layers = 1; /* later layers see other inputs */
     c.n_group = c.topk_group = 1;
     mo_balance_config b = {.switch_loss = 1, .sequence = 1, .scope = MO_SCOPE_SEQUENCE};
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     const mo_param *p = mo_model_find(m, "model.layers.0.block_sparse_moe.gate.e_score_correction_bias");
     memset(m->value + p->offset, 0, E * sizeof(mo_real));
     step_loss plain = run_step(m, 4, b, false);
@@ -358,7 +328,7 @@ static void test_bias_moves(void **state)
     (void)state;
     const double load_E[E] = {9, 1, 4, 4, 4, 4, 2, 4}, even[E] = {3, 3, 3, 3, 3, 3, 3, 3},
                  rate = 0.125; /* mean 4 */
-    mo_model *m = make(with_router("sigmoid"));
+    mo_model *m = small_model_make(with_router("sigmoid"));
     size_t size = (size_t)m->elements * sizeof(mo_real);
     mo_real *before = malloc(size), *bias = bias_of(m, 1);
     assert_non_null(before);
@@ -385,7 +355,7 @@ static void test_bias_settles(void **state)
 {
     (void)state;
     enum { STEPS = 3000 };
-    mo_model *m = make(with_router("sigmoid"));
+    mo_model *m = small_model_make(with_router("sigmoid"));
     mo_real *bias = bias_of(m, 0);
     memset(bias, 0, E * sizeof *bias);
     double load_E[E], sum = 0;
@@ -407,7 +377,7 @@ static void test_buffer(void **state)
 {
     (void)state;
     mo_model_config c = with_router("sigmoid"), plain = with_router("topk");
-    mo_model *m = make(c), *other = make(plain);
+    mo_model *m = small_model_make(c), *other = small_model_make(plain);
     assert_int_equal(mo_model_counts(m, T).total, mo_model_counts(other, T).total);
     run_step(m, 8, (mo_balance_config){.sequence = 0.1}, true);
     mo_optim_group group = {.match = (char[]){"router"}, .learning_rate_scale = 3, .weight_decay = 0.5};
@@ -435,7 +405,7 @@ static void test_buffer(void **state)
 static void test_groups_of_buffers(void **state)
 {
     (void)state;
-    mo_model *m = make(with_router("sigmoid"));
+    mo_model *m = small_model_make(with_router("sigmoid"));
     mo_optim_group groups[] = {{.match = (char[]){"experts"}, .learning_rate_scale = 1},
                                {.match = (char[]){"*correction_bias"}, .learning_rate_scale = 2}};
     mo_optim_config optimizer = {.groups = {groups, 2}};

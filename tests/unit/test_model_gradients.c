@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/harness.h"
-#include "moira/model.h"
+#include "harness/small_model.h"
 #include "ops/dropout.h"
 
 enum { SEQUENCES = 8, T = 12, TOKENS = SEQUENCES * T, VOCAB = 17 };
@@ -67,28 +66,10 @@ static int setup(void **state)
     return mo_blas_init() == MO_OK ? 0 : -1;
 }
 
-static mo_model *make(mo_model_config c)
-{
-    mo_model *m;
-    MO_CHECK_OK(mo_model_create(&c, &m));
-    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
-    mo_model_init(m, 1);
-    /* A noisy router starts at zero, where every token looks alike to it. */
-    for (int i = 0; i < m->n_params; i++)
-        for (int64_t j = 0; m->params[i].init == MO_INIT_ZERO && j < m->params[i].count; j++)
-            m->value[m->params[i].offset + j] =
-                (mo_real)(0.5 * mo_rng_normal(4, MO_RNG_TEST, 0, (uint32_t)i, (uint64_t)j));
-    return m;
-}
-
 static mo_model_graph *open_graph(const mo_model *m, mo_model_graph_options options)
 {
-    mo_model_graph *t;
     options.sequence_length = T;
-    MO_CHECK_OK(mo_model_graph_create(m, &options, &t));
-    MO_CHECK_OK(mo_graph_bind(t->graph, NULL));
-    mo_model_graph_attach(t);
-    return t;
+    return small_model_graph(m, options);
 }
 
 static void load(const mo_model_graph *t, int64_t first)
@@ -135,18 +116,6 @@ static mo_real *copy_grad(const mo_model *m)
     return memcpy(copy, m->grad, size);
 }
 
-/* The largest difference of a parameter's gradients over the largest gradient of the parameter. */
-static double difference(const mo_real *a, const mo_real *b, int64_t count)
-{
-    double most = 0, largest = 1e-20;
-    for (int64_t i = 0; i < count; i++) {
-        double d = fabs((double)a[i] - (double)b[i]);
-        if (!(d <= most)) most = d; /* a NaN stays */
-        largest = fmax(largest, fabs((double)a[i]));
-    }
-    return most / largest;
-}
-
 /* Sums in another order: some hundred terms of both signs. */
 #define TOLERANCE (sizeof(mo_real) == sizeof(double) ? 1e-12 : 2e-5)
 
@@ -154,7 +123,7 @@ static void check_grads(const mo_model *m, const mo_real *want, const char *what
 {
     for (int i = 0; i < m->n_params; i++) {
         const mo_param *p = &m->params[i];
-        double d = difference(want + p->offset, m->grad + p->offset, p->count);
+        double d = small_model_difference(want + p->offset, m->grad + p->offset, p->count);
         if (!(d <= TOLERANCE)) fail_msg("%s: the gradient of %s differs by %.3g", what, p->name, d);
     }
 }
@@ -183,7 +152,7 @@ static mo_balance_config only(int kind, mo_scope scope)
 static void test_sequence_scope(void **state)
 {
     (void)state;
-    mo_model *m = make(small);
+    mo_model *m = small_model_make(small);
     for (int kind = 0; kind < MO_BALANCE_LOSSES; kind++) {
         mo_balance_config b = only(kind, MO_SCOPE_SEQUENCE);
         step_loss whole = run_step(m, 8, b, MO_RECOMPUTE_NONE, false);
@@ -204,14 +173,14 @@ static void test_sequence_scope(void **state)
 static void test_microbatch_scope(void **state)
 {
     (void)state;
-    mo_model *m = make(small);
+    mo_model *m = small_model_make(small);
     for (int kind = 0; kind < MO_BALANCE_LOSSES; kind++) {
         mo_balance_config b = only(kind, MO_SCOPE_MICROBATCH);
         run_step(m, 8, b, MO_RECOMPUTE_NONE, false);
         mo_real *whole = copy_grad(m);
         run_step(m, 2, b, MO_RECOMPUTE_NONE, false);
         const mo_param *p = mo_model_find(m, gate);
-        double d = difference(whole + p->offset, m->grad + p->offset, p->count);
+        double d = small_model_difference(whole + p->offset, m->grad + p->offset, p->count);
         bool invariant = kind == MO_BALANCE_Z_LOSS || kind == MO_BALANCE_SEQUENCE;
         assert_true(invariant ? d <= TOLERANCE : d > 0.01);
         free(whole);
@@ -222,7 +191,7 @@ static void test_microbatch_scope(void **state)
 /* Microbatches predict 1, 3, 11 ... tokens, and have padding: each token weighs the same in the step. */
 static void check_uneven_microbatches(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     step_loss whole = run_step(m, 8, all_losses, MO_RECOMPUTE_NONE, true);
     mo_real *want = copy_grad(m);
     for (int64_t batch = 4; batch >= 1; batch /= 2) {
@@ -247,7 +216,7 @@ static void test_uneven_microbatches(void **state)
 static void test_loss_is_a_mean(void **state)
 {
     (void)state;
-    mo_model *m = make(small);
+    mo_model *m = small_model_make(small);
     mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = MO_GRAPH_TRAIN, .batch_size = 8});
     double sum = 0, ignored[MO_BALANCE_LOSSES];
     int64_t rows = 0;
@@ -274,7 +243,7 @@ static void check_scale_of_everything(mo_model_config c)
     c.num_experts_per_tok = 4; /* no choice can flip */
     mo_balance_config b = all_losses;
     b.load = 0;
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     run_step(m, 2, b, MO_RECOMPUTE_NONE, true);
     mo_real *grad = copy_grad(m);
     double square = 0, at[2];
@@ -311,7 +280,7 @@ static void test_balanced_values(void **state)
     for (int64_t layers = 1; layers <= 4; layers *= 2) {
         mo_model_config c = small;
         c.num_hidden_layers = layers;
-        mo_model *m = make(c);
+        mo_model *m = small_model_make(c);
         mo_model_init(m, 1);
         step_loss step = run_step(m, 4, all_losses, MO_RECOMPUTE_NONE, true);
         MO_CHECK_NEAR(step.balance[MO_BALANCE_SWITCH], 1, 1e-6);
@@ -343,7 +312,7 @@ static mo_model *make_copies(int64_t layers)
     mo_model_config c = small;
     c.router = MO_ROUTER_TOPK;
     c.num_hidden_layers = layers;
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     int64_t n;
     for (int64_t l = 0; l < layers; l++) {
         for (int i = 0; i < 2; i++) {
@@ -370,7 +339,8 @@ static void test_layer_average(void **state)
             mo_model *m = make_copies(layers);
             step_loss got = run_step(m, 8, b, MO_RECOMPUTE_NONE, false);
             MO_CHECK_NEAR(got.balance[kind], want.balance[kind], 1e-6 * want.balance[kind]);
-            double d = difference(one->grad + table->offset, m->grad + table->offset, table->count);
+            double d =
+                small_model_difference(one->grad + table->offset, m->grad + table->offset, table->count);
             if (!(d <= TOLERANCE))
                 fail_msg("%s, %d layers: dtable differs by %.3g", mo_balance_names[kind], (int)layers, d);
             int64_t n, place = values_of(one, 0, "block_sparse_moe.gate.weight", &n) - one->value;
@@ -390,7 +360,7 @@ static void test_layer_average(void **state)
 
 static void check_recompute(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     size_t size = (size_t)m->elements * sizeof(mo_real);
     step_loss want = run_step(m, 2, all_losses, MO_RECOMPUTE_NONE, true);
     mo_real *grad = copy_grad(m);
@@ -433,7 +403,7 @@ static bool same_losses(const mo_model *m, mo_graph_kind kind, mo_run a, mo_run 
 static void test_noise(void **state)
 {
     (void)state;
-    mo_model *m = make(small);
+    mo_model *m = small_model_make(small);
     const mo_run train = {.seed = 1, .training = true}, still = {.seed = 1};
     const mo_run others[] = {{.seed = 2}, {.seed = 1, .step = 1}, {.seed = 1, .first_token = 5}};
     for (int i = 0; i < 3; i++) {
@@ -466,7 +436,7 @@ static void test_dropout_in_training(void **state)
     for (int which = 0; which < 3; which++) {
         mo_model_config c = dropping(which == 0 ? 0.1 : 0, which == 1 ? 0.1 : 0, which == 2 ? 0.1 : 0);
         c.router = MO_ROUTER_TOPK;
-        mo_model *m = make(c);
+        mo_model *m = small_model_make(c);
         assert_false(same_losses(m, MO_GRAPH_TRAIN, train, still));
         for (int i = 0; i < 3; i++) assert_false(same_losses(m, MO_GRAPH_TRAIN, train, others[i]));
         assert_true(same_losses(m, MO_GRAPH_LOSS, train, still));
@@ -481,7 +451,7 @@ static void test_dropout_in_training(void **state)
 /* Fills what each dropout node of the graph drops; returns how many there are. */
 static int drops_of(mo_model_config c, mo_graph_kind kind, mo__dropout *drops)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = kind, .batch_size = 1});
     int count = 0;
     for (int i = 0; i < mo_graph_node_count(t->graph); i++) {
@@ -512,7 +482,7 @@ static void test_dropout_nodes(void **state)
 
 static mo_graph_memory memory_of(mo_model_config c, mo_recompute recompute)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     mo_model_graph *t = open_graph(
         m, (mo_model_graph_options){.kind = MO_GRAPH_TRAIN, .batch_size = 4, .recompute = recompute});
     mo_graph_memory memory = mo_graph_memory_use(t->graph);
@@ -540,7 +510,7 @@ static void test_dropout_memory(void **state)
 static void test_routing(void **state)
 {
     (void)state;
-    mo_model *m = make(small);
+    mo_model *m = small_model_make(small);
     mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = MO_GRAPH_LOSS, .batch_size = 8});
     load(t, 0);
     mo_graph_forward(t->graph, &(mo_run){0});
@@ -562,9 +532,9 @@ static void test_tied(void **state)
 {
     (void)state;
     mo_model_config c = small;
-    mo_model *apart = make(c);
+    mo_model *apart = small_model_make(c);
     c.tie_word_embeddings = true;
-    mo_model *tied = make(c);
+    mo_model *tied = small_model_make(c);
     const mo_param *table = mo_model_find(apart, "model.embed_tokens.weight"),
                    *head = mo_model_find(apart, "lm_head.weight");
     memcpy(apart->value + head->offset, apart->value + table->offset, (size_t)head->count * sizeof(mo_real));
@@ -574,7 +544,7 @@ static void test_tied(void **state)
     for (int64_t i = 0; i < table->count; i++)
         apart->grad[table->offset + i] += apart->grad[head->offset + i];
     assert_true(table->offset == 0 && tied->params[0].offset == 0);
-    assert_true(difference(apart->grad, tied->grad, table->count) <= TOLERANCE);
+    assert_true(small_model_difference(apart->grad, tied->grad, table->count) <= TOLERANCE);
     mo_model_free(apart);
     mo_model_free(tied);
 }

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/harness.h"
-#include "moira/model.h"
+#include "harness/small_model.h"
 
 enum { SEQUENCES = 4, T = 10, TOKENS = SEQUENCES * T, VOCAB = 17, E = 8, F = 12, D = 16 };
 
@@ -57,28 +56,11 @@ static int setup(void **state)
     return mo_blas_init() == MO_OK ? 0 : -1;
 }
 
-static mo_model *make(mo_model_config c)
-{
-    mo_model *m;
-    MO_CHECK_OK(mo_model_create(&c, &m));
-    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
-    mo_model_init(m, 1);
-    for (int i = 0; i < m->n_params; i++)
-        for (int64_t j = 0; m->params[i].init == MO_INIT_ZERO && j < m->params[i].count; j++)
-            m->value[m->params[i].offset + j] =
-                (mo_real)(0.5 * mo_rng_normal(4, MO_RNG_TEST, 0, (uint32_t)i, (uint64_t)j));
-    return m;
-}
-
 static mo_model_graph *open_graph(const mo_model *m, mo_model_graph_options options)
 {
-    mo_model_graph *t;
     if (!options.sequence_length) options.sequence_length = T;
     if (!options.batch_size) options.batch_size = SEQUENCES;
-    MO_CHECK_OK(mo_model_graph_create(m, &options, &t));
-    MO_CHECK_OK(mo_graph_bind(t->graph, NULL));
-    mo_model_graph_attach(t);
-    return t;
+    return small_model_graph(m, options);
 }
 
 static void load(const mo_model_graph *t, int first)
@@ -143,7 +125,7 @@ static mo_real *grad_of(const mo_model *m)
 
 static void check_bits(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     size_t size = (size_t)m->elements * sizeof(mo_real);
     double want = step(m, MO_RECOMPUTE_NONE, SEQUENCES);
     mo_real *grad = grad_of(m);
@@ -165,7 +147,7 @@ static void check_bits(mo_model_config c)
 /* In microbatches: sums in another order, the same choices and noise. */
 static void check_microbatches(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     double want = step(m, MO_RECOMPUTE_NONE, SEQUENCES);
     mo_real *grad = grad_of(m);
     double largest = 0;
@@ -198,7 +180,7 @@ static void test_same_bits(void **state)
 /* Randomness is of the place in the step, in training alone; without training the graph is that of losses. */
 static void check_noise(mo_model_config c, bool noisy)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     const mo_run train = {.seed = 1, .training = true}, still = {.seed = 1};
     const mo_run others[] = {{.seed = 2}, {.seed = 1, .step = 1}, {.seed = 1, .first_token = 5}};
     for (int i = 0; i < 3; i++) {
@@ -274,7 +256,7 @@ static double difference(const double *a, const double *b)
  * shift, so that one changes the losses of `random` alone, whose evaluation hangs on the position. */
 static void check_decoding(mo_model_config c)
 {
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     double want[TOKENS], got[T];
     static const int at_once[] = {T}, pieces[] = {3, 1, 1, 5}, single[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     static const int *const cuts[] = {at_once, pieces, single};
@@ -304,7 +286,7 @@ static void test_decoding(void **state)
 static void check_experts(mo_model_config c)
 {
     static const char *const names[] = {"w1", "w2", "w3"};
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = MO_GRAPH_TRAIN, .batch_size = 1});
     mo_model_graph *look = open_graph(m, (mo_model_graph_options){.kind = MO_GRAPH_LOSS, .batch_size = 1});
     mo_run run = {.seed = 1};
@@ -354,7 +336,7 @@ static void test_whom_jitter_reaches(void **state)
     for (int experts = 0; experts < 2; experts++) {
         mo_model_config c = jittery(MO_ROUTER_TOPK, experts);
         c.num_local_experts = c.num_experts_per_tok = 1;
-        mo_model *m = make(c);
+        mo_model *m = small_model_make(c);
         assert_int_equal(same(m, MO_GRAPH_TRAIN, (mo_run){.training = true}, (mo_run){.training = false}),
                          !experts);
         mo_model_free(m);
@@ -367,7 +349,7 @@ static void test_jitter_and_shared_experts(void **state)
     (void)state;
     mo_model_config c = jittery(MO_ROUTER_TOPK, true);
     c.num_local_experts = c.num_experts_per_tok = c.n_shared_experts = 1;
-    mo_model *m = make(c);
+    mo_model *m = small_model_make(c);
     for (int i = 0; i < m->n_params; i++)
         if (strstr(m->params[i].name, "experts.w2"))
             memset(m->value + m->params[i].offset, 0, (size_t)m->params[i].count * sizeof(mo_real));
@@ -379,7 +361,7 @@ static void test_jitter_and_shared_experts(void **state)
 static void test_nodes(void **state)
 {
     (void)state;
-    mo_model *m = make(jittery(MO_ROUTER_TOPK, false));
+    mo_model *m = small_model_make(jittery(MO_ROUTER_TOPK, false));
     for (int kind = MO_GRAPH_TRAIN; kind <= MO_GRAPH_LOSS; kind++) {
         mo_model_graph *t = open_graph(m, (mo_model_graph_options){.kind = (mo_graph_kind)kind});
         int count = 0;
