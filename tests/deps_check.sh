@@ -17,14 +17,15 @@ BEGIN {
     allow["ops"]       = "base tensor autograd"
     allow["model"]     = "base tensor autograd ops optim"
     allow["data"]      = "base tensor tokenizer optim store"
-    allow["train"]     = "base tensor autograd ops model tokenizer optim store data"
+    allow["hf"]        = "base tensor autograd ops model tokenizer optim store"
+    allow["train"]     = "base tensor autograd ops model tokenizer optim store data hf"
     allow["config"]    = allow["train"] " train"
     allow["lab"]       = allow["config"] " config"
     allow["cli"]       = allow["lab"] " lab"
 
     # public headers that are not called after their module
-    module_of["checkpoint"] = "store"; module_of["safetensors"] = "store"; module_of["huggingface"] = "store"
-    module_of["tokenfile"] = "data"; module_of["routing"] = "train"
+    module_of["checkpoint"] = "store"; module_of["pretrained"] = "train"
+    module_of["tokenfile"] = "data"; module_of["chat"] = "data"; module_of["routing"] = "train"
 
     # outside headers: the only files that may include them
     n = 0

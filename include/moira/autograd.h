@@ -50,7 +50,8 @@ typedef struct mo_tensor {
     bool needs_grad;
     void *data;
     mo_real *grad;
-    mo_node *producer; /* NULL for inputs and parameters */
+    const mo_stored *stored; /* of a frozen parameter: where its values lie in place of data; else NULL */
+    mo_node *producer;       /* NULL for inputs and parameters */
     int id;
 } mo_tensor;
 
@@ -120,6 +121,10 @@ mo_tensor *mo_graph_input(mo_graph *g, const char *name, mo_dtype dtype, int ndi
 /* data and grad are borrowed; grad NULL = frozen. Both may be set later through the tensor. */
 mo_tensor *mo_graph_param(mo_graph *g, const char *name, int ndim, const int64_t *dim, mo_real *data,
                           mo_real *grad);
+/* A frozen parameter whose values stay in a mapped file. Taken by the weights of linear, experts, embedding
+ * and cross_entropy, which expand them tile by tile; MO_E_SHAPE elsewhere. */
+mo_tensor *mo_graph_param_stored(mo_graph *g, const char *name, int ndim, const int64_t *dim,
+                                 const mo_stored *stored);
 /* Keeps the value readable after a run. */
 void mo_graph_output(mo_graph *g, mo_tensor *t);
 /* Registers a [1] MO_F64 tensor as a loss; returns its index. Loss = sum_i scale_i * value_i. */

@@ -46,7 +46,15 @@ typedef struct mo_checkpoint_array {
     int ndim;
     int64_t dim[4];
     mo_real *data;
+    const mo_stored *stored; /* to save: the values lie there, not in data, and keep its dtype; else NULL */
 } mo_checkpoint_array;
+
+/* A file that goes with the model and is kept as it is: tokenizer.json, generation_config.json ... */
+typedef struct mo_checkpoint_file {
+    const char *name; /* without a folder */
+    const void *bytes;
+    size_t size;
+} mo_checkpoint_file;
 
 enum { MO_RECENT_LOSSES = 64 };
 
@@ -67,10 +75,14 @@ typedef struct mo_checkpoint_content {
     const mo_checkpoint_array *arrays;
     int n_arrays;
     mo_checkpoint_state state;
-    const char *config;            /* resolved YAML */
-    const mo_tokenizer *tokenizer; /* may be NULL */
-    const char *data_hashes;       /* of each token file, 32 hex digits each; NULL = not known */
-    int compression;               /* 0..9 */
+    const char *config;              /* resolved YAML */
+    const mo_tokenizer *tokenizer;   /* may be NULL */
+    const char *data_hashes;         /* of each token file, 32 hex digits each; NULL = not known */
+    int compression;                 /* 0..9 */
+    const mo_checkpoint_file *files; /* of the model's folder, where it came from one */
+    int n_files;
+    /* Where only what trains is saved: the model (checkpoint or folder) that has the rest, and its digest. */
+    const char *base_path, *base_digest; /* NULL: all is here */
 } mo_checkpoint_content;
 
 mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content);

@@ -77,6 +77,7 @@ typedef struct mo_model_config {
     int64_t num_hidden_layers, num_attention_heads, num_key_value_heads; /* kv: 0 = num_attention_heads */
     int64_t head_dim;                /* 0 = hidden_size / num_attention_heads */
     int64_t max_position_embeddings; /* the longest sequence */
+    int64_t sliding_window;          /* tokens that a token attends to, itself included; 0 = all */
     int64_t num_local_experts;       /* 0 = dense */
     int64_t num_experts_per_tok;     /* 0 = the router's own */
     int64_t n_shared_experts;        /* beside the routed ones, for every token */
@@ -152,6 +153,32 @@ const mo_balance_info *mo_balance_describe(int kind); /* mo_balance_kind */
 /* Ranges, and every rule that ties two settings together; the message names both keys and their values. */
 mo_status mo_model_config_check(const mo_model_config *config, const mo_balance_config *balance);
 
+/* ---- what trains ---- */
+
+typedef struct mo_text {
+    char *text;
+} mo_text;
+
+/* Which of a model's parameters train, and what is added to those that do not. */
+typedef struct mo_tuning_config {
+    struct {
+        mo_text *at; /* globs or words (mo_optim_matches); one that begins with ! trains again what fits it */
+        int64_t count;
+    } freeze; /* in order: the last that fits a parameter counts */
+    /* Low-rank adapters (Hu et al. 2021, arXiv:2106.09685, eq. 3): y = W x + alpha/rank B A drop(x), A [rank,
+     * I] drawn at the begin, B [O, rank] zero; of experts, one pair for each. All other parameters are
+     * frozen. */
+    struct {
+        int64_t rank; /* 0 = no adapters */
+        double alpha, dropout;
+        struct {
+            mo_text
+                *at; /* q_proj, k_proj, v_proj, o_proj, w1, w2, w3 (experts), gate_proj, up_proj, down_proj */
+            int64_t count;
+        } targets; /* none given: all that the model has */
+    } lora;
+} mo_tuning_config;
+
 /* ---- parameters ---- */
 
 typedef enum mo_init_kind { MO_INIT_NORMAL, MO_INIT_ONE, MO_INIT_ZERO } mo_init_kind;
@@ -161,11 +188,13 @@ typedef struct mo_param {
     char *name; /* Hugging Face's, with a layer's experts stacked: ...experts.w1.weight is [E, F, D] */
     int ndim;
     int64_t dim[4];
-    int64_t count, offset; /* elements; the same offset in every slab */
-    double active;         /* share of the elements that one token uses: K/E for experts, 1 for the rest */
-    bool decay;            /* weight decay applies: parameters of two and more dimensions */
-    bool buffer;           /* no gradient, no moments, in no group of the optimizer, not counted */
-    int init;              /* mo_init_kind */
+    int64_t count, offset;   /* elements; the same offset in every slab */
+    double active;           /* share of the elements that one token uses: K/E for experts, 1 for the rest */
+    bool decay;              /* weight decay applies: parameters of two and more dimensions */
+    bool buffer;             /* no gradient, no moments, in no group of the optimizer, not counted */
+    bool frozen;             /* does not train: no gradient, no moments */
+    const mo_stored *stored; /* of a frozen parameter: its values are there and not in the slab; else NULL */
+    int init;                /* mo_init_kind */
     double init_std;
 } mo_param;
 
@@ -173,8 +202,10 @@ typedef struct mo_model {
     mo_model_config config; /* with every 0-means-default filled in */
     mo_param *params;
     int n_params;
-    int64_t elements;              /* of one slab, padding between parameters included */
+    int64_t elements;  /* of the value slab, padding between parameters included */
+    int64_t trainable; /* of the other three: what trains lies first in the value slab, at the same offsets */
     mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
+    double lora_scale;             /* alpha / rank */
     mo_segment *segments;          /* [n_params] */
 } mo_model;
 
@@ -183,6 +214,16 @@ typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allo
 /* Checks the configuration (vocab_size must be known by now) and lays out the parameters. */
 mo_status mo_model_create(const mo_model_config *config, mo_model **out);
 void mo_model_free(mo_model *m);
+/* The same with parts frozen and adapters added; tuning NULL: everything trains. MO_E_CONFIG for a pattern or
+ * target that fits nothing, and if nothing would train. */
+mo_status mo_model_create_tuned(const mo_model_config *config, const mo_tuning_config *tuning,
+                                mo_model **out);
+/* Leaves a frozen matrix where it lies: its place in the slab goes to others. Before allocation and before
+ * any graph; stored is borrowed while the model lives. */
+void mo_model_map(mo_model *m, const mo_param *p, const mo_stored *stored);
+/* The matrix W_part + lora_scale B_part A_part of a parameter with an adapter, else W_part, wherever it lies:
+ * out[count / parts]. part: expert of a stack of three dimensions, else 0. MO_E_MEMORY. */
+mo_status mo_model_merged(const mo_model *m, const mo_param *p, int64_t part, mo_real *out);
 /* Gives the segments the rates of the optimizer's groups; MO_E_CONFIG for a group that fits no parameter. */
 mo_status mo_model_group(mo_model *m, const mo_optim_config *config);
 mo_status mo_model_allocate(mo_model *m, mo_allocate what);

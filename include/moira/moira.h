@@ -12,7 +12,10 @@
 #include "moira/tokenfile.h"
 #include "moira/data.h"
 #include "moira/checkpoint.h"
+#include "moira/chat.h"
+#include "moira/hf.h"
 #include "moira/train.h"
+#include "moira/pretrained.h"
 #include "moira/routing.h"
 #include "moira/config.h"
 

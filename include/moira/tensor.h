@@ -23,9 +23,22 @@ typedef float mo_real;
 #define MO_C(constant) ((mo_real)(constant))
 
 /* Element types of values in a graph and of parameters. MO_REAL is mo_real. */
-typedef enum mo_dtype { MO_REAL, MO_F64, MO_I32, MO_BF16 } mo_dtype;
+typedef enum mo_dtype { MO_REAL, MO_F64, MO_I32, MO_F32, MO_F16, MO_BF16 } mo_dtype;
 size_t mo_dtype_size(mo_dtype dtype);
 const char *mo_dtype_name(mo_dtype dtype); /* "float32", ... */
+
+/* Weights as they lie in a file that is mapped into memory: a matrix, or a stack whose matrices lie apart. */
+typedef struct mo_stored {
+    mo_dtype dtype;          /* MO_F32, MO_F16, MO_BF16 */
+    int64_t parts;           /* matrices: 1, or one for each expert */
+    int64_t part_elements;   /* of each matrix, row-major without gaps */
+    const void *const *part; /* [parts] borrowed; little-endian, aligned to nothing */
+} mo_stored;
+/* out[count] = elements first .. first + count of a part; exact. */
+void mo_stored_expand(const mo_stored *s, int64_t part, int64_t first, int64_t count, mo_real *out);
+/* The other way, to the nearest value, ties to even; NaN stays NaN. out: count * mo_dtype_size(dtype) bytes,
+ * aligned to nothing. */
+void mo_narrow(mo_dtype dtype, const mo_real *x, int64_t count, void *out);
 
 /* Loads OpenBLAS (once; later calls return the first result). Must succeed before any product.
  * MO_E_UNSUPPORTED if it is missing or not the OpenMP variant. Picks the AVX-512 kernels where the processor

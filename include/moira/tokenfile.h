@@ -48,6 +48,8 @@ typedef struct mo_tokens {
     int64_t documents;    /* D */
     uint64_t *offsets;    /* D + 1 */
     uint16_t *domains;    /* D, or NULL */
+    uint8_t *mask;        /* count: 1 = a token to be predicted, 0 = one that is only read; NULL: all are 1 */
+    bool whole;           /* windows hold whole documents and padding; else they cut the split as it comes */
     double *entropy_nats; /* per domain, or NULL */
 } mo_tokens;
 

@@ -46,6 +46,10 @@ typedef struct mo_run_config {
             int64_t count;
         } mixture;
     } data;
+    struct {
+        char *from; /* checkpoint, or folder in Hugging Face's layout, that the weights come from */
+    } init;
+    mo_tuning_config tuning; /* the keys freeze and lora */
     mo_model_config model;
     mo_balance_config balance;
     struct {

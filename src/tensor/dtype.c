@@ -9,6 +9,9 @@ size_t mo_dtype_size(mo_dtype dtype)
         return sizeof(double);
     case MO_I32:
         return sizeof(int32_t);
+    case MO_F32:
+        return sizeof(float);
+    case MO_F16:
     case MO_BF16:
         return sizeof(uint16_t);
     }
@@ -24,6 +27,10 @@ const char *mo_dtype_name(mo_dtype dtype)
         return "float64";
     case MO_I32:
         return "int32";
+    case MO_F32:
+        return "float32";
+    case MO_F16:
+        return "float16";
     case MO_BF16:
         return "bfloat16";
     }
