@@ -14,6 +14,7 @@ static void free_split(mo_tokens *t)
     mo_free(t->data);
     mo_free(t->offsets);
     mo_free(t->domains);
+    mo_free(t->mask);
     mo_free(t->entropy_nats);
 }
 
@@ -111,11 +112,46 @@ static mo_status read_domains(hid_t group, mo_tokens *t, int n_domains)
     return MO_OK;
 }
 
+static mo_status read_mask(hid_t group, mo_tokens *t)
+{
+    int width = 1;
+    int64_t count = 0;
+    void *mask = NULL;
+    if (!mo__h5_has(group, "mask")) return MO_OK;
+    mo_status status = read_column(group, "mask", &width, &count, &mask);
+    t->mask = mask;
+    MO_TRY(status);
+    if (count != t->count)
+        return mo_error(MO_E_CORRUPT, "mask: is of %lld tokens, there are %lld", (long long)count,
+                        (long long)t->count);
+    for (int64_t i = 0; i < count; i++)
+        if (t->mask[i] > 1)
+            return mo_error(MO_E_CORRUPT, "mask: is %d at %lld, must be 0 or 1", (int)t->mask[i],
+                            (long long)i);
+    return MO_OK;
+}
+
+/* The first token of a document has nothing that it could be predicted from. */
+static void count_predictable(mo_tokens *t)
+{
+    for (int64_t d = 0; d < t->documents; d++) {
+        int64_t first = (int64_t)t->offsets[d] + 1, end = (int64_t)t->offsets[d + 1], n = end - first;
+        if (t->mask) {
+            n = 0;
+            for (int64_t i = first; i < end; i++) n += t->mask[i];
+        }
+        t->predictable += n;
+        t->unlearnt += n == 0;
+    }
+}
+
 static mo_status read_split(hid_t group, mo_tokens *t, int64_t vocab_size, int n_domains)
 {
     MO_TRY(read_column(group, "tokens", &t->width, &t->count, &t->data));
     MO_TRY(check_ids(t, vocab_size));
     MO_TRY(read_offsets(group, t));
+    MO_TRY(read_mask(group, t));
+    count_predictable(t);
     if (n_domains == 0) return MO_OK;
     MO_TRY(read_domains(group, t, n_domains));
     if (!mo__h5_has_attribute(group, "entropy_nats")) return MO_OK;
@@ -152,6 +188,19 @@ static mo_status read_facts(hid_t id, mo_tokenfile *file)
     return read_text(id, "split", &file->split_by);
 }
 
+static mo_status read_whole(hid_t id, mo_tokenfile *file)
+{
+    char *text = NULL;
+    if (!mo__h5_has_attribute(id, "documents")) return MO_OK;
+    MO_TRY(mo__h5_get_text(id, "documents", &text));
+    bool whole = strcmp(text, "whole") == 0;
+    mo_status status =
+        whole ? MO_OK : mo_error(MO_E_FORMAT, "attribute documents: is \"%.60s\", must be \"whole\"", text);
+    mo_free(text);
+    file->split[0].whole = file->split[1].whole = whole;
+    return status;
+}
+
 static mo_status read_splits(hid_t id, mo_tokenfile *file)
 {
     static const char *const NAMES[] = {"train", "validation"};
@@ -177,6 +226,7 @@ static mo_status read_all(hid_t id, mo_tokenfile *file)
     if (mo__h5_has_attribute(id, "domain_names"))
         MO_TRY(mo__h5_get_texts(id, "domain_names", MOST_DOMAINS, &file->domain_names, &file->n_domains));
     MO_TRY(read_facts(id, file));
+    MO_TRY(read_whole(id, file));
     return read_splits(id, file);
 }
 
@@ -184,7 +234,7 @@ static uint64_t split_bytes(const mo_tokens *t)
 {
     uint64_t documents = (uint64_t)t->documents;
     return (uint64_t)t->count * (uint64_t)t->width + (documents + 1) * sizeof *t->offsets +
-           (t->domains ? documents * sizeof *t->domains : 0);
+           (t->domains ? documents * sizeof *t->domains : 0) + (t->mask ? (uint64_t)t->count : 0);
 }
 
 uint64_t mo_tokenfile_bytes(const mo_tokenfile *file)

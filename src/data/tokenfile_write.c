@@ -1,5 +1,5 @@
 /* tokenfile_write.c -- token files are written a document at a time, in constant memory: a split is three
- * columns (tokens, document offsets, labels), each buffered for one round of the shared pack. */
+ * columns (tokens, document offsets, labels, mask), each buffered for one round of the shared pack. */
 #include <moira/tokenfile.h>
 
 #include <string.h>
@@ -15,7 +15,7 @@ enum { TOKEN_CHUNK = 1 << 19, INDEX_CHUNK = 1 << 16, CONVERT = 4096 };
 
 typedef struct {
     hid_t group;
-    mo__column *tokens, *documents, *domains;
+    mo__column *tokens, *documents, *domains, *mask;
     uint64_t count, document; /* tokens so far; where the current document begins */
     bool has_entropy;
     double entropy[16];
@@ -40,6 +40,7 @@ static void close_all(mo_tokenwriter *w)
         mo__column_free(w->split[i].tokens);
         mo__column_free(w->split[i].documents);
         mo__column_free(w->split[i].domains);
+        mo__column_free(w->split[i].mask);
         mo__h5_release(&w->split[i].group);
         w->split[i] = (split_writer){.group = H5I_INVALID_HID};
     }
@@ -57,12 +58,19 @@ void mo_tokenwriter_abort(mo_tokenwriter *w)
     mo_free(w);
 }
 
+/* An older program can read what has neither a mask nor whole documents. */
+static int version_of(const mo_tokenwriter_options *o)
+{
+    return o->masked || o->whole ? 2 : 1;
+}
+
 static mo_status write_attributes(mo_tokenwriter *w, const mo_tokenwriter_options *o)
 {
-    MO_TRY(mo__root_write(w->file, "moira-tokens", mo__stamp_tokens.version, o->tokenizer));
+    MO_TRY(mo__root_write(w->file, "moira-tokens", version_of(o), o->tokenizer));
     MO_TRY(mo__h5_put_int(w->file, "vocab_size", w->vocab_size));
     MO_TRY(mo__h5_put_text(w->file, "source", o->source ? o->source : ""));
     if (o->split_by) MO_TRY(mo__h5_put_text(w->file, "split", o->split_by));
+    if (o->whole) MO_TRY(mo__h5_put_text(w->file, "documents", "whole"));
     return o->n_domains ? mo__h5_put_texts(w->file, "domain_names", o->domain_names, o->n_domains) : MO_OK;
 }
 
@@ -114,16 +122,31 @@ static mo_status start_split(mo_tokenwriter *w, mo_split split)
     if (w->options.n_domains)
         MO_TRY(mo__column_create(s->group, "domains", H5T_STD_U16LE, sizeof(uint16_t), INDEX_CHUNK, level,
                                  w->pack, &s->domains));
+    if (w->options.masked)
+        MO_TRY(mo__column_create(s->group, "mask", H5T_STD_U8LE, 1, TOKEN_CHUNK, level, w->pack, &s->mask));
     return mo__column_append(s->documents, &zero, 1);
 }
 
-static mo_status append(mo_tokenwriter *w, mo_split split, const void *tokens, int64_t count)
+/* mask[count], or NULL: all 1. */
+static mo_status append_mask(split_writer *s, const uint8_t *mask, int64_t count)
+{
+    if (mask) return mo__column_append(s->mask, mask, count);
+    uint8_t ones[CONVERT];
+    memset(ones, 1, sizeof ones);
+    for (int64_t done = 0; done < count; done += CONVERT)
+        MO_TRY(mo__column_append(s->mask, ones, count - done < CONVERT ? count - done : CONVERT));
+    return MO_OK;
+}
+
+static mo_status append(mo_tokenwriter *w, mo_split split, const void *tokens, const uint8_t *mask,
+                        int64_t count)
 {
     split_writer *s = &w->split[split];
     if (count == 0) return MO_OK;
     MO__H5_LOCK();
     mo_status status = s->group < 0 ? start_split(w, split) : MO_OK;
     if (status == MO_OK) status = mo__column_append(s->tokens, tokens, count);
+    if (status == MO_OK && s->mask) status = append_mask(s, mask, count);
     if (status != MO_OK) return mo_error_context(status, "%s", w->replace.target);
     s->count += (uint64_t)count;
     return MO_OK;
@@ -134,7 +157,7 @@ mo_status mo_tokenwriter_append_bytes(mo_tokenwriter *w, mo_split split, const v
     if (!mo__tokenizer_byte_ids(w->options.tokenizer))
         return mo_error(MO_E_USAGE, "%s: bytes are not the ids of a \"%s\" tokenizer", w->replace.target,
                         mo_tokenizer_kind(w->options.tokenizer));
-    return append(w, split, bytes, count);
+    return append(w, split, bytes, NULL, count);
 }
 
 static void narrow(int width, const int32_t *ids, int64_t n, void *out)
@@ -146,7 +169,8 @@ static void narrow(int width, const int32_t *ids, int64_t n, void *out)
     }
 }
 
-mo_status mo_tokenwriter_append(mo_tokenwriter *w, mo_split split, const int32_t *ids, int64_t count)
+static mo_status append_ids(mo_tokenwriter *w, mo_split split, const int32_t *ids, const uint8_t *mask,
+                            int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= w->vocab_size)
@@ -156,9 +180,26 @@ mo_status mo_tokenwriter_append(mo_tokenwriter *w, mo_split split, const int32_t
     for (int64_t done = 0; done < count; done += CONVERT) {
         int64_t n = count - done < CONVERT ? count - done : CONVERT;
         narrow(w->width, ids + done, n, stored);
-        MO_TRY(append(w, split, stored, n));
+        MO_TRY(append(w, split, stored, mask ? mask + done : NULL, n));
     }
     return MO_OK;
+}
+
+mo_status mo_tokenwriter_append(mo_tokenwriter *w, mo_split split, const int32_t *ids, int64_t count)
+{
+    return append_ids(w, split, ids, NULL, count);
+}
+
+mo_status mo_tokenwriter_append_masked(mo_tokenwriter *w, mo_split split, const int32_t *ids,
+                                       const uint8_t *mask, int64_t count)
+{
+    if (!w->options.masked)
+        return mo_error(MO_E_USAGE, "%s: has no mask, and tokens with one were appended", w->replace.target);
+    for (int64_t i = 0; i < count; i++)
+        if (mask[i] > 1)
+            return mo_error(MO_E_RANGE, "%s: mask %d of token %lld of %lld, must be 0 or 1",
+                            w->replace.target, (int)mask[i], (long long)i, (long long)count);
+    return append_ids(w, split, ids, mask, count);
 }
 
 mo_status mo_tokenwriter_end_document(mo_tokenwriter *w, mo_split split, int domain)
@@ -214,6 +255,7 @@ static mo_status finish_split(mo_tokenwriter *w, mo_split split)
     MO_TRY(mo__column_finish(s->tokens));
     MO_TRY(mo__column_finish(s->documents));
     if (s->domains) MO_TRY(mo__column_finish(s->domains));
+    if (s->mask) MO_TRY(mo__column_finish(s->mask));
     MO_TRY(put_fact(s->group, "text_bytes", w->facts.text_bytes[split]));
     return s->has_entropy ? mo__h5_put_reals(s->group, "entropy_nats", s->entropy, w->options.n_domains)
                           : MO_OK;
@@ -235,7 +277,9 @@ static mo_status finish_content(mo_tokenwriter *w)
 mo_status mo_tokenwriter_finish(mo_tokenwriter *w)
 {
     mo_status status = finish_content(w);
-    if (status == MO_OK) status = mo__stamp_write(w->replace.path, &mo__stamp_tokens);
+    mo__stamp_kind kind = mo__stamp_tokens;
+    kind.version = version_of(&w->options);
+    if (status == MO_OK) status = mo__stamp_write(w->replace.path, &kind);
     if (status != MO_OK) mo__replace_error(&w->replace, status);
     if (status == MO_OK) status = mo_replace_commit(&w->replace);
     mo_tokenwriter_abort(w);

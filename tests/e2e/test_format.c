@@ -192,15 +192,15 @@ static hid_t reopen(const char *path)
     return file;
 }
 
-/* A copy that says version 2 in its stamp, or only in its root's attribute. */
+/* A copy that says the version after the newest in its stamp, or only in its root's attribute. */
 static void refuse_newer(const char *golden, const char *path, const mo__stamp_kind *kind, const char *noun,
                          mo_status (*open)(const char *path))
 {
     mo__stamp_kind newer = *kind;
-    newer.version = 2;
-    char *expected = mo_strprintf("%s: is %s of version 2, moira " MO_VERSION_STRING
-                                  " reads versions up to 1; use a newer moira",
-                                  path, noun);
+    newer.version++;
+    char *expected = mo_strprintf("%s: is %s of version %d, moira " MO_VERSION_STRING
+                                  " reads versions up to %d; use a newer moira",
+                                  path, noun, newer.version, kind->version);
     copy(golden, path);
     MO_CHECK_OK(mo__stamp_write(path, &newer));
     MO_CHECK_STATUS(open(path), MO_E_VERSION);
@@ -209,11 +209,12 @@ static void refuse_newer(const char *golden, const char *path, const mo__stamp_k
 
     hid_t file = reopen(path);
     assert_true(H5Adelete(file, "version") >= 0);
-    MO_CHECK_OK(mo__h5_put_int(file, "version", 2));
+    MO_CHECK_OK(mo__h5_put_int(file, "version", newer.version));
     assert_true(H5Fclose(file) >= 0);
     MO_CHECK_OK(mo__stamp_write(path, kind));
     MO_CHECK_STATUS(open(path), MO_E_VERSION);
-    MO_CHECK_MESSAGE(": is a file of version 2, moira ");
+    MO_CHECK_MESSAGE(newer.version == 2 ? ": is a file of version 2, moira "
+                                        : ": is a file of version 3, moira ");
 }
 
 static void newer_versions_are_refused(void **state)

@@ -253,7 +253,7 @@ static void a_newer_version_is_refused(void **state)
     FILE *file = fopen(path, "r+b");
     assert_non_null(file);
     fseek(file, 13, SEEK_SET);
-    assert_int_equal(fputc('2', file), '2');
+    assert_int_equal(fputc('3', file), '3');
     assert_int_equal(fclose(file), 0);
     MO_CHECK_STATUS(open_and_close(path), MO_E_VERSION);
 }
