@@ -249,7 +249,8 @@ typedef struct mo_model_count {
     int64_t total, active;  /* parameters; active: those that one token uses */
     int64_t embedding;      /* of total: token embedding (and head, if tied) */
     double flops_per_token; /* training, at the given sequence length: 6 N + 6 L T d, N = active matrices
-                               without the embedding lookup, with the head */
+                               without the embedding lookup, with the head; T (2 - T/length) in place of T
+                               where a sliding window T is shorter than the sequence */
 } mo_model_count;
 mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length);
 

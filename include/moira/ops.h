@@ -52,6 +52,7 @@ typedef struct mo_kv_cache {
 } mo_kv_cache;
 typedef struct mo_attention_options {
     int64_t sequence_length, head_dim;
+    int64_t sliding_window; /* keys that a query sees, its own included; 0 = all before it */
     mo_kv_cache *cache; /* B = 1, no backward, no dropout: keys are its `length` positions, then these T */
     /* In training a probability is 0 with probability `dropout`, else divided by 1 - dropout, after they were
      * normalised; a pure function of (seed, step, stream, token index within the step, head, key). */
@@ -59,7 +60,8 @@ typedef struct mo_attention_options {
     int dropout_stream; /* see mo_dropout */
 } mo_attention_options;
 /* Causal grouped-query attention: query t sees keys s with starts_t <= s <= t of its own sequence (starts are
- * indices within the sequence: packed documents do not see each other). N = B*T with T = sequence_length. */
+ * indices within the sequence: packed documents do not see each other), of a window the last
+ * `sliding_window`. N = B*T with T = sequence_length. */
 mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, mo_tensor *starts_N,
                         const mo_attention_options *options);
 

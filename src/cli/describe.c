@@ -88,6 +88,7 @@ json_t *mo__model_json(const mo_model_config *c)
                  {"num_key_value_heads", c->num_key_value_heads},
                  {"head_dim", c->head_dim},
                  {"max_position_embeddings", c->max_position_embeddings},
+                 {"sliding_window", c->sliding_window},
                  {"num_local_experts", c->num_local_experts},
                  {"num_experts_per_tok", c->num_experts_per_tok},
                  {"n_shared_experts", c->n_shared_experts},

@@ -47,8 +47,10 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
     printf("config       %s, run %s\n", path, config->run.name);
     if (data->count > 0) MO_TRY(mo__describe_data(config, data));
     mo__describe_model(m);
-    printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d\n",
-           mo__short(flops).text, (long long)length);
+    bool windowed = m->config.sliding_window > 0 && m->config.sliding_window < length;
+    printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d%s\n",
+           mo__short(flops).text, (long long)length,
+           windowed ? ", with T (2 - T / length) for a sliding window T" : "");
     print_training(config);
     putchar('\n');
     MO_TRY(mo__describe_parameters(m, &config->optimizer, !c->parameters));

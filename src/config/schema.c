@@ -107,6 +107,8 @@ const mo__key mo__keys[] = {
     INT(model.head_dim, "0", 0, 65536, 0, "", "Width of one head; 0 is hidden_size / num_attention_heads."),
     INT(model.max_position_embeddings, "0", 0, MOST_IDS, 0, "tokens",
         "Longest sequence the model is for; 0 is train.sequence_length."),
+    INT(model.sliding_window, "0", 0, MOST_IDS, 0, "tokens",
+        "Tokens that a token attends to, itself included, as in Mistral; 0 is all before it."),
     INT(model.num_local_experts, "0", 0, 65536, 0, "experts", "Experts of each layer; 0 is a dense model."),
     INT(model.num_experts_per_tok, "0", 0, 65536, 0, "experts",
         "Experts of a token; 0 is the router's own: switch 1, gshard 2, soft all, else 2, or 1 if there is "

@@ -54,6 +54,7 @@ mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     k = mo_rope(b->g, k, t->positions, c->head_dim, c->rope_theta);
     mo_attention_options options = {.sequence_length = t->sequence_length,
                                     .head_dim = c->head_dim,
+                                    .sliding_window = c->sliding_window,
                                     .cache = b->options->kind == MO_GRAPH_DECODE ? &b->options->caches[layer]
                                                                                  : NULL,
                                     .dropout = mo__drop_probability(b, c->attention_dropout),

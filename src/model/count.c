@@ -4,6 +4,13 @@
 
 #include "moira/model.h"
 
+/* T/2 for a causal sequence, w - w^2/(2T) with a window w. */
+static double mean_keys(const mo_model_config *c, int64_t sequence_length)
+{
+    double T = (double)sequence_length, w = (double)c->sliding_window;
+    return w > 0 && w < T ? w - w * w / (2 * T) : T / 2;
+}
+
 mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length)
 {
     const mo_model_config *c = &m->config;
@@ -21,6 +28,7 @@ mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length)
     }
     n.active = (int64_t)llround(active);
     double width = (double)(c->num_attention_heads * c->head_dim);
-    n.flops_per_token = 6 * matrices + 6 * (double)c->num_hidden_layers * (double)sequence_length * width;
+    n.flops_per_token =
+        6 * matrices + 12 * (double)c->num_hidden_layers * mean_keys(c, sequence_length) * width;
     return n;
 }

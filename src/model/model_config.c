@@ -124,6 +124,7 @@ static mo_status check_ranges(const mo_model_config *c)
                {"num_attention_heads", c->num_attention_heads, 1},
                {"num_key_value_heads", c->num_key_value_heads, 0},
                {"head_dim", c->head_dim, 0},
+               {"sliding_window", c->sliding_window, 0},
                {"num_local_experts", c->num_local_experts, 0},
                {"num_experts_per_tok", c->num_experts_per_tok, 0},
                {"n_shared_experts", c->n_shared_experts, 0},

@@ -1,22 +1,24 @@
 /* attention.c -- causal grouped-query attention in blocks with an online softmax
  *   (FlashAttention: Dao 2022, arXiv:2205.14135; online softmax: Milakov & Gimelshein 2018, arXiv:1805.02867)
- *   s_ts = q_t . k_s / sqrt(d)  for start_t <= s <= t      p_ts = exp(s_ts - lse_t)      o_t = sum_s p_ts v_s
- *   D_t  = do_t . o_t           ds_ts = p_ts (do_t . v_s - D_t)
- *   dq_t = sum_s ds_ts k_s / sqrt(d)    dk_s = sum_t ds_ts q_t / sqrt(d)    dv_s = sum_t p_ts do_t
- * With dropout, m_ts = 0 or 1 / (1 - dropout) (dropout.h): p_ts m_ts takes the place of p_ts in o_t and dv_s,
- * and m_ts do_t . v_s that of do_t . v_s; lse_t and D_t stay what they are. The stream's element of m_ts is
- * (t H + head) 4 ceil(T / 4) + s, t counted in the step and s in its sequence.
- * q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse [N, H] out. No T x T matrix: a block of
- * QUERIES rows meets one block of KEYS columns at a time, both products through one-thread GEMM tiles.
- * Threads: forward over (sequence, head, query block); backward over (sequence, kv head), which owns its dq,
- * dk and dv, so nothing is added across threads. */
+ *   s_ts = q_t . k_s / sqrt(d)  for first_t <= s <= t      p_ts = exp(s_ts - lse_t)      o_t = sum_s p_ts v_s
+ *   first_t = max(start_t, t - window + 1): a window of the last keys, t's own included
+ *     (Longformer: Beltagy et al. 2020, arXiv:2004.05150; as in Mistral 7B: Jiang et al. 2023,
+ * arXiv:2310.06825) D_t  = do_t . o_t           ds_ts = p_ts (do_t . v_s - D_t) dq_t = sum_s ds_ts k_s /
+ * sqrt(d)    dk_s = sum_t ds_ts q_t / sqrt(d)    dv_s = sum_t p_ts do_t With dropout, m_ts = 0 or 1 / (1 -
+ * dropout) (dropout.h): p_ts m_ts takes the place of p_ts in o_t and dv_s, and m_ts do_t . v_s that of do_t .
+ * v_s; lse_t and D_t stay what they are. The stream's element of m_ts is (t H + head) 4 ceil(T / 4) + s, t
+ * counted in the step and s in its sequence. q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse
+ * [N, H] out. No T x T matrix: a block of QUERIES rows meets one block of KEYS columns at a time, both
+ * products through one-thread GEMM tiles; key blocks that lie before every first_t of the rows are not
+ * visited. Threads: forward over (sequence, head, query block); backward over (sequence, kv head), which owns
+ * its dq, dk and dv, so nothing is added across threads. */
 #include "ops/dropout.h"
 #include "ops/kernels.h"
 
 enum { QUERIES = 64, KEYS = 128 };
 
 typedef struct {
-    int64_t T, d, H, Hkv;
+    int64_t T, d, H, Hkv, window; /* window 0: all */
     mo_kv_cache *cache;
     mo__dropout dropout;
 } attention_attr;
@@ -25,7 +27,7 @@ typedef struct {
 typedef struct {
     const mo_real *q, *k, *v;
     const int32_t *starts;
-    int64_t q_stride, kv_stride, d, past; /* query t is position past + t */
+    int64_t q_stride, kv_stride, d, past, window; /* query t is position past + t */
     mo_real scale;
     /* NULL without dropout; element of query t and key s: drop_first + t drop_stride + s. */
     const mo__dropout *dropout;
@@ -51,12 +53,19 @@ static void drop_factors(const head_view *h, int64_t t, int64_t s0, int64_t n, m
                         m);
 }
 
-/* First key that any of queries [t0, t1) may see. */
+/* First key that query t sees. */
+static int64_t first_seen(const head_view *h, int64_t t)
+{
+    int64_t start = h->past ? 0 : h->starts[t];
+    return h->window > 0 ? mo_max(start, h->past + t - h->window + 1) : start;
+}
+
+/* First key that any of queries [t0, t1) sees. */
 static int64_t first_key(const head_view *h, int64_t t0, int64_t t1)
 {
-    int64_t first = h->past + h->starts[t0];
-    for (int64_t t = t0 + 1; t < t1; t++) first = mo_min(first, h->past + h->starts[t]);
-    return h->past ? 0 : first;
+    int64_t first = first_seen(h, t0);
+    for (int64_t t = t0 + 1; t < t1; t++) first = mo_min(first, first_seen(h, t));
+    return first;
 }
 
 /* s[t1-t0, KEYS] = scaled scores of keys [s0, s1), -inf where masked. */
@@ -66,7 +75,7 @@ static void scores(mo_real *s, const head_view *h, int64_t t0, int64_t t1, int64
                  h->k + s0 * h->kv_stride, h->kv_stride, 0, s, KEYS);
     for (int64_t t = t0; t < t1; t++) {
         mo_real *row = s + (t - t0) * KEYS;
-        int64_t begin = h->past ? 0 : h->starts[t], end = h->past + t + 1;
+        int64_t begin = first_seen(h, t), end = h->past + t + 1;
         for (int64_t j = s0; j < mo_min(begin, s1); j++) row[j - s0] = -(mo_real)INFINITY;
         for (int64_t j = mo_max(end, s0); j < s1; j++) row[j - s0] = -(mo_real)INFINITY;
     }
@@ -148,6 +157,7 @@ static void attention_fwd(mo_real *o, mo_real *lse, const mo_real *q, const mo_r
                                .kv_stride = a->Hkv * a->d,
                                .d = a->d,
                                .past = past,
+                               .window = a->window,
                                .scale = (mo_real)(1 / sqrt((double)a->d))};
                 set_dropout(&h, a, run, row, head);
                 attend_block(o + (row * a->H + head) * a->d, a->H * a->d, lse + row * a->H + head, a->H, &h,
@@ -223,6 +233,7 @@ static void backward_group(const mo_node *node, const mo_run *run, int64_t b, in
                        .q_stride = a->H * a->d,
                        .kv_stride = a->Hkv * a->d,
                        .d = a->d,
+                       .window = a->window,
                        .scale = (mo_real)(1 / sqrt((double)a->d))};
         set_dropout(&h, a, run, row, head);
         head_grads g = {(mo_real *)node->out[0]->data + at,
@@ -256,6 +267,10 @@ static mo_status attention_shape(mo_node *node)
     if (a->H % a->Hkv != 0)
         return mo_error(MO_E_SHAPE, "attention: %lld query heads are no multiple of %lld key-value heads",
                         (long long)a->H, (long long)a->Hkv);
+    if (a->window < 0)
+        return mo_error(MO_E_RANGE,
+                        "attention: a sliding window of %lld keys; it is at least 1, or 0 for all",
+                        (long long)a->window);
     MO_TRY(mo__dropout_check("attention", &a->dropout));
     if (a->cache && a->dropout.p > 0)
         return mo_error(MO_E_RANGE, "attention: dropout %g does not go with a cache, which is for decoding",
@@ -305,11 +320,18 @@ static void attention_backward(const mo_node *node, const mo_run *run)
         }
 }
 
-/* Multiply-adds of the causal half: QK and PV forward, and S, dP, dV, dK, dQ backward. */
+/* Keys that a query of a sequence of T sees, on average: t + 1 of them, at most the window. */
+static double mean_keys(int64_t T, int64_t window)
+{
+    double all = (double)T, w = window > 0 ? (double)mo_min(window, T) : all;
+    return w * (2 * all - w + 1) / (2 * all);
+}
+
+/* Multiply-adds of what is seen: QK and PV forward, and S, dP, dV, dK, dQ backward. */
 static mo_cost attention_cost(const mo_node *node, mo_phase phase)
 {
     const attention_attr *a = node->attr;
-    double pairs = (double)node->in[0]->dim[0] * (double)a->H * (double)(a->T + 1) / 2;
+    double pairs = (double)node->in[0]->dim[0] * (double)a->H * mean_keys(a->T, a->window);
     double bytes = (double)(mo_tensor_bytes(node->in[0]) * 2 + mo_tensor_bytes(node->in[1]) * 2);
     double products = phase == MO_FORWARD ? 2 : 5, drops = a->dropout.p > 0 ? MO_DROPOUT_OPERATIONS : 0;
     return (mo_cost){pairs * (products * 2 * (double)a->d + drops), phase == MO_FORWARD ? bytes : 2 * bytes};
@@ -328,6 +350,7 @@ mo_tensor *mo_attention(mo_graph *g, mo_tensor *q, mo_tensor *k, mo_tensor *v, m
 {
     attention_attr attr = {.T = options->sequence_length,
                            .d = options->head_dim,
+                           .window = options->sliding_window,
                            .cache = options->cache,
                            .dropout = {options->dropout, options->dropout_stream}};
     mo_node *node =
