@@ -104,6 +104,7 @@ enum { MO_SYNTH_DOMAINS = 8 };
 
 typedef struct mo_synth_options {
     const char *output;
+    const char *texts; /* JSONL of the documents that train, fields text and domain; NULL = none */
     int domains;    /* 1 .. MO_SYNTH_DOMAINS */
     int64_t tokens; /* bytes wanted over both splits */
     double validation_fraction;

@@ -10,7 +10,7 @@
 #include "units.h"
 
 typedef struct choices {
-    const char *output;
+    const char *output, *texts;
     int64_t domains, tokens, compression;
     double validation;
     uint64_t seed;
@@ -18,6 +18,8 @@ typedef struct choices {
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.h5", NULL, "token file to write"),
+    MO__OPTION_TEXT(choices, texts, "jsonl", 0, "FILE.jsonl", "",
+                    "write the documents that train there too, as JSONL"),
     MO__OPTION_INT(choices, domains, "domains", "N", "0", 1, MO_SYNTH_DOMAINS,
                    "how many of the domains (all)"),
     MO__OPTION_INT(choices, tokens, "tokens", "N", "4000000", 1000, 1e12, "bytes of text, over both splits"),
@@ -54,6 +56,7 @@ static mo_status run(const void *given, const mo__words *words)
     mo__progress_of progress = {.what = "writing"};
     mo_corpus_summary summary;
     mo_synth_options synth = {.output = c->output,
+                              .texts = c->texts[0] ? c->texts : NULL,
                               .domains = c->domains > 0 ? (int)c->domains : MO_SYNTH_DOMAINS,
                               .tokens = c->tokens,
                               .validation_fraction = c->validation,
@@ -75,7 +78,10 @@ const mo__command mo__cmd_synth = {
         "Writes a token file of short documents from several very different domains, each labelled. Every\n"
         "random choice of the generators has a known entropy, so the least loss that any model can reach\n"
         "is known too: the entropy floor, to be compared with `moira eval --by-domain`. Experts that\n"
-        "specialise can be seen with `moira inspect --routing`.\n",
+        "specialise can be seen with `moira inspect --routing`.\n"
+        "\n"
+        "--jsonl writes the training texts as well, for moira prepare: with another tokenizer, or beside\n"
+        "other texts.\n",
     .example = "  moira synth -o data/demo.h5 --domains 4 --tokens 2000000\n",
     .options = options,
     .options_size = sizeof(choices),

@@ -5,6 +5,7 @@
 #include <moira/data.h>
 
 #include "synth.h"
+#include "synth_texts.h"
 
 enum {
     ORDER_LAYER = 1 << 16, /* MO_RNG_SYNTH has the domains below */
@@ -17,6 +18,7 @@ typedef struct {
     const mo_synth_options *options;
     mo_corpus_summary *summary;
     mo_tokenwriter *writer;
+    mo__synth_texts texts; /* of what trains */
     mo__synth synth;
 } job;
 
@@ -49,6 +51,8 @@ static mo_status write_document(job *j, mo_split split, tally *t)
     t->entropy[domain] += s->entropy;
     t->total_bytes += s->length;
     t->total_documents++;
+    if (split == MO_SPLIT_TRAIN)
+        mo__synth_texts_append(&j->texts, s->text, s->length, mo__synth_names[domain]);
     MO_TRY(mo_tokenwriter_append_bytes(j->writer, split, s->text, s->length));
     return mo_tokenwriter_end_document(j->writer, split, domain);
 }
@@ -105,12 +109,16 @@ static mo_status write_all(job *j)
     MO_TRY(mo_tokenizer_bytes(&tokenizer));
     int64_t validation = (int64_t)((double)o->tokens * o->validation_fraction);
     mo_status status = open_writer(j, tokenizer);
+    if (status == MO_OK) status = mo__synth_texts_open(&j->texts, o->texts);
     if (status == MO_OK) status = write_split(j, MO_SPLIT_TRAIN, o->tokens - validation);
     if (status == MO_OK) status = write_split(j, MO_SPLIT_VALIDATION, validation);
+    if (status == MO_OK) status = mo__synth_texts_close(&j->texts);
     if (status == MO_OK)
         status = mo_tokenwriter_finish(j->writer);
     else
         mo_tokenwriter_abort(j->writer);
+    if (status == MO_OK) status = mo__synth_texts_commit(&j->texts);
+    if (status != MO_OK) mo__synth_texts_abort(&j->texts);
     mo_tokenizer_free(tokenizer);
     return status;
 }

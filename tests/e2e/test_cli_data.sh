@@ -55,11 +55,23 @@ refused '--domains: 15 is out of range' synth -o "$dir/s.h5" --domains 15
 refused '--tokens: 10 is out of range' synth -o "$dir/s.h5" --tokens 10
 refused "its folder $dir/none does not exist" synth -o "$dir/none/s.h5" --tokens 60000
 
+# The training texts as JSONL are the token file's, quotes, backslashes and line ends included.
+moira 0 synth -o "$dir/s.h5" --tokens 60000 --jsonl "$dir/s.jsonl"
+grep -q '\\n' "$dir/s.jsonl" && grep -q '\\"' "$dir/s.jsonl" || fail "$ran: nothing in the texts that is escaped"
+moira 0 prepare "$dir/s.jsonl" -o "$dir/t.h5" --validation 0
+for file in s t; do
+    h5dump -d /train/tokens -b LE -o "$dir/$file.bin" "$dir/$file.h5" >/dev/null || fail "$file.h5: no tokens"
+done
+same "$dir/s.bin" "$dir/t.bin"
+[ "$(grep -c '"domain": "code"}$' "$dir/s.jsonl")" -gt 5 ] || fail "$ran: no documents labelled code"
+refused "its folder $dir/none does not exist" synth -o "$dir/s.h5" --jsonl "$dir/none/s.jsonl" --tokens 60000
+refused 'is a folder' synth -o "$dir/new.h5" --jsonl "$dir" --tokens 60000
+
 # ---- interrupted: what was there stays, and nothing is left beside it ----
 
 ran='interrupted synth'
 cp "$dir/s.h5" "$dir/kept.h5"
-"$MOIRA" synth -o "$dir/s.h5" --tokens 1000000000000 >"$out" 2>"$err" &
+"$MOIRA" synth -o "$dir/s.h5" --jsonl "$dir/s.jsonl" --tokens 1000000000000 >"$out" 2>"$err" &
 pid=$!
 for wait in $(seq 100); do
     [ "$(ls -A "$dir" | grep -c 's\.h5\.')" -gt 0 ] && break
@@ -70,7 +82,7 @@ wait $pid
 [ $? -eq 130 ] || fail "$ran: not exit status 130"
 err_has "moira synth: interrupted; $dir/s.h5 is not written"
 same "$dir/s.h5" "$dir/kept.h5"
-ls -A "$dir" | grep -F 's.h5.' && fail "$ran: left a file behind"
+ls -A "$dir" | grep -E 's\.(h5|jsonl)\.' && fail "$ran: left a file behind"
 
 # ---- token files that are none ----
 
