@@ -164,10 +164,10 @@ typedef struct mo_tuning_config {
     struct {
         mo_text *at; /* globs or words (mo_optim_matches); one that begins with ! trains again what fits it */
         int64_t count;
-    } freeze; /* in order: the last that fits a parameter counts */
+    } freeze; /* in order: the last that fits a parameter counts; of a router with a bias, the bias too */
     /* Low-rank adapters (Hu et al. 2021, arXiv:2106.09685, eq. 3): y = W x + alpha/rank B A drop(x), A [rank,
      * I] drawn at the begin, B [O, rank] zero; of experts, one pair for each. All other parameters are
-     * frozen. */
+     * frozen but for those that freeze thaws with !. */
     struct {
         int64_t rank; /* 0 = no adapters */
         double alpha, dropout;
@@ -181,7 +181,7 @@ typedef struct mo_tuning_config {
 
 /* ---- parameters ---- */
 
-typedef enum mo_init_kind { MO_INIT_NORMAL, MO_INIT_ONE, MO_INIT_ZERO } mo_init_kind;
+typedef enum mo_init_kind { MO_INIT_NORMAL, MO_INIT_ONE, MO_INIT_ZERO, MO_INIT_UNIFORM } mo_init_kind;
 
 /* One named view into the slabs. */
 typedef struct mo_param {
@@ -192,11 +192,17 @@ typedef struct mo_param {
     double active;           /* share of the elements that one token uses: K/E for experts, 1 for the rest */
     bool decay;              /* weight decay applies: parameters of two and more dimensions */
     bool buffer;             /* no gradient, no moments, in no group of the optimizer, not counted */
-    bool frozen;             /* does not train: no gradient, no moments */
+    bool frozen;             /* never changes: no gradient, no moments; of a buffer, its rule rests */
     const mo_stored *stored; /* of a frozen parameter: its values are there and not in the slab; else NULL */
     int init;                /* mo_init_kind */
-    double init_std;
+    double init_std;         /* of MO_INIT_UNIFORM the bound */
 } mo_param;
+
+/* Whether the optimizer moves it: it has a gradient and moments. */
+static inline bool mo_param_trains(const mo_param *p)
+{
+    return !p->frozen && !p->buffer;
+}
 
 typedef struct mo_model {
     mo_model_config config; /* with every 0-means-default filled in */
@@ -205,8 +211,9 @@ typedef struct mo_model {
     int64_t elements;  /* of the value slab, padding between parameters included */
     int64_t trainable; /* of the other three: what trains lies first in the value slab, at the same offsets */
     mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
-    double lora_scale;             /* alpha / rank */
-    mo_segment *segments;          /* [n_params] */
+    double lora_scale;             /* alpha / rank; 0 = no adapters */
+    double lora_dropout;
+    mo_segment *segments; /* [n_params] */
 } mo_model;
 
 typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allocate;
@@ -218,6 +225,10 @@ void mo_model_free(mo_model *m);
  * target that fits nothing, and if nothing would train. */
 mo_status mo_model_create_tuned(const mo_model_config *config, const mo_tuning_config *tuning,
                                 mo_model **out);
+/* What mo_model_create_tuned would say of the two, vocab_size known or not. */
+mo_status mo_tuning_check(const mo_model_config *config, const mo_tuning_config *tuning);
+/* Whether anything is frozen or added. */
+bool mo_tuning_given(const mo_tuning_config *tuning);
 /* Leaves a frozen matrix where it lies: its place in the slab goes to others. Before allocation and before
  * any graph; stored is borrowed while the model lives. */
 void mo_model_map(mo_model *m, const mo_param *p, const mo_stored *stored);
@@ -232,7 +243,7 @@ void mo_model_init(mo_model *m, uint64_t seed);
 const mo_param *mo_model_find(const mo_model *m, const char *name); /* NULL if there is none */
 mo_slabs mo_model_slabs(const mo_model *m);
 /* Moves the selection bias of a layer whose router has one, after an optimizer step: load_E are the choices
- * of each expert in the whole step, all its microbatches. See bias_update_rate. */
+ * of each expert in the whole step, all its microbatches. See bias_update_rate. A frozen one stays. */
 void mo_model_move_bias(mo_model *m, int64_t layer, const double *load_E, double rate);
 
 /* Gives num_experts_per_tok and norm_topk_prob the router's own values where they are 0 and DEFAULT. */

@@ -283,9 +283,11 @@ void mo_trained_free(mo_trained *t);
 
 /* Copies a batch of the graph's sizes into its inputs; positions count from each document's start. */
 void mo_model_graph_feed(mo_model_graph *t, const mo_batch *batch);
-/* The model as arrays of a checkpoint: its values and, if asked for, both moments. They point into the
- * model; the array of *count is owned. */
+/* The model as arrays of a checkpoint: its values and, if asked for, both moments of what trains. They point
+ * into the model, or to where a mapped parameter lies; the array of *count is owned. */
 mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
+/* The same without what is frozen. */
+mo_status mo_model_arrays_changed(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count);
 
 /* ---- evaluation ---- */
 

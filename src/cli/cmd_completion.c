@@ -19,12 +19,23 @@ static void print_commands(void)
 
 static void print_sections(const char *end)
 {
-    for (int s = 0; s < mo__section_count; s++) printf("%s%s%s", s ? " " : "", mo__sections[s].name, end);
+    const char *between = "";
+    for (int s = 0; s < mo__section_count; s++) {
+        if (!*mo__sections[s].name) continue;
+        printf("%s%s%s", between, mo__sections[s].name, end);
+        between = " ";
+    }
 }
 
 static void print_keys(const char *end)
 {
     for (int k = 0; k < mo__key_count; k++) printf("%s%s%s", k ? " " : "", mo__keys[k].name, end);
+}
+
+static void print_top_keys(const char *end)
+{
+    for (int k = 0; k < mo__key_count; k++)
+        if (mo__key_in_section(&mo__keys[k], "")) printf(" %s%s", mo__keys[k].name, end);
 }
 
 static void print_names(const char *const *names)
@@ -106,6 +117,7 @@ static void print_setting(void)
     print_keys("=");
     printf("' ;;\n        *) choices='");
     print_sections(".");
+    print_top_keys("=");
     printf("' ;;\n        esac\n        ;;\n    esac\n}\n");
 }
 

@@ -101,7 +101,7 @@ static mo_status inspect(subject *s, const mo__inspect_choices *c)
     uint64_t data_bytes = 0;
     if (s->config.model.vocab_size == 0 && tokenizer)
         s->config.model.vocab_size = mo_tokenizer_vocab_size(tokenizer);
-    MO_TRY(mo_model_create(&s->config.model, &s->model));
+    MO_TRY(mo_model_create_tuned(&s->config.model, &s->config.tuning, &s->model));
     MO_TRY(mo_model_group(s->model, &s->config.optimizer));
     MO_TRY(mo_checkpoint_list(s->file, "model", count_array, &s->arrays));
     MO_TRY(mo_checkpoint_list(s->file, "optimizer/adamw/m", count_array, &s->moments));

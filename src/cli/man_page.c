@@ -111,10 +111,11 @@ static mo_status put_key(const mo__key *key)
 static mo_status put_keys(void)
 {
     for (int s = 0; s < mo__section_count; s++) {
-        put_head(".SS", mo__sections[s].name, "");
+        bool named = *mo__sections[s].name;
+        put_head(".SS", named ? mo__sections[s].name : mo__sections[s].help, "");
         printf(".PP\n");
-        put(mo__sections[s].help);
-        putchar('\n');
+        if (named) put(mo__sections[s].help);
+        if (named) putchar('\n');
         for (int k = 0; k < mo__key_count; k++)
             if (mo__key_in_section(&mo__keys[k], mo__sections[s].name)) MO_TRY(put_key(&mo__keys[k]));
     }

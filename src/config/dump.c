@@ -11,10 +11,11 @@ mo_status mo_config_dump(const mo_run_config *config, char **out)
     mo_status status = MO_OK;
     mo__buffer_add(&text, "version: %d\n", MO_CONFIG_VERSION);
     for (int s = 0; s < mo__section_count && status == MO_OK; s++) {
-        mo__buffer_add(&text, "%s:\n", mo__sections[s].name);
+        const char *section = mo__sections[s].name, *indent = *section ? "  " : "";
+        if (*section) mo__buffer_add(&text, "%s:\n", section);
         for (int i = 0; i < mo__key_count && status == MO_OK; i++) {
-            if (!mo__key_in_section(&mo__keys[i], mo__sections[s].name)) continue;
-            mo__buffer_add(&text, "  %s: ", mo__key_leaf(&mo__keys[i]));
+            if (!mo__key_in_section(&mo__keys[i], section)) continue;
+            mo__buffer_add(&text, "%s%s: ", indent, mo__key_leaf(&mo__keys[i]));
             status = mo__value_add(&mo__keys[i], config, &text);
             if (status != MO_OK) mo_error_context(status, "%s", mo__keys[i].name);
             mo__buffer_add(&text, "\n");
@@ -49,7 +50,7 @@ static void add_resumable(mo__buffer *text)
     const char *separator = "";
     for (int s = 0; s < mo__section_count; s++) {
         const char *section = mo__sections[s].name;
-        bool whole = section_resumable(section);
+        bool whole = *section && section_resumable(section);
         if (whole) {
             mo__buffer_add(text, "%s%s.*", separator, section);
             separator = ", ";

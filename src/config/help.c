@@ -59,7 +59,8 @@ static void add_key(const mo__key *key, int indent, mo__buffer *out)
 
 static void add_section(const mo__section *section, mo__buffer *out)
 {
-    mo__buffer_add(out, "%s%s: %s\n", out->size ? "\n" : "", section->name, section->help);
+    mo__buffer_add(out, "%s%s%s%s\n", out->size ? "\n" : "", section->name, *section->name ? ": " : "",
+                   section->help);
     for (int i = 0; i < mo__key_count; i++)
         if (mo__key_in_section(&mo__keys[i], section->name)) add_key(&mo__keys[i], 2, out);
 }
@@ -77,13 +78,16 @@ static void add_topic(const char *topic, mo__buffer *out)
     if (strcmp(topic, "extends") == 0) mo__buffer_add(out, "%s", extends);
     if (strcmp(topic, "version") == 0) mo__buffer_add(out, "%s", version);
     for (int s = 0; s < mo__section_count; s++)
-        if (strcmp(mo__sections[s].name, topic) == 0) add_section(&mo__sections[s], out);
+        if (*topic && strcmp(mo__sections[s].name, topic) == 0) add_section(&mo__sections[s], out);
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
         if (strcmp(key->name, topic) != 0 && strcmp(mo__key_leaf(key), topic) != 0 && !has_field(key, topic))
             continue;
-        mo__buffer_add(out, "%s%.*s:\n", out->size ? "\n" : "", (int)(strchr(key->name, '.') - key->name),
-                       key->name);
+        if (out->size) mo__buffer_add(out, "\n");
+        if (mo__key_in_section(key, ""))
+            mo__buffer_add(out, "at the top of a config, beside its sections\n");
+        else
+            mo__buffer_add(out, "%.*s:\n", (int)strcspn(key->name, "."), key->name);
         add_key(key, 2, out);
     }
 }

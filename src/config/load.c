@@ -146,18 +146,31 @@ static mo_status set_word(build *b, int key, const char *word)
     return status;
 }
 
+/* A name without a section: a key that is written so, or one that lacks its section. */
+static mo_status refuse_undotted(const char *name)
+{
+    const char *nearest = mo__topic_nearest(name);
+    if (nearest && mo__key_find("", nearest) >= 0)
+        return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", nearest);
+    return mo_error(MO_E_CONFIG, "a setting is written section.key=value, such as train.steps=1000");
+}
+
 static mo_status set_override(build *b, const char *word)
 {
     const char *equals = strchr(word, '='), *dot = strchr(word, '.');
-    if (!equals || !dot || dot > equals)
+    if (!equals)
         return mo_error(MO_E_CONFIG, "a setting is written section.key=value, such as train.steps=1000");
-    char *section = mo_strprintf("%.*s", (int)(dot - word), word);
-    char *leaf = mo_strprintf("%.*s", (int)(equals - dot - 1), dot + 1);
+    bool dotted = dot && dot < equals;
+    char *section = mo_strprintf("%.*s", dotted ? (int)(dot - word) : 0, word);
+    char *leaf = dotted ? mo_strprintf("%.*s", (int)(equals - dot - 1), dot + 1)
+                        : mo_strprintf("%.*s", (int)(equals - word), word);
     mo_status status = MO_E_MEMORY;
     if (section && leaf) {
         int key = mo__key_find(section, leaf);
         if (key >= 0)
             status = set_word(b, key, equals + 1);
+        else if (!dotted)
+            status = refuse_undotted(leaf);
         else
             status = mo__section_find(section) >= 0 ? mo__key_unknown(section, leaf)
                                                     : mo__section_unknown(section);
@@ -262,7 +275,8 @@ static mo_status check_together(mo_run_config *c)
             "the sequences or raise max_position_embeddings",
             (long long)c->train.sequence_length, (long long)c->model.max_position_embeddings);
     MO_TRY(check_scopes(c));
-    return mo_model_config_check(&c->model, &c->balance);
+    MO_TRY(mo_model_config_check(&c->model, &c->balance));
+    return mo_tuning_check(&c->model, &c->tuning);
 }
 
 static mo_status finish(build *b, const char *origin, mo_status status)

@@ -52,6 +52,8 @@ static mo_status read_section(reader *r, const yaml_node_pair_t *pair)
     if (strcmp(name, extends_key.name) == 0)
         return mo__node_entry(r->tree, pair->value, &extends_key, line, &r->page->extends);
     if (strcmp(name, version_key.name) == 0) return MO_OK; /* check_version has seen it */
+    int key = mo__key_find("", name);
+    if (key >= 0) return mo__node_entry(r->tree, pair->value, &mo__keys[key], line, &r->page->entries[key]);
     const yaml_node_t *section = yaml_document_get_node(&r->tree->document, pair->value);
     mo_status status = check_section(r, name, section, line);
     if (status != MO_OK) return mo__at(r->tree->origin, line, mo__show(name).text, status);

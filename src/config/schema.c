@@ -9,8 +9,10 @@
 #define FIELD(type, field) _Generic(((OWNER *)0)->field, type : offsetof(OWNER, field))
 
 /* clang-format off */
+#define INT_AS(name, field, initial, min, max, flags, unit, help) \
+    {name, MO__INT, FIELD(int64_t, field), initial, min, max, flags, NULL, unit, help, NULL}
 #define INT(field, initial, min, max, flags, unit, help) \
-    {#field, MO__INT, FIELD(int64_t, field), initial, min, max, flags, NULL, unit, help, NULL}
+    INT_AS(#field, field, initial, min, max, flags, unit, help)
 #define UINT64(field, initial, flags, help) \
     {#field, MO__UINT64, FIELD(uint64_t, field), initial, 0, 0, flags, NULL, "", help, NULL}
 #define REAL_AS(name, field, initial, min, max, flags, help) \
@@ -19,17 +21,22 @@
     REAL_AS(#field, field, initial, min, max, flags, help)
 #define BOOL(field, initial, flags, help) \
     {#field, MO__BOOL, FIELD(bool, field), initial, 0, 0, flags, NULL, "", help, NULL}
+#define STRING_AS(name, field, initial, min, max, flags, help) \
+    {name, MO__STRING, FIELD(char *, field), initial, min, max, flags, NULL, "", help, NULL}
 #define STRING(field, initial, min, max, flags, help) \
-    {#field, MO__STRING, FIELD(char *, field), initial, min, max, flags, NULL, "", help, NULL}
+    STRING_AS(#field, field, initial, min, max, flags, help)
 #define ENUM_AS(name, field, names, initial, flags, help) \
     {name, MO__ENUM, FIELD(int, field), initial, 0, 0, flags, names, "", help, NULL}
 #define ENUM(field, names, initial, flags, help) \
     ENUM_AS(#field, field, names, initial, flags, help)
 /* A list of at most `max` elements of a type; `record` says what they hold. Empty unless given. */
 #define LIST(field, type, record, max, flags, help) \
-    {#field, MO__LIST, _Generic(((OWNER *)0)->field.at, type *: offsetof(OWNER, field)), "[]", 0, max, flags, \
+    LIST_AS(#field, field, type, record, max, flags, help)
+#define LIST_AS(name, field, type, record, max, flags, help) \
+    {name, MO__LIST, _Generic(((OWNER *)0)->field.at, type *: offsetof(OWNER, field)), "[]", 0, max, flags, \
      NULL, "", help, &(record)}
 #define RECORD(type, fields) {sizeof(type), fields, sizeof(fields) / sizeof(fields)[0], false}
+#define BARE(type, field) {sizeof(type), &(field), 1, true}
 #define REQUIRED NULL
 /* clang-format on */
 
@@ -48,6 +55,8 @@ const mo__section mo__sections[] = {
     {"model", "the transformer and its experts; names are Hugging Face's"},
     {"balance",
      "coefficients of the balancing losses, added to the cross-entropy; 0 is off; see moira help losses"},
+    {"", "keys at the top of a config, beside its sections"},
+    {"lora", "low-rank adapters beside frozen matrices (Hu 2021)"},
     {"train", "how long, and how much at once"},
     {"optimizer", "AdamW and gradient clipping"},
     {"schedule", "the learning rate over the run"},
@@ -80,6 +89,14 @@ static const mo__key group_fields[] = {
     REAL(weight_decay, "inherited", 0, 100, MO__OPTIONAL, "In place of optimizer.weight_decay."),
 };
 static const mo__record group_record = RECORD(mo_optim_group, group_fields);
+#undef OWNER
+
+#define OWNER mo_text
+static const mo__key pattern_field =
+    STRING_AS("", text, REQUIRED, 1, 200, 0, "Glob over names of parameters, or a word.");
+static const mo__record pattern_record = BARE(mo_text, pattern_field);
+static const mo__key target_field = STRING_AS("", text, REQUIRED, 1, 40, 0, "Matrix that gets adapters.");
+static const mo__record target_record = BARE(mo_text, target_field);
 #undef OWNER
 
 #define OWNER mo_run_config
@@ -186,6 +203,20 @@ const mo__key mo__keys[] = {
     ENUM(balance.load_scope, mo_loss_scope_names, "default", 0,
          "Over what balance.load is counted; default is balance.scope."),
 
+    LIST_AS(
+        "freeze", tuning.freeze, mo_text, pattern_record, 256, 0,
+        "What stays as it is: globs or words as in optimizer.groups[].match, in order; !GLOB trains again."),
+
+    INT_AS("lora.rank", tuning.lora.rank, "0", 0, 65536, 0, "",
+           "Rank of adapters beside matrices, which with all else are frozen; 0 is no adapters."),
+    REAL_AS("lora.alpha", tuning.lora.alpha, "16", 0, 1e6, MO__ABOVE_MIN,
+            "Adapters' outputs are scaled by alpha / rank."),
+    REAL_AS("lora.dropout", tuning.lora.dropout, "0", 0, 1, MO__BELOW_MAX,
+            "Dropout of adapters' inputs, in training."),
+    LIST_AS(
+        "lora.targets", tuning.lora.targets, mo_text, target_record, 16, 0,
+        "q_proj, k_proj, v_proj, o_proj, w1, w2, w3, gate_proj, up_proj, down_proj; [] is all there are."),
+
     INT(train.steps, "0", 0, MOST_STEPS, MO__RESUMABLE, "steps",
         "Optimizer steps in all; 0 is no limit. The first of steps, tokens, seconds that is reached ends "
         "it."),
@@ -258,13 +289,14 @@ const char *mo__key_leaf(const mo__key *key)
 bool mo__key_in_section(const mo__key *key, const char *section)
 {
     size_t length = strlen(section);
+    if (length == 0) return !strchr(key->name, '.');
     return strncmp(key->name, section, length) == 0 && key->name[length] == '.';
 }
 
 int mo__section_find(const char *name)
 {
     for (int i = 0; i < mo__section_count; i++)
-        if (strcmp(mo__sections[i].name, name) == 0) return i;
+        if (*name && strcmp(mo__sections[i].name, name) == 0) return i;
     return -1;
 }
 
@@ -284,18 +316,31 @@ static const mo__key *find_elsewhere(const char *leaf)
     return NULL;
 }
 
+enum { SECTIONS = sizeof mo__sections / sizeof mo__sections[0], KEYS = sizeof mo__keys / sizeof mo__keys[0] };
+
+/* What can stand at the top of a file. */
+static size_t add_top_names(const char **names)
+{
+    size_t count = 0;
+    for (int s = 0; s < SECTIONS; s++)
+        if (*mo__sections[s].name) names[count++] = mo__sections[s].name;
+    for (int i = 0; i < KEYS; i++)
+        if (mo__key_in_section(&mo__keys[i], "")) names[count++] = mo__keys[i].name;
+    return count;
+}
+
 mo_status mo__section_unknown(const char *name)
 {
-    const char *names[sizeof mo__sections / sizeof mo__sections[0]];
-    for (int i = 0; i < mo__section_count; i++) names[i] = mo__sections[i].name;
+    const char *names[SECTIONS + KEYS];
+    size_t count = add_top_names(names);
     for (int i = 0; i < mo__key_count; i++)
-        if (strcmp(mo__keys[i].name, name) == 0)
+        if (strchr(name, '.') && strcmp(mo__keys[i].name, name) == 0)
             return mo_error(MO_E_CONFIG,
                             "dotted keys are for the command line; in a file write %s under %.*s:",
                             mo__key_leaf(&mo__keys[i]), (int)(strchr(name, '.') - name), name);
     const mo__key *key = find_elsewhere(name);
     if (key) return mo_error(MO_E_CONFIG, "unknown section; did you mean the key %s?", key->name);
-    const char *nearest = mo_nearest_name(name, names, (size_t)mo__section_count);
+    const char *nearest = mo_nearest_name(name, names, count);
     if (nearest) return mo_error(MO_E_CONFIG, "unknown section; did you mean %s?", nearest);
     return mo_error(MO_E_CONFIG, "unknown section; moira help config lists all sections");
 }
@@ -304,7 +349,7 @@ mo_status mo__key_unknown(const char *section, const char *leaf)
 {
     const mo__key *key = find_elsewhere(leaf);
     if (key) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", key->name);
-    const char *names[sizeof mo__keys / sizeof mo__keys[0]];
+    const char *names[KEYS];
     size_t count = 0;
     for (int i = 0; i < mo__key_count; i++)
         if (mo__key_in_section(&mo__keys[i], section)) names[count++] = mo__key_leaf(&mo__keys[i]);
@@ -331,15 +376,11 @@ mo_status mo__field_unknown(const mo__record *record, const char *name)
 
 const char *mo__topic_nearest(const char *topic)
 {
-    enum {
-        SECTIONS = sizeof mo__sections / sizeof mo__sections[0],
-        KEYS = sizeof mo__keys / sizeof mo__keys[0]
-    };
-    const char *names[SECTIONS + 2 * KEYS];
-    for (int s = 0; s < SECTIONS; s++) names[s] = mo__sections[s].name;
+    const char *names[SECTIONS + 3 * KEYS];
+    size_t count = add_top_names(names);
     for (int i = 0; i < KEYS; i++) {
-        names[SECTIONS + 2 * i] = mo__keys[i].name;
-        names[SECTIONS + 2 * i + 1] = mo__key_leaf(&mo__keys[i]);
+        names[count++] = mo__keys[i].name;
+        names[count++] = mo__key_leaf(&mo__keys[i]);
     }
-    return mo_nearest_name(topic, names, SECTIONS + 2 * KEYS);
+    return mo_nearest_name(topic, names, count);
 }

@@ -35,7 +35,7 @@ typedef struct mo__record {
 } mo__record;
 
 typedef struct mo__key {
-    const char *name; /* "section.key"; of a field of a record, its own alone */
+    const char *name; /* "section.key", "key" at the top; of a field of a record, its own alone */
     mo__key_type type;
     size_t offset;       /* of the field in mo_run_config or in its record */
     const char *initial; /* the default, written as in a file; NULL = the key is required */
@@ -47,6 +47,7 @@ typedef struct mo__key {
     const mo__record *record; /* list: the field is struct {T *at; int64_t count;}, and this is T */
 } mo__key;
 
+/* Keys at the top of a file are the section "". */
 typedef struct mo__section {
     const char *name, *help;
 } mo__section;

@@ -21,6 +21,7 @@ void mo_model_move_bias(mo_model *m, int64_t layer, const double *load_E, double
     snprintf(name, sizeof name, "model.layers.%lld." MO__BIAS_NAME, (long long)layer);
     const mo_param *p = mo_model_find(m, name);
     MO_ASSERT(p);
+    if (p->frozen) return;
     int64_t E = p->count, signs = 0;
     double total = 0;
     for (int64_t e = 0; e < E; e++) total += load_E[e];

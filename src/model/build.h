@@ -38,6 +38,9 @@ mo_status mo__declare(mo_model *m, const char *name, int ndim, const int64_t *di
 /* The same below "model.layers.<layer>."; active: share of it that one token uses. */
 mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim,
                             mo_init_kind init, double std, double active);
+/* Under a full name, which is the model's from now on (or freed); NULL: MO_E_MEMORY. */
+mo_status mo__declare_owned(mo_model *m, char *name, int ndim, const int64_t *dim, mo_init_kind init,
+                            double std, double active);
 /* A buffer of zeros below "model.layers.<layer>.": in the slab and in checkpoints, but no gradient flows to
  * it and the optimizer never moves it. */
 mo_status mo__declare_buffer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim);
@@ -45,6 +48,17 @@ mo_tensor *mo__param(mo__builder *b, const char *name);
 mo_tensor *mo__layer_param(mo__builder *b, int64_t layer, const char *name);
 /* Standard deviation of projections that write into the residual stream: initializer_range / sqrt(2 L). */
 double mo__residual_std(const mo_model_config *c);
+
+/* slabs.c: segments, and places of all parameters, once they are declared and what trains is known. */
+mo_status mo__slabs_settle(mo_model *m);
+void mo__slabs_free(mo_model *m);
+
+/* ---- what trains ---- */
+
+/* tuning.c: marks what is frozen. */
+mo_status mo__tuning_apply(mo_model *m, const mo_tuning_config *tuning);
+/* lora.c: adapters of all that was declared so far and is a target. */
+mo_status mo__lora_declare(mo_model *m, const mo_tuning_config *tuning);
 
 /* ---- dropout: in training graphs alone; each layer and site has a stream of masks of its own ---- */
 

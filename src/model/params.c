@@ -1,11 +1,10 @@
-/* params.c -- the registry: names and shapes first, slabs when asked for. */
+/* params.c -- the registry: names, shapes, initial values. Where values lie is slabs.c's, what trains
+ * tuning.c's, adapters are lora.c's. */
 #include <stdlib.h>
 #include <string.h>
 #include <math.h>
 
 #include "model/build.h"
-
-enum { ALIGN = 16 }; /* elements: every parameter starts on a cache line */
 
 double mo__residual_std(const mo_model_config *c)
 {
@@ -35,8 +34,6 @@ static mo_status declare(mo_model *m, char *name, int ndim, const int64_t *dim, 
         if (__builtin_mul_overflow(p->count, dim[i], &p->count) || p->count > INT64_MAX / 64)
             return mo_error(MO_E_CONFIG, "%s would have more elements than fit any memory", name);
     }
-    p->offset = m->elements;
-    m->elements += (p->count + ALIGN - 1) / ALIGN * ALIGN;
     return MO_OK;
 }
 
@@ -51,6 +48,12 @@ mo_status mo__declare_layer(mo_model *m, int64_t layer, const char *name, int nd
 {
     return declare(m, mo_strprintf("model.layers.%lld.%s", (long long)layer, name), ndim, dim, init, std,
                    active);
+}
+
+mo_status mo__declare_owned(mo_model *m, char *name, int ndim, const int64_t *dim, mo_init_kind init,
+                            double std, double active)
+{
+    return declare(m, name, ndim, dim, init, std, active);
 }
 
 mo_status mo__declare_buffer(mo_model *m, int64_t layer, const char *name, int ndim, const int64_t *dim)
@@ -74,7 +77,7 @@ mo_tensor *mo__param(mo__builder *b, const char *name)
     MO_ASSERT(p);
     mo_tensor **slot = &b->params[p - b->model->params];
     static mo_real unbound; /* marks that gradients are wanted; mo_model_graph_attach sets the real places */
-    mo_real *grad = b->options->kind == MO_GRAPH_TRAIN && !p->buffer ? &unbound : NULL;
+    mo_real *grad = b->options->kind == MO_GRAPH_TRAIN && mo_param_trains(p) ? &unbound : NULL;
     if (!*slot) *slot = mo_graph_param(b->g, name, p->ndim, p->dim, NULL, grad);
     return *slot;
 }
@@ -104,64 +107,15 @@ static mo_status declare_all(mo_model *m)
     return MO_OK;
 }
 
-static mo_status make_segments(mo_model *m)
+static mo_status create(mo_model *m, const mo_tuning_config *tuning)
 {
-    m->segments = mo_calloc((size_t)m->n_params, sizeof *m->segments);
-    if (!m->segments) return MO_E_MEMORY;
-    for (int i = 0; i < m->n_params; i++) {
-        const mo_param *p = &m->params[i];
-        m->segments[i] =
-            (mo_segment){p->offset, p->buffer ? 0 : p->count, p->decay, 1, (double)__builtin_nanf("")};
-    }
-    return MO_OK;
+    MO_TRY(declare_all(m));
+    if (tuning) MO_TRY(mo__lora_declare(m, tuning));
+    if (tuning) MO_TRY(mo__tuning_apply(m, tuning));
+    return mo__slabs_settle(m);
 }
 
-static bool matches_some(const mo_model *m, const char *match, bool buffers, const char **name)
-{
-    for (int i = 0; i < m->n_params; i++) {
-        *name = m->params[i].name;
-        if (m->params[i].buffer == buffers && mo_optim_matches(match, *name)) return true;
-    }
-    return false;
-}
-
-/* A group of nothing but buffers is a misunderstanding; buffers beside parameters are passed over. */
-static mo_status check_buffers(const mo_model *m, const mo_optim_config *config)
-{
-    for (int64_t g = 0; g < config->groups.count; g++) {
-        const char *match = config->groups.at[g].match, *buffer, *name;
-        if (matches_some(m, match, true, &buffer) && !matches_some(m, match, false, &name))
-            return mo_error(
-                MO_E_CONFIG,
-                "optimizer.groups[%lld].match: '%s' fits buffers alone (%s, for one), which have no "
-                "gradient and which the optimizer never moves",
-                (long long)g, match, buffer);
-    }
-    return MO_OK;
-}
-
-mo_status mo_model_group(mo_model *m, const mo_optim_config *config)
-{
-    if (config->groups.count == 0) return MO_OK;
-    MO_TRY(check_buffers(m, config));
-    const char **names = mo_malloc((size_t)m->n_params * sizeof *names);
-    if (!names) return MO_E_MEMORY;
-    int n = 0;
-    for (int i = 0; i < m->n_params; i++)
-        if (!m->params[i].buffer) names[n++] = m->params[i].name;
-    mo_status status = mo_optim_groups_check(config, names, n);
-    mo_free(names);
-    MO_TRY(status);
-    for (int i = 0; i < m->n_params; i++) {
-        int group = mo_optim_group_of(config, m->params[i].name);
-        if (group < 0 || m->params[i].buffer) continue;
-        m->segments[i].rate_scale = config->groups.at[group].learning_rate_scale;
-        m->segments[i].weight_decay = config->groups.at[group].weight_decay;
-    }
-    return MO_OK;
-}
-
-mo_status mo_model_create(const mo_model_config *config, mo_model **out)
+mo_status mo_model_create_tuned(const mo_model_config *config, const mo_tuning_config *tuning, mo_model **out)
 {
     MO_TRY(mo_model_config_check(config, NULL));
     if (config->vocab_size < 1)
@@ -171,8 +125,7 @@ mo_status mo_model_create(const mo_model_config *config, mo_model **out)
     if (!m) return MO_E_MEMORY;
     m->config = *config;
     mo_model_config_resolve(&m->config);
-    mo_status status = declare_all(m);
-    if (status == MO_OK) status = make_segments(m);
+    mo_status status = create(m, tuning);
     if (status != MO_OK) {
         mo_model_free(m);
         return status;
@@ -181,27 +134,18 @@ mo_status mo_model_create(const mo_model_config *config, mo_model **out)
     return MO_OK;
 }
 
+mo_status mo_model_create(const mo_model_config *config, mo_model **out)
+{
+    return mo_model_create_tuned(config, NULL, out);
+}
+
 void mo_model_free(mo_model *m)
 {
     if (!m) return;
-    size_t bytes = (size_t)m->elements * sizeof(mo_real);
-    mo_pages_free(m->value, bytes);
-    mo_pages_free(m->grad, bytes);
-    mo_pages_free(m->m, bytes);
-    mo_pages_free(m->v, bytes);
+    mo__slabs_free(m);
     for (int i = 0; i < m->n_params; i++) mo_free(m->params[i].name);
     mo_free(m->params);
-    mo_free(m->segments);
     mo_free(m);
-}
-
-mo_status mo_model_allocate(mo_model *m, mo_allocate what)
-{
-    size_t bytes = (size_t)m->elements * sizeof(mo_real);
-    mo_real **slabs[] = {&m->value, &m->grad, &m->m, &m->v};
-    for (int i = 0; i < (what == MO_ALLOCATE_TRAINING ? 4 : 1); i++)
-        if (!*slabs[i]) MO_TRY(mo_pages_alloc(bytes, (void **)slabs[i]));
-    return MO_OK;
 }
 
 /* The random numbers of a parameter hang on its name alone, not on what else the model has. */
@@ -213,23 +157,29 @@ static uint32_t name_key(const char *name)
     return (uint32_t)strtoul(hex, NULL, 16);
 }
 
+static double initial(const mo_param *p, uint64_t seed, uint32_t key, int64_t j)
+{
+    switch ((mo_init_kind)p->init) {
+    case MO_INIT_ONE:
+        return 1;
+    case MO_INIT_NORMAL:
+        return p->init_std * mo_rng_normal(seed, MO_RNG_INIT, 0, key, (uint64_t)j);
+    case MO_INIT_UNIFORM:
+        return p->init_std * (2 * mo_rng_uniform(seed, MO_RNG_INIT, 0, key, (uint64_t)j) - 1);
+    case MO_INIT_ZERO:
+        break;
+    }
+    return 0;
+}
+
 void mo_model_init(mo_model *m, uint64_t seed)
 {
     for (int i = 0; i < m->n_params; i++) {
         const mo_param *p = &m->params[i];
+        if (p->stored) continue;
         mo_real *w = m->value + p->offset;
         uint32_t key = name_key(p->name);
 #pragma omp parallel for schedule(static)
-        for (int64_t j = 0; j < p->count; j++) {
-            double x = p->init == MO_INIT_ONE ? 1 : 0;
-            if (p->init == MO_INIT_NORMAL)
-                x = p->init_std * mo_rng_normal(seed, MO_RNG_INIT, 0, key, (uint64_t)j);
-            w[j] = (mo_real)x;
-        }
+        for (int64_t j = 0; j < p->count; j++) w[j] = (mo_real)initial(p, seed, key, j);
     }
-}
-
-mo_slabs mo_model_slabs(const mo_model *m)
-{
-    return (mo_slabs){m->value, m->grad, m->m, m->v, m->segments, m->n_params};
 }

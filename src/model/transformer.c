@@ -101,7 +101,7 @@ void mo_model_graph_attach(mo_model_graph *t)
     const mo_model *m = t->model;
     MO_ASSERT(m->value);
     for (int i = 0; i < m->n_params; i++) {
-        if (!t->params[i]) continue;
+        if (!t->params[i] || t->params[i]->stored) continue;
         t->params[i]->data = m->value + m->params[i].offset;
         if (t->params[i]->grad) t->params[i]->grad = m->grad + m->params[i].offset;
     }

@@ -110,7 +110,7 @@ static void summarise(bench *b, int64_t steps, mo_bench_result *out)
 static mo_status measure(bench *b, int64_t steps, mo_bench_result *out)
 {
     const mo_run_config *c = b->config;
-    MO_TRY(mo_model_create(&c->model, &b->model));
+    MO_TRY(mo_model_create_tuned(&c->model, &c->tuning, &b->model));
     MO_TRY(mo_model_group(b->model, &c->optimizer));
     MO_TRY(mo_model_allocate(b->model, MO_ALLOCATE_TRAINING));
     mo_model_init(b->model, c->run.seed);

@@ -45,20 +45,21 @@ static uint64_t decode_bytes(const mo_run_config *c, const mo_model *m)
 mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo_run_memory *out)
 {
     mo_model *m = NULL;
-    MO_TRY(mo_model_create(&c->model, &m));
+    MO_TRY(mo_model_create_tuned(&c->model, &c->tuning, &m));
     mo_model_graph_options train = mo_run_graph_options(c, MO_GRAPH_TRAIN);
     mo_model_graph_options eval = mo_run_graph_options(c, MO_GRAPH_LOSS);
     mo_graph_memory a, b;
     mo_status status = arena_of(m, &train, &a);
     if (status == MO_OK) status = arena_of(m, &eval, &b);
     if (status == MO_OK) {
-        uint64_t slab = (uint64_t)m->elements * sizeof(mo_real);
+        uint64_t slab = (uint64_t)m->elements * sizeof(mo_real),
+                 trains = (uint64_t)m->trainable * sizeof(mo_real);
         int64_t threads = c->run.threads > 0 ? c->run.threads : mo_cores();
         int64_t batch_tokens = c->train.batch_size * c->train.sequence_length;
         *out = (mo_run_memory){
             .parameters = slab,
-            .gradients = slab,
-            .optimizer = 2 * slab,
+            .gradients = trains,
+            .optimizer = 2 * trains,
             .activations = a.arena > b.arena ? a.arena : b.arena,
             .kept = a.kept,
             .scratch = a.scratch,

@@ -3,7 +3,7 @@
 
 #include "train/train_internal.h"
 
-mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
+static mo_status list(const mo_model *m, bool moments, bool frozen, mo_checkpoint_array **arrays, int *count)
 {
     const struct {
         const char *group;
@@ -15,14 +15,25 @@ mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array *
     for (int g = 0; g < n_groups; g++)
         for (int i = 0; i < m->n_params; i++) {
             const mo_param *p = &m->params[i];
-            if (g > 0 && p->buffer) continue; /* no moments */
+            if (g > 0 ? !mo_param_trains(p) : p->frozen && !frozen) continue;
             all[n] = (mo_checkpoint_array){.group = groups[g].group,
                                            .name = p->name,
                                            .ndim = p->ndim,
-                                           .data = groups[g].slab + p->offset};
+                                           .data = p->stored ? NULL : groups[g].slab + p->offset,
+                                           .stored = p->stored};
             memcpy(all[n++].dim, p->dim, sizeof p->dim);
         }
     *arrays = all;
     *count = n;
     return MO_OK;
+}
+
+mo_status mo_model_arrays(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
+{
+    return list(m, moments, true, arrays, count);
+}
+
+mo_status mo_model_arrays_changed(const mo_model *m, bool moments, mo_checkpoint_array **arrays, int *count)
+{
+    return list(m, moments, false, arrays, count);
 }

@@ -84,7 +84,7 @@ static void make_advice(const mo__trainer *t, advice out[ADVICE])
 /* available: what there was before the data was read, which the total counts too. */
 static mo_status check_memory(mo__trainer *t, uint64_t available)
 {
-    uint64_t slabs = 4 * (uint64_t)t->model->elements * sizeof(mo_real);
+    uint64_t slabs = ((uint64_t)t->model->elements + 3 * (uint64_t)t->model->trainable) * sizeof(mo_real);
     if (available > 0 && slabs > available) /* no need to plan what cannot be */
         return mo_error(MO_E_MEMORY,
                         "the run needs %.2f GiB for parameters, gradients and moments alone and %.2f GiB are "
@@ -254,7 +254,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo_model_config_check(&t->config.model, &t->config.balance));
     if (options->resume) MO_TRY(mo__trainer_find(t));
     MO_TRY(options->dump(&t->config, &t->resolved));
-    MO_TRY(mo_model_create(&t->config.model, &t->model));
+    MO_TRY(mo_model_create_tuned(&t->config.model, &t->config.tuning, &t->model));
     MO_TRY(mo_model_group(t->model, &t->config.optimizer));
     MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
