@@ -9,9 +9,14 @@
 
 golden_items golden_items_read(const char *path)
 {
+    return golden_items_read_from("tokenizer", path);
+}
+
+golden_items golden_items_read_from(const char *name, const char *path)
+{
     char ends_path[128];
     snprintf(ends_path, sizeof ends_path, "%s_ends", path);
-    golden *file = golden_open("tokenizer");
+    golden *file = golden_open(name);
     golden_array values = golden_read(file, path), ends = golden_read(file, ends_path);
     golden_close(file);
     bool text = strstr(path, "ids") == NULL;

@@ -11,6 +11,7 @@ typedef struct golden_items {
     int32_t *ids; /* items of ids; NULL for text */
 } golden_items;
 golden_items golden_items_read(const char *path);
+golden_items golden_items_read_from(const char *name, const char *path); /* of tests/golden/<name>.h5 */
 void golden_items_free(golden_items *items);
 static inline int64_t golden_item_at(const golden_items *items, int64_t i)
 {
