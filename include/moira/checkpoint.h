@@ -13,6 +13,7 @@
  *                                   best_loss, best_step, seconds (of training so far),
  *                                   data_hash (of the token file, hex; of a mixture, of its files' hashes),
  *                                   data_hashes (of each file, 32 digits each; absent: not known),
+ *                                   init_digest (of the model of init.from; absent: there was none),
  *                                   stale_evaluations (int64; absent: 0),
  *                                   patience_loss (float64; absent: best_loss),
  *                                   evaluation_due (int64, 0 or 1; absent: 0),
@@ -64,6 +65,7 @@ typedef struct mo_checkpoint_state {
     int64_t best_step;
     double seconds;
     char data_hash[33];        /* of what the run learns from (mo_run_data); "" if unknown */
+    char init_digest[33];      /* of the model that the run began with (mo_pretrained_digest); "" if none */
     int64_t stale_evaluations; /* since the one that gave patience_loss */
     double patience_loss;      /* the last new best by at least eval.min_delta; NaN if there was none */
     bool evaluation_due;       /* the evaluation after this step was interrupted and is still to be made */

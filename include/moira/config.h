@@ -1,6 +1,6 @@
 /* config.h -- run configs: YAML, overrides, defaults, help and the resolved dump, all from one schema table.
  *
- * A file is a mapping of sections (run, data, model, balance, train, optimizer, schedule, eval, checkpoint,
+ * A file is a mapping of sections (run, data, init, model, balance, train, optimizer, schedule, eval, checkpoint,
  * sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read first and
  * then built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key; a newer version
  * is MO_E_VERSION.
@@ -22,7 +22,9 @@ extern "C" {
 #define MO_CONFIG_VERSION 1
 
 /* overrides: "section.key=value" each. Checks types and ranges of every key, then mo_model_config_check.
- * A vocab_size of 0 is left 0 (the data decides). On failure nothing is left to free. */
+ * A vocab_size of 0 is left 0 (the data decides). Where init.from names a base, what the file and the
+ * overrides leave out of model and balance is the base's; MO_E_MISMATCH names settings that its weights do
+ * not fit. On failure nothing is left to free. */
 mo_status mo_config_load(const char *path, const char *const *overrides, int n_overrides, mo_run_config *out);
 /* From text (a checkpoint's config); `origin` names it in messages. */
 mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *out);
@@ -30,8 +32,8 @@ void mo_config_free(mo_run_config *config);
 /* Resolved YAML text: every key, in schema order, that parses back to the same config to the last bit. Owned.
  */
 mo_status mo_config_dump(const mo_run_config *config, char **out);
-/* What --resume may change: where run and data lie (run.dir, data.path, data.mixture[].path; mo_train
- * compares the data's hash), run.threads, train.steps, train.tokens, train.seconds, eval.*, checkpoint.*,
+/* What --resume may change: where run, data and base lie (run.dir, data.path, data.mixture[].path,
+ * init.from; mo_train compares the hashes of data and base), run.threads, train.steps, train.tokens, train.seconds, eval.*, checkpoint.*,
  * sample.*, log.*. Any other difference is MO_E_MISMATCH with a message that names every differing key and
  * both values.
  */

@@ -1,7 +1,7 @@
 /* pretrained.h -- the model that a run starts from, or that is evaluated: a checkpoint of ours or a folder in
  * Hugging Face's layout, behind one door.
  *
- *     mo_pretrained *p; MO_TRY(mo_pretrained_open(path, mo_config_parse, &p));
+ *     mo_pretrained *p; MO_TRY(mo_pretrained_open(path, mo_config_parse, mo_config_free, &p));
  *     mo_model *m; MO_TRY(mo_model_create_tuned(&mo_pretrained_config(p)->model, &tuning, &m));
  *     MO_TRY(mo_pretrained_map(p, m));        frozen matrices stay in the folder's files
  *     MO_TRY(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
@@ -19,11 +19,10 @@
 extern "C" {
 #endif
 
-typedef struct mo_pretrained mo_pretrained;
-
 /* Statuses of mo_checkpoint_open and mo_hf_open; MO_E_MISMATCH for a checkpoint that has only what was
  * trained (adapters): merge it into its base first. */
-mo_status mo_pretrained_open(const char *path, mo_config_parse_fn *parse, mo_pretrained **out);
+mo_status mo_pretrained_open(const char *path, mo_config_parse_fn *parse, mo_config_release_fn *release,
+                             mo_pretrained **out);
 void mo_pretrained_close(mo_pretrained *p);
 /* model and balance say what it is: of a folder, balance.mixtral is its router_aux_loss_coef. */
 const mo_run_config *mo_pretrained_config(const mo_pretrained *p);

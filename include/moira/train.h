@@ -84,6 +84,14 @@ typedef struct mo_run_config {
     } log;
 } mo_run_config;
 
+/* Fills a config from its YAML text, and frees what it owns: mo_config_parse and mo_config_free of config/.
+ */
+typedef mo_status mo_config_parse_fn(const char *text, const char *origin, mo_run_config *out);
+typedef void mo_config_release_fn(mo_run_config *config);
+
+/* What a run starts from: pretrained.h. */
+typedef struct mo_pretrained mo_pretrained;
+
 /* ---- how long a run is ---- */
 
 /* Positions that one step reads, document ends included; INT64_MAX if they are more. */
@@ -248,6 +256,8 @@ typedef struct mo_train_options {
     /* The resolved config as YAML, for config.yaml and checkpoints, once the data has settled vocab_size
      * (config/ has mo_config_dump). Owned by the caller of dump. */
     mo_status (*dump)(const mo_run_config *config, char **out);
+    mo_config_parse_fn *parse; /* with release, for a checkpoint as base; NULL where no run has init.from */
+    mo_config_release_fn *release;
     /* Reads a checkpoint's config and compares: MO_E_MISMATCH names what differs (config/ has both). */
     mo_status (*check_resume)(const char *saved, const mo_run_config *wanted, void *user);
     void *user;
@@ -273,8 +283,6 @@ typedef struct mo_trained {
     mo_tokenizer *tokenizer; /* NULL if the checkpoint has none */
     mo_checkpoint_state state;
 } mo_trained;
-/* parse fills a config from the checkpoint's YAML (config/ has mo_config_parse), release frees it. */
-typedef mo_status mo_config_parse_fn(const char *text, const char *origin, mo_run_config *out);
 mo_status mo_trained_open(const char *path, mo_config_parse_fn *parse, mo_trained *out);
 /* Frees model and tokenizer; the config is the caller's to free. */
 void mo_trained_free(mo_trained *t);

@@ -1,12 +1,9 @@
 /* cmd_train.c -- moira train: a run from a config, or the rest of one. */
-#include <string.h>
-
 #include <moira/config.h>
 
 #include "commands.h"
 #include "op_table.h"
-#include "session.h"
-#include "train_view.h"
+#include "training.h"
 
 typedef struct choices {
     bool resume, profile;
@@ -18,63 +15,14 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
-static mo_status check_resume(const char *saved, const mo_run_config *wanted, void *user)
-{
-    (void)user;
-    mo_run_config config;
-    MO_TRY(mo_config_parse(saved, "the saved config", &config));
-    mo_status status = mo_config_check_resume(&config, wanted);
-    mo_config_free(&config);
-    return status;
-}
-
-/* A word as a shell reads it. Owned. */
-static char *quoted(const char *word)
-{
-    static const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,@%+=-";
-    if (*word && word[strspn(word, PLAIN)] == '\0') return mo_strdup(word);
-    char *out = mo_malloc(4 * strlen(word) + 3), *end = out;
-    if (!out) return NULL;
-    *end++ = '\'';
-    for (; *word; word++) end += sprintf(end, "%s%.1s", *word == '\'' ? "'\\'" : "", word);
-    memcpy(end, "'", 2);
-    return out;
-}
-
-/* Adds the command that goes on with the run; its folder has all settings. */
-static mo_status say_how_to_resume(const mo_run_config *config)
-{
-    char *dir = mo_run_dir(config), *path = dir ? mo_path_join(dir, "config.yaml") : NULL;
-    char *word = path ? quoted(path) : NULL, *program = quoted(mo__program());
-    char *message = mo_strdup(mo_last_error());
-    if (word && program && message)
-        mo_error(MO_E_INTERRUPTED, "%s\n  %s train %s --resume", message, program, word);
-    mo_free(message);
-    mo_free(program);
-    mo_free(word);
-    mo_free(path);
-    mo_free(dir);
-    return MO_E_INTERRUPTED;
-}
-
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
     mo_run_config config;
-    mo_step_report last;
-    mo__train_view view = {.steps = 0};
     MO_TRY(mo_config_load(words->at[0], words->at + 1, words->count - 1, &config));
-    mo_train_options train = {.config = &config,
-                              .dump = mo_config_dump,
-                              .check_resume = check_resume,
-                              .resume = c->resume,
-                              .stop = &mo__stop,
-                              .events = mo__train_view_events(&view)};
-    if (c->profile) train.events.profile = mo__train_view_profile;
-    mo_status status = mo_train(&train, &last);
-    if (status == MO_E_INTERRUPTED) status = say_how_to_resume(&config);
-    if (status == MO_OK) status = mo__train_view_end(&view, &config, &last);
-    mo__train_view_free(&view);
+    mo_status status = mo__training(
+        &config,
+        &(mo__training_options){.command = mo__cmd_train.name, .resume = c->resume, .profile = c->profile});
     mo_config_free(&config);
     return status;
 }

@@ -9,6 +9,7 @@
     X(prepare)          \
     X(synth)            \
     X(train)            \
+    X(finetune)         \
     X(eval)             \
     X(generate)         \
     X(inspect)          \

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "from_base.h"
 #include "page.h"
 
 /* libyaml takes time quadratic in the length of some texts; at this length at most half a second. */
@@ -305,6 +306,10 @@ mo_status mo_config_load(const char *path, const char *const *overrides, int n_o
     mo_status status = begin(&b, out);
     if (status == MO_OK) status = apply_file(&b, path, NULL);
     if (status == MO_OK) status = apply_overrides(&b, overrides, n_overrides);
+    if (status == MO_OK) {
+        status = mo__base_apply(out, b.given);
+        if (status != MO_OK) mo_error_context(status, "%s", path);
+    }
     return finish(&b, path, status);
 }
 

@@ -22,7 +22,9 @@ enum {
     MO__FOLDER_NAME = 8, /* string: names a folder */
     MO__FROM_DATA = 16,  /* 0 = the data's: agrees with any value when runs are compared */
     MO__OPTIONAL =
-        32 /* real: NaN = not given; `initial` names what holds then, and only null can be written */
+        32, /* real: NaN = not given; `initial` names what holds then, and only null can be written */
+    MO__SHAPES = 64,      /* of a model: which parameters it has, and their shapes, may hang on it */
+    MO__IN_TRAINING = 128 /* of a model: changes nothing outside training */
 };
 
 /* What a list holds: records with fields of their own, {path: a.h5, weight: 2}, or, if bare, the one field

@@ -61,6 +61,11 @@ static mo_status read_state(hid_t file, mo_checkpoint_state *state, char **data_
     MO_TRY(mo__h5_get_text(group, "data_hash", &hash));
     snprintf(state->data_hash, sizeof state->data_hash, "%s", hash);
     mo_free(hash);
+    if (mo__h5_has_attribute(group, "init_digest")) {
+        MO_TRY(mo__h5_get_text(group, "init_digest", &hash));
+        snprintf(state->init_digest, sizeof state->init_digest, "%s", hash);
+        mo_free(hash);
+    }
     return read_later_state(group, state, data_hashes);
 }
 

@@ -133,6 +133,7 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state, const 
     MO_TRY(mo__h5_put_real(group, "seconds", state->seconds));
     MO_TRY(mo__h5_put_text(group, "data_hash", state->data_hash));
     if (data_hashes) MO_TRY(mo__h5_put_text(group, "data_hashes", data_hashes));
+    if (*state->init_digest) MO_TRY(mo__h5_put_text(group, "init_digest", state->init_digest));
     MO_TRY(mo__h5_put_int(group, "stale_evaluations", state->stale_evaluations));
     MO_TRY(mo__h5_put_real(group, "patience_loss", state->patience_loss));
     MO_TRY(mo__h5_put_int(group, "evaluation_due", state->evaluation_due));

@@ -2,6 +2,7 @@
 #ifndef MOIRA_TRAIN_TRAINER_H
 #define MOIRA_TRAIN_TRAINER_H
 
+#include "moira/pretrained.h"
 #include "train/collapse.h"
 #include "train/profile.h"
 #include "train/routing_log.h"
@@ -22,6 +23,7 @@ typedef struct mo__trainer {
     int lock; /* on dir; -1: not yet */
     mo_run_data data;
     const mo_tokenizer *tokenizer; /* of all its sources */
+    mo_pretrained *base; /* of init.from; NULL without */
     mo_model *model;
     mo_loader *loader;
     mo_model_graph *train, *eval; /* eval: NULL without a validation split */
@@ -37,6 +39,7 @@ typedef struct mo__trainer {
     mo__events events;
     mo_run_memory memory;
     mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */
+    bool fresh;             /* from the start */
     mo_checkpoint_state state;
     mo_checkpoint_writer *writer;
     mo__saving saving;
@@ -50,6 +53,10 @@ typedef struct mo__trainer {
 /* trainer_setup.c: from options to something that can step; trainer.c frees it. */
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
+/* trainer_base.c: the model of init.from. Opens it and checks that it is the run's, and the data's. */
+mo_status mo__trainer_open_base(mo__trainer *t);
+/* Whether a run in that state began from it. */
+mo_status mo__trainer_check_base(const mo__trainer *t, const mo_checkpoint_state *state);
 /* trainer_step.c: one optimizer step; fills the report's step part. */
 mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r);
 /* trainer_sample.c: generates, tells, and appends to samples.txt. */

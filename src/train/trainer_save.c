@@ -114,6 +114,7 @@ static mo_status check(mo__trainer *t, const mo_checkpoint *c)
             MO_E_MISMATCH, "%s was made with another tokenizer (%s) than the run's checkpoint (%s)",
             t->data.sources[0].file->path, mo_tokenizer_kind(t->tokenizer), mo_tokenizer_kind(saved));
     MO_TRY(mo__run_data_same(&t->data, state->data_hash, mo_checkpoint_data_hashes(c)));
+    MO_TRY(mo__trainer_check_base(t, state));
     return mo__run_extends(&t->config, state);
 }
 

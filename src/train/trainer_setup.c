@@ -12,6 +12,7 @@ static mo_status settle_data(mo__trainer *t)
     mo_run_config *c = &t->config;
     MO_TRY(mo_run_data_open(c, &t->data));
     t->tokenizer = t->data.sources[0].file->tokenizer;
+    MO_TRY(mo__trainer_open_base(t));
     if (c->model.vocab_size == 0) c->model.vocab_size = t->data.sources[0].file->vocab_size;
     if (c->model.max_position_embeddings == 0) c->model.max_position_embeddings = c->train.sequence_length;
     if (!(t->data_hashes = mo__run_data_hashes(&t->data))) return MO_E_MEMORY;
@@ -262,10 +263,14 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo__collapse_open(&t->config, &t->model->config, &t->collapse));
     if (t->config.data.mixture.count > 0) MO_TRY(mo__source_sum_create(&t->data, &t->sources));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
+    t->fresh = !t->resumed;
     if (t->resumed)
         MO_TRY(mo__trainer_load(t));
     else
         mo_model_init(t->model, t->config.run.seed);
+    if (t->base && t->fresh) MO_TRY(mo_pretrained_load(t->base, t->model));
+    if (t->base)
+        snprintf(t->state.init_digest, sizeof t->state.init_digest, "%s", mo_pretrained_digest(t->base));
     memcpy(t->state.data_hash, t->data.hash, sizeof t->state.data_hash);
     MO_TRY(open_graphs(t));
     MO_TRY(mo__trainer_open_writer(t));
@@ -288,6 +293,7 @@ void mo__trainer_close(mo__trainer *t)
     mo__collapse_close(&t->collapse);
     mo__routing_log_close(&t->routing_log);
     mo_model_free(t->model);
+    mo_pretrained_close(t->base);
     mo__source_sum_free(&t->sources);
     mo_run_data_close(&t->data);
     if (t->metrics.path && mo__metrics_close(&t->metrics) != MO_OK)

@@ -89,6 +89,8 @@ mo_status run_train(const char *const *settings, int n, mo_train_options options
     if (status != MO_OK) return status;
     options.config = &config;
     options.dump = mo_config_dump;
+    options.parse = mo_config_parse;
+    options.release = mo_config_free;
     options.check_resume = check_resume;
     status = mo_train(&options, last ? last : &ignored);
     mo_config_free(&config);

@@ -404,9 +404,10 @@ static void only_some_keys_may_change_when_a_run_resumes(void **state)
         if (key->type == MO__STRING) MO_CHECK_OK(mo__value_set(key, "another", MO__QUOTED, &wanted));
         bool free = mo__key_in_section(key, "eval") || mo__key_in_section(key, "checkpoint") ||
                     mo__key_in_section(key, "sample") || mo__key_in_section(key, "log") ||
-                    strcmp(key->name, "run.dir") == 0 || strcmp(key->name, "data.path") == 0 ||
-                    strcmp(key->name, "run.threads") == 0 || strcmp(key->name, "train.steps") == 0 ||
-                    strcmp(key->name, "train.tokens") == 0 || strcmp(key->name, "train.seconds") == 0 ||
+                    strcmp(key->name, "run.dir") == 0 || strcmp(key->name, "init.from") == 0 ||
+                    strcmp(key->name, "data.path") == 0 || strcmp(key->name, "run.threads") == 0 ||
+                    strcmp(key->name, "train.steps") == 0 || strcmp(key->name, "train.tokens") == 0 ||
+                    strcmp(key->name, "train.seconds") == 0 ||
                     strcmp(key->name, "model.vocab_size") == 0 || /* saved is 0: the data's */
                     strcmp(key->name, "optimizer.name") == 0;     /* has one value */
         mo_status status = mo_config_check_resume(&saved, &wanted);
@@ -434,7 +435,8 @@ static void a_refused_resume_names_every_key_and_both_values(void **state)
         mo_last_error(),
         "resume: model.router was topk and is now noisy_topk, train.batch_size was 2 and is now 8, "
         "optimizer.learning_rate was 0.001 and is now 0.002; a resumed run may change only "
-        "run.dir, run.threads, data.path, data.mixture[].path, train.steps, train.tokens, train.seconds, "
+        "run.dir, run.threads, data.path, data.mixture[].path, init.*, train.steps, train.tokens, "
+        "train.seconds, "
         "eval.*, checkpoint.*, sample.*, log.*");
     mo_config_free(&wanted);
     MO_CHECK_OK(mo_config_parse(good, "x.yaml", &wanted));

@@ -1,0 +1,139 @@
+/* from_base.c -- the model that a run starts from gives the settings of the model. */
+#include "from_base.h"
+
+#include <string.h>
+
+#include <moira/pretrained.h>
+
+#include "value.h"
+
+static bool comes_from_base(const mo__key *key)
+{
+    return mo__key_in_section(key, "model") || mo__key_in_section(key, "balance");
+}
+
+/* Numbers, choices and truth values: nothing in these sections owns memory. */
+static size_t field_size(const mo__key *key)
+{
+    switch (key->type) {
+    case MO__INT:
+        return sizeof(int64_t);
+    case MO__REAL:
+        return sizeof(double);
+    case MO__ENUM:
+        return sizeof(int);
+    case MO__BOOL:
+        return sizeof(bool);
+    case MO__UINT64:
+    case MO__STRING:
+    case MO__LIST:
+        break;
+    }
+    MO_ASSERT(!"a key of model and balance is a plain value");
+    return 0;
+}
+
+static bool left_to_data(const mo__key *key, const char *field)
+{
+    int64_t value = 0;
+    if (key->flags & MO__FROM_DATA) memcpy(&value, field, sizeof value);
+    return key->flags & MO__FROM_DATA && value == 0;
+}
+
+static void take_defaults(const mo_run_config *base, mo_run_config *config, bool *given)
+{
+    for (int i = 0; i < mo__key_count; i++) {
+        const mo__key *key = &mo__keys[i];
+        if (!comes_from_base(key)) continue;
+        char *field = (char *)config + key->offset;
+        if (!given[i] || left_to_data(key, field))
+            memcpy(field, (const char *)base + key->offset, field_size(key));
+        given[i] = true;
+    }
+}
+
+/* ---- what differs ---- */
+
+static bool same_parameters(const mo_model *a, const mo_model *b)
+{
+    if (a->n_params != b->n_params) return false;
+    for (int i = 0; i < a->n_params; i++) {
+        const mo_param *p = &a->params[i], *q = &b->params[i];
+        if (p->ndim != q->ndim || strcmp(p->name, q->name) != 0 || memcmp(p->dim, q->dim, sizeof p->dim) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* "model.hidden_size is 64 and was 32" of every key that differs and has one of the flags, or none of those
+ * that `but` names. */
+static mo_status add_differences(const mo_run_config *base, const mo_run_config *config, unsigned flags,
+                                 unsigned but, mo__buffer *text)
+{
+    for (int i = 0; i < mo__key_count; i++) {
+        const mo__key *key = &mo__keys[i];
+        bool told = mo__key_in_section(key, "model") && !(key->flags & but) && (!flags || key->flags & flags);
+        if (!told || mo__value_equal(key, base, config)) continue;
+        mo__buffer_add(text, "%s%s is ", text->size ? ", " : "", key->name);
+        MO_TRY(mo__value_add(key, config, text));
+        mo__buffer_add(text, " and was ");
+        MO_TRY(mo__value_add(key, base, text));
+    }
+    return MO_OK;
+}
+
+static mo_status refuse(const char *path, const char *differences)
+{
+    return mo_error(MO_E_MISMATCH,
+                    "init.from: the weights of %s do not fit the model: %s; leave these keys out to take the "
+                    "base's, or train such a model from the start, without init.from",
+                    path, differences);
+}
+
+static void warn(const char *path, const char *differences)
+{
+    mo_log(MO_LOG_WARNING,
+           "init.from: %s in %s; its weights fit, but what they compute before the first step is not what "
+           "they were trained for",
+           differences, path);
+}
+
+/* fits: the parameters are the same. */
+static mo_status tell(const mo_run_config *base, const mo_run_config *config, bool fits)
+{
+    mo__buffer text = {0};
+    char *differences = NULL;
+    mo_status status =
+        add_differences(base, config, fits ? 0 : MO__SHAPES, fits ? MO__IN_TRAINING : 0, &text);
+    MO_TRY(mo__buffer_finish(&text, status, &differences));
+    if (!fits) status = refuse(config->init.from, differences);
+    if (fits && *differences) warn(config->init.from, differences);
+    mo_free(differences);
+    return status;
+}
+
+static mo_status compare(const mo_pretrained *p, const mo_run_config *config)
+{
+    mo_run_config base = *mo_pretrained_config(p), mine = *config; /* shallow */
+    mo_model *a = NULL, *b = NULL;
+    mo_model_config_resolve(&base.model);
+    mo_model_config_resolve(&mine.model);
+    mo_status status = mo_model_create(&base.model, &a);
+    if (status == MO_OK) status = mo_model_create(&mine.model, &b);
+    if (status == MO_OK) status = tell(&base, &mine, same_parameters(a, b));
+    mo_model_free(a);
+    mo_model_free(b);
+    return status;
+}
+
+mo_status mo__base_apply(mo_run_config *config, bool *given)
+{
+    mo_pretrained *base = NULL;
+    if (!*config->init.from) return MO_OK;
+    mo_status status = mo_pretrained_open(config->init.from, mo_config_parse, mo_config_free, &base);
+    if (status != MO_OK) return mo_error_context(status, "init.from");
+    take_defaults(mo_pretrained_config(base), config, given);
+    status = compare(base, config);
+    mo_pretrained_close(base);
+    return status;
+}
