@@ -56,7 +56,7 @@ typedef struct mo_tensor {
 } mo_tensor;
 
 int64_t mo_tensor_count(const mo_tensor *t); /* elements */
-size_t mo_tensor_bytes(const mo_tensor *t);
+size_t mo_tensor_bytes(const mo_tensor *t);  /* as they lie: of a stored parameter, in its file */
 
 /* What a run tells the ops: where the noise comes from, and whether there is any. */
 typedef struct mo_run {
@@ -91,6 +91,7 @@ struct mo_op {
     void (*forward)(const mo_node *node, const mo_run *run);
     void (*backward)(const mo_node *node, const mo_run *run); /* NULL: no input has a gradient */
     uint32_t needs_in, needs_out; /* bit i: backward reads in[i]->data, out[i]->data */
+    uint32_t takes_stored;        /* bit i: in[i] may be a stored parameter; shape() is not asked otherwise */
     unsigned flags;
     size_t (*scratch)(const mo_node *node, mo_phase phase); /* bytes, 64-byte aligned when run; NULL = none */
     mo_cost (*cost)(const mo_node *node, mo_phase phase);

@@ -50,7 +50,7 @@ int64_t mo_tensor_count(const mo_tensor *t)
 
 size_t mo_tensor_bytes(const mo_tensor *t)
 {
-    return (size_t)mo_tensor_count(t) * mo_dtype_size(t->dtype);
+    return (size_t)mo_tensor_count(t) * mo_dtype_size(t->stored ? t->stored->dtype : t->dtype);
 }
 
 mo_status mo_graph_create(mo_graph **out)
@@ -140,6 +140,20 @@ mo_tensor *mo_graph_param(mo_graph *g, const char *name, int ndim, const int64_t
     return t;
 }
 
+mo_tensor *mo_graph_param_stored(mo_graph *g, const char *name, int ndim, const int64_t *dim,
+                                 const mo_stored *stored)
+{
+    mo_tensor *t = add_tensor(g, name, MO_ROLE_PARAM, MO_REAL, ndim, dim);
+    if (!t) return NULL;
+    int64_t matrix = ndim > 1 ? t->dim[ndim - 2] * t->dim[ndim - 1] : t->dim[0];
+    if (stored->part_elements % matrix != 0 || stored->parts * stored->part_elements != mo_tensor_count(t))
+        return mo_graph_fail(g, mo_error(MO_E_SHAPE, "%s: %lld parts of %lld elements do not make %lld", name,
+                                         (long long)stored->parts, (long long)stored->part_elements,
+                                         (long long)mo_tensor_count(t)));
+    t->stored = stored;
+    return t;
+}
+
 void mo_graph_scope(mo_graph *g, int layer, int block)
 {
     g->layer = layer;
@@ -166,6 +180,17 @@ int mo_graph_loss(mo_graph *g, mo_tensor *t)
     return g->n_losses++;
 }
 
+/* Values in a file are taken by ops that say so. */
+static mo_status check_stored(const mo_op *op, int n_in, mo_tensor *const *in)
+{
+    for (int i = 0; i < n_in; i++)
+        if (in[i]->stored && !(i < 32 && (op->takes_stored & MO_NEEDS(i))))
+            return mo_error(MO_E_SHAPE,
+                            "%s: %s stays in its file as %s, which this op does not read; load it instead",
+                            op->name, in[i]->name, mo_dtype_name(in[i]->stored->dtype));
+    return MO_OK;
+}
+
 mo_node *mo_graph_node(mo_graph *g, const mo_op *op, int n_in, mo_tensor *const *in, const void *attr,
                        size_t attr_size)
 {
@@ -188,7 +213,8 @@ mo_node *mo_graph_node(mo_graph *g, const mo_op *op, int n_in, mo_tensor *const 
                       .in = inputs,
                       .accumulate = accumulate,
                       .attr = copy};
-    mo_status status = op->shape(node);
+    mo_status status = check_stored(op, n_in, in);
+    if (status == MO_OK) status = op->shape(node);
     if (status != MO_OK) {
         mo_graph_fail(g, status);
         return NULL;

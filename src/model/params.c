@@ -78,7 +78,9 @@ mo_tensor *mo__param(mo__builder *b, const char *name)
     mo_tensor **slot = &b->params[p - b->model->params];
     static mo_real unbound; /* marks that gradients are wanted; mo_model_graph_attach sets the real places */
     mo_real *grad = b->options->kind == MO_GRAPH_TRAIN && mo_param_trains(p) ? &unbound : NULL;
-    if (!*slot) *slot = mo_graph_param(b->g, name, p->ndim, p->dim, NULL, grad);
+    if (!*slot)
+        *slot = p->stored ? mo_graph_param_stored(b->g, name, p->ndim, p->dim, p->stored)
+                          : mo_graph_param(b->g, name, p->ndim, p->dim, NULL, grad);
     return *slot;
 }
 

@@ -6,8 +6,10 @@
  * no gradient into the latter) out. Rows are taken in chunks whose logits fit scratch; lse is the largest
  * logit plus the logarithm of a sum of exponentials that are <= 1. Backward reads all inputs, and computes
  * the losses as well (MO_OP_FUSED_LOSS), so that a training step makes the logits once.
+ * w, frozen, may be stored.
  * Threads: mo_gemm's tiles; softmax over rows; the loss is summed in double in the order of rows. */
 #include "ops/kernels.h"
+#include "ops/weight.h"
 
 enum { LOGITS = 1 << 24, ROWS_UNIT = 64, ROWS_MIN = 128, PART = 512 };
 
@@ -81,14 +83,14 @@ static void run_chunks(const mo_node *node, bool backward)
     double *loss = node->out[0]->data, *loss_N = node->out[1]->data;
     int64_t N = x->dim[0], D = x->dim[1], V = w->dim[0], rows = chunk_rows(N, V);
     mo_real *z = node->scratch;
+    void *tiles = z + rows * V;
     for (int64_t first = 0; first < N; first += rows) {
         int64_t n = mo_min(rows, N - first);
         const mo_real *x_nD = (const mo_real *)x->data + first * D;
-        mo_gemm(false, true, n, V, D, 1, x_nD, D, w->data, D, 0, z, V);
+        mo__weight_nt(w, n, x_nD, z, tiles);
         softmax_rows(z, loss_N + first, targets_N + first, backward, dloss, n, V);
         if (!backward) continue;
-        if (x->grad)
-            mo_gemm(false, false, n, D, V, 1, z, V, w->data, D, node->accumulate[0], x->grad + first * D, D);
+        if (x->grad) mo__weight_nn(w, n, z, node->accumulate[0], x->grad + first * D, tiles);
         if (w->grad)
             mo_gemm(true, false, V, D, n, 1, z, V, x_nD, D, node->accumulate[1] || first > 0, w->grad, D);
     }
@@ -112,17 +114,17 @@ static size_t cross_entropy_scratch(const mo_node *node, mo_phase phase)
 {
     (void)phase;
     int64_t V = node->in[1]->dim[0], rows = chunk_rows(node->in[0]->dim[0], V);
-    return (size_t)rows * (size_t)V * sizeof(mo_real);
+    return (size_t)rows * (size_t)V * sizeof(mo_real) + mo__weight_scratch(node->in[1]);
 }
 
 static mo_cost cross_entropy_cost(const mo_node *node, mo_phase phase)
 {
     double N = (double)node->in[0]->dim[0], n_x = (double)mo_tensor_count(node->in[0]);
-    double n_w = (double)mo_tensor_count(node->in[1]), V = (double)node->in[1]->dim[0];
+    double w = (double)mo_tensor_bytes(node->in[1]), V = (double)node->in[1]->dim[0];
     bool dx = phase == MO_BACKWARD && node->in[0]->needs_grad,
          dw = phase == MO_BACKWARD && node->in[1]->needs_grad;
     return (mo_cost){(1 + dx + dw) * 2 * n_x * V + 20 * N * V,
-                     ((1 + dx) * n_x + (1 + 2 * dw) * n_w) * sizeof(mo_real)};
+                     (1 + dx) * n_x * sizeof(mo_real) + (1 + 2 * dw) * w};
 }
 
 const mo_op mo__op_cross_entropy = {.name = "cross_entropy",
@@ -130,6 +132,7 @@ const mo_op mo__op_cross_entropy = {.name = "cross_entropy",
                                     .forward = cross_entropy_forward,
                                     .backward = cross_entropy_backward,
                                     .needs_in = MO_NEEDS_ALL,
+                                    .takes_stored = MO_NEEDS(1),
                                     .flags = MO_OP_FUSED_LOSS,
                                     .scratch = cross_entropy_scratch,
                                     .cost = cross_entropy_cost};

@@ -1,23 +1,30 @@
 /* embedding.c -- rows of a table by token id
  *   y_n = table_[tokens_n]        dtable_v = sum over n with tokens_n = v of dy_n
  * tokens_N (int32; negative is padding: a row of zeros, no gradient) and table_VD in, y_ND out.
- * Ids are checked against V where they are loaded. Backward reads tokens.
+ * Ids are checked against V where they are loaded. Backward reads tokens. A frozen table may be stored.
  * Threads: forward over tokens, backward over blocks of columns, each adding its tokens in order. */
 #include "ops/kernels.h"
 
 enum { COLUMNS = 32 };
 
-static void embedding_fwd(mo_real *y_ND, const int32_t *tokens_N, const mo_real *table_VD, int64_t N,
+static void table_row(mo_real *y_D, const mo_tensor *table, int64_t v, int64_t D)
+{
+    if (table->stored)
+        mo_stored_expand(table->stored, 0, v * D, D, y_D);
+    else
+        memcpy(y_D, (const mo_real *)table->data + v * D, (size_t)D * sizeof *y_D);
+}
+
+static void embedding_fwd(mo_real *y_ND, const int32_t *tokens_N, const mo_tensor *table, int64_t N,
                           int64_t V, int64_t D)
 {
-    size_t bytes = (size_t)D * sizeof *y_ND;
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < N; n++) {
         MO_ASSERT(tokens_N[n] < V);
         if (tokens_N[n] >= 0)
-            memcpy(y_ND + n * D, table_VD + tokens_N[n] * D, bytes);
+            table_row(y_ND + n * D, table, tokens_N[n], D);
         else
-            memset(y_ND + n * D, 0, bytes);
+            memset(y_ND + n * D, 0, (size_t)D * sizeof *y_ND);
     }
 }
 
@@ -52,8 +59,7 @@ static void embedding_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
     const mo_tensor *tokens = node->in[0], *table = node->in[1];
-    embedding_fwd(node->out[0]->data, tokens->data, table->data, tokens->dim[0], table->dim[0],
-                  table->dim[1]);
+    embedding_fwd(node->out[0]->data, tokens->data, table, tokens->dim[0], table->dim[0], table->dim[1]);
 }
 
 static void embedding_backward(const mo_node *node, const mo_run *run)
@@ -76,6 +82,7 @@ const mo_op mo__op_embedding = {.name = "embedding",
                                 .forward = embedding_forward,
                                 .backward = embedding_backward,
                                 .needs_in = MO_NEEDS(0),
+                                .takes_stored = MO_NEEDS(1),
                                 .cost = embedding_cost};
 
 mo_tensor *mo_embedding(mo_graph *g, mo_tensor *tokens_N, mo_tensor *table_VD)

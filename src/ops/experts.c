@@ -2,9 +2,10 @@
  *   y_ro  = sum_i x_ri W_eoi        dx_ri = sum_o dy_ro W_eoi        dW_eoi = sum_(r of e) dy_ro x_ri
  * x_RI, W_EOI and offsets_E1 (see dispatch.c) in, y_RO out; rows past offsets_E are 0, as is their dx. An
  * expert without rows has dW = 0. One grouped product each: expert sizes are data, not shapes. Backward reads
- * all three.
+ * all three. W, frozen, may be stored.
  * Threads: the tiles of mo_gemm_grouped. */
 #include "ops/kernels.h"
+#include "ops/weight.h"
 
 typedef struct {
     int64_t R; /* rows of the map */
@@ -13,6 +14,18 @@ typedef struct {
 static void zero_rows(mo_real *x_RI, int64_t first, int64_t R, int64_t I)
 {
     memset(x_RI + first * I, 0, (size_t)(R - first) * (size_t)I * sizeof *x_RI);
+}
+
+/* NT or NN. */
+static void grouped(const mo_node *node, mo_group_form form, const mo_real *X, mo_real *Y, mo_real beta)
+{
+    const mo_tensor *w = node->in[1];
+    const int32_t *offsets = node->in[2]->data;
+    int64_t E = w->dim[0], O = w->dim[1], I = w->dim[2];
+    if (w->stored)
+        mo_gemm_stored(form, E, offsets, O, I, X, Y, w->stored, beta, node->scratch);
+    else
+        mo_gemm_grouped(form, E, offsets, O, I, X, Y, w->data, beta);
 }
 
 static mo_status experts_shape(mo_node *node)
@@ -33,7 +46,7 @@ static void experts_forward(const mo_node *node, const mo_run *run)
     (void)run;
     const mo_tensor *x = node->in[0], *w = node->in[1], *y = node->out[0];
     const int32_t *offsets = node->in[2]->data;
-    mo_gemm_grouped(MO_GROUP_NT, w->dim[0], offsets, w->dim[1], w->dim[2], x->data, y->data, w->data, 0);
+    grouped(node, MO_GROUP_NT, x->data, y->data, 0);
     zero_rows(y->data, offsets[w->dim[0]], y->dim[0], y->dim[1]);
 }
 
@@ -45,11 +58,17 @@ static void experts_backward(const mo_node *node, const mo_run *run)
     const mo_real *dy = node->out[0]->grad;
     int64_t E = w->dim[0], O = w->dim[1], I = w->dim[2];
     if (x->grad) {
-        mo_gemm_grouped(MO_GROUP_NN, E, offsets, O, I, dy, x->grad, w->data, node->accumulate[0] ? 1 : 0);
+        grouped(node, MO_GROUP_NN, dy, x->grad, node->accumulate[0] ? 1 : 0);
         if (!node->accumulate[0]) zero_rows(x->grad, offsets[E], x->dim[0], I);
     }
     if (w->grad)
         mo_gemm_grouped(MO_GROUP_TN, E, offsets, O, I, dy, x->data, w->grad, node->accumulate[1] ? 1 : 0);
+}
+
+static size_t experts_scratch(const mo_node *node, mo_phase phase)
+{
+    (void)phase;
+    return mo__weight_scratch(node->in[1]);
 }
 
 /* As if all R rows were used: padding is rare. */
@@ -68,6 +87,8 @@ const mo_op mo__op_experts = {.name = "experts",
                               .forward = experts_forward,
                               .backward = experts_backward,
                               .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
+                              .takes_stored = MO_NEEDS(1),
+                              .scratch = experts_scratch,
                               .cost = experts_cost};
 
 mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map)

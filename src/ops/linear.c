@@ -1,8 +1,9 @@
 /* linear.c -- a matrix product without bias
  *   y = x w^T        dx = dy w        dw = dy^T x
- * x_NI in, w_OI parameter, y_NO out; backward reads both.
+ * x_NI in, w_OI parameter (frozen, it may be stored), y_NO out; backward reads both.
  * Threads: mo_gemm's tiles of the output. */
 #include "ops/kernels.h"
+#include "ops/weight.h"
 
 static mo_status linear_shape(mo_node *node)
 {
@@ -17,8 +18,7 @@ static void linear_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
     const mo_tensor *x = node->in[0], *w = node->in[1];
-    int64_t N = x->dim[0], I = x->dim[1], O = w->dim[0];
-    mo_gemm(false, true, N, O, I, 1, x->data, I, w->data, I, 0, node->out[0]->data, O);
+    mo__weight_nt(w, x->dim[0], x->data, node->out[0]->data, node->scratch);
 }
 
 static void linear_backward(const mo_node *node, const mo_run *run)
@@ -27,17 +27,24 @@ static void linear_backward(const mo_node *node, const mo_run *run)
     const mo_tensor *x = node->in[0], *w = node->in[1];
     const mo_real *dy = node->out[0]->grad;
     int64_t N = x->dim[0], I = x->dim[1], O = w->dim[0];
-    if (x->grad) mo_gemm(false, false, N, I, O, 1, dy, O, w->data, I, node->accumulate[0], x->grad, I);
+    if (x->grad) mo__weight_nn(w, N, dy, node->accumulate[0], x->grad, node->scratch);
     if (w->grad) mo_gemm(true, false, O, I, N, 1, dy, O, x->data, I, node->accumulate[1], w->grad, I);
+}
+
+static size_t linear_scratch(const mo_node *node, mo_phase phase)
+{
+    (void)phase;
+    return mo__weight_scratch(node->in[1]);
 }
 
 static mo_cost linear_cost(const mo_node *node, mo_phase phase)
 {
-    double n_x = (double)mo_tensor_count(node->in[0]), n_w = (double)mo_tensor_count(node->in[1]);
-    double n_y = (double)mo_tensor_count(node->out[0]), product = 2 * n_x * (double)node->in[1]->dim[0];
+    double x = (double)mo_tensor_bytes(node->in[0]), w = (double)mo_tensor_bytes(node->in[1]);
+    double y = (double)mo_tensor_bytes(node->out[0]);
+    double product = 2 * (double)mo_tensor_count(node->in[0]) * (double)node->in[1]->dim[0];
     bool dx = node->in[0]->needs_grad, dw = node->in[1]->needs_grad;
-    if (phase == MO_FORWARD) return (mo_cost){product, (n_x + n_w + n_y) * sizeof(mo_real)};
-    return (mo_cost){(dx + dw) * product, (n_y + dx * (n_x + n_w) + dw * (n_x + 2 * n_w)) * sizeof(mo_real)};
+    if (phase == MO_FORWARD) return (mo_cost){product, x + w + y};
+    return (mo_cost){(dx + dw) * product, y + dx * (x + w) + dw * (x + 2 * w)};
 }
 
 const mo_op mo__op_linear = {.name = "linear",
@@ -45,6 +52,8 @@ const mo_op mo__op_linear = {.name = "linear",
                              .forward = linear_forward,
                              .backward = linear_backward,
                              .needs_in = MO_NEEDS(0) | MO_NEEDS(1),
+                             .takes_stored = MO_NEEDS(1),
+                             .scratch = linear_scratch,
                              .cost = linear_cost};
 
 mo_tensor *mo_linear(mo_graph *g, mo_tensor *x_NI, mo_tensor *w_OI)

@@ -6,40 +6,10 @@
 #include <string.h>
 
 #include "tensor/blas.h"
+#include "tensor/cut.h"
 #include "tensor/rows.h"
 
-enum {
-    TILE_ROWS = 256,
-    TILE_COLS = 512,
-    TILE_MIN = 128,
-    TILES_WANTED = 16,
-    THIN_ROWS = 8,
-    MAX_SORTED = 1024
-};
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* How a length is cut: `count` pieces that differ by at most `unit` elements. */
-typedef struct cut {
-    int64_t length, count, unit;
-} cut;
-
-static int64_t cut_begin(cut c, int64_t i)
-{
-    int64_t units = ceil_div(c.length, c.unit);
-    int64_t at = units * i / c.count * c.unit;
-    return at < c.length ? at : c.length;
-}
-
-static cut cut_make(int64_t length, int64_t piece)
-{
-    enum { UNIT = 16 };
-    int64_t count = length > 0 ? ceil_div(length, piece) : 0;
-    return (cut){length, count, UNIT};
-}
+enum { TILE_ROWS = 256, TILE_COLS = 512, TILE_MIN = 128, TILES_WANTED = 16, THIN_ROWS = 8 };
 
 typedef struct tiling {
     cut rows, cols;
@@ -107,18 +77,6 @@ void mo_gemm(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_rea
     for (int64_t q = 0; q < tiles; q++)
         product_tile(t, q / t.cols.count, q % t.cols.count, trans_a, trans_b, K, alpha, A, lda, B, ldb, beta,
                      C, ldc);
-}
-
-/* Experts in falling order of rows (ties: lower id), so that the longest work starts first. */
-static void sort_experts(int64_t E, const int32_t *offsets_E1, int32_t *order)
-{
-    for (int32_t e = 0; e < E; e++) {
-        int32_t rows = offsets_E1[e + 1] - offsets_E1[e];
-        int32_t at = e;
-        for (; at > 0 && offsets_E1[order[at - 1] + 1] - offsets_E1[order[at - 1]] < rows; at--)
-            order[at] = order[at - 1];
-        order[at] = e;
-    }
 }
 
 /* Tiling of one expert's product: over its rows (NT, NN) or over its weight (TN). */

@@ -100,6 +100,7 @@ static void check_inputs_kept(const op_graph *t)
 {
     for (int i = 0; i < t->n_in; i++) {
         const op_input *in = &t->c->in[i];
+        if (in->stored) continue;
         void *fresh = copy_of(t->in[i]->data, mo_tensor_bytes(t->in[i]));
         op_input_fill(in, (uint32_t)i, fresh);
         int differs = memcmp(fresh, t->in[i]->data, mo_tensor_bytes(t->in[i]));

@@ -78,6 +78,14 @@ void op_input_fill(const op_input *in, uint32_t stream, void *data)
         else
             ((mo_real *)data)[i] = (mo_real)(in->real ? in->real[i] : value);
     }
+    if (in->rounded == MO_REAL) return;
+    mo_real *x = data;
+    for (int64_t i = 0, n = op_input_count(in); i < n; i++) {
+        char as_file[sizeof(mo_real)];
+        const void *part = as_file;
+        mo_narrow(in->rounded, &x[i], 1, as_file);
+        mo_stored_expand(&(mo_stored){in->rounded, 1, 1, &part}, 0, 0, 1, &x[i]);
+    }
 }
 
 /* Both signs, never near zero. */
@@ -111,6 +119,23 @@ static void *poisoned(size_t size)
     return memset(memory, 0xff, size);
 }
 
+/* Owned in one piece: description, pointers, then the last part first, each at an odd address. */
+static mo_stored *store(const op_input *in, const mo_real *value)
+{
+    int64_t parts = rank(in) == 3 ? in->dim[0] : 1, elements = op_input_count(in) / parts;
+    size_t bytes = (size_t)elements * mo_dtype_size(in->rounded), room = (bytes + 64) & ~(size_t)63;
+    size_t head = (sizeof(mo_stored) + (size_t)parts * sizeof(void *) + 63) & ~(size_t)63;
+    char *memory = storage(head + (size_t)parts * room + 1);
+    const void **part = (const void **)(memory + sizeof(mo_stored));
+    for (int64_t p = 0; p < parts; p++) {
+        char *place = memory + head + (size_t)(parts - 1 - p) * room + 1;
+        mo_narrow(in->rounded, value + p * elements, elements, place);
+        part[p] = place;
+    }
+    *(mo_stored *)memory = (mo_stored){in->rounded, parts, elements, part};
+    return (mo_stored *)memory;
+}
+
 static void add_inputs(op_graph *t)
 {
     for (const op_input *in = t->c->in; t->n_in < OP_CASE_INPUTS && in->name; in++) {
@@ -119,7 +144,11 @@ static void add_inputs(op_graph *t)
             t->value[i] = storage((size_t)op_input_count(in) * sizeof(mo_real));
             if (in->grad) t->grad[i] = storage((size_t)op_input_count(in) * sizeof(mo_real));
             op_input_fill(in, (uint32_t)i, t->value[i]);
-            t->in[i] = mo_graph_param(t->g, in->name, rank(in), in->dim, t->value[i], t->grad[i]);
+            if (in->stored) {
+                t->stored[i] = store(in, t->value[i]);
+                t->in[i] = mo_graph_param_stored(t->g, in->name, rank(in), in->dim, t->stored[i]);
+            } else
+                t->in[i] = mo_graph_param(t->g, in->name, rank(in), in->dim, t->value[i], t->grad[i]);
         } else
             t->in[i] = mo_graph_input(t->g, in->name, in->dtype, rank(in), in->dim, in->grad);
     }
@@ -203,6 +232,7 @@ void op_graph_close(op_graph *t)
     for (int i = 0; i < t->n_in; i++) {
         free(t->value[i]);
         free(t->grad[i]);
+        free(t->stored[i]);
     }
     *t = (op_graph){0};
 }

@@ -31,6 +31,8 @@ typedef struct op_input {
     double low, high;    /* uniform random values; both 0: [-1, 1). MO_I32: low <= v < high */
     const double *real;  /* or these values */
     const int32_t *ints; /* the same for MO_I32 */
+    mo_dtype rounded;    /* not MO_REAL: values are rounded to this type; */
+    bool stored; /* a frozen parameter whose values stay so, in parts of the first of three dimensions */
 } op_input;
 
 typedef struct op_case {
@@ -51,6 +53,7 @@ typedef struct op_graph {
     mo_tensor *in[OP_CASE_INPUTS], *out[OP_CASE_OUTPUTS];
     mo_tensor *weight[OP_CASE_OUTPUTS];                    /* R of a MO_REAL output, else NULL */
     mo_real *value[OP_CASE_INPUTS], *grad[OP_CASE_INPUTS]; /* storage of parameters, owned */
+    mo_stored *stored[OP_CASE_INPUTS];                     /* of a stored parameter, owned */
     double scale[OP_CASE_OUTPUTS + OP_CASE_INPUTS];        /* per loss */
     void *arena;                                           /* owned */
 } op_graph;

@@ -4,6 +4,7 @@
 #include "harness/contract.h"
 #include "harness/golden.h"
 #include "harness/gradcheck.h"
+#include "harness/storedcase.h"
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
@@ -178,6 +179,15 @@ static void test_extremes(void **state)
     op_graph_close(&t);
 }
 
+static void test_stored(void **state)
+{
+    (void)state;
+    const double rounding = sizeof(mo_real) == sizeof(double) ? 1e-13 : 1e-5;
+    stored_check(&plain, 1, rounding);
+    stored_check(&one, 1, rounding);
+    stored_check(&chunks, 1, rounding);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -198,6 +208,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient),   cmocka_unit_test(test_contract),
                                        cmocka_unit_test(test_golden),     cmocka_unit_test(test_rows),
                                        cmocka_unit_test(test_two_chunks), cmocka_unit_test(test_extremes),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_stored),     cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

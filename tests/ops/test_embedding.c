@@ -4,6 +4,7 @@
 #include "harness/contract.h"
 #include "harness/golden.h"
 #include "harness/gradcheck.h"
+#include "harness/storedcase.h"
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
@@ -62,6 +63,14 @@ static void test_padding_is_zero(void **state)
     op_graph_close(&t);
 }
 
+/* Nothing is left to differentiate, and nothing rounds. */
+static void test_stored(void **state)
+{
+    (void)state;
+    stored_check(&plain, 1, 0);
+    stored_check(&large, 1, 0);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -75,8 +84,9 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_padding_is_zero),
-                                       cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_padding_is_zero),
+        cmocka_unit_test(test_stored),   cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

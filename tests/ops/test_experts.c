@@ -1,5 +1,6 @@
 /* test_experts.c -- each expert's linear map over its rows. */
 #include "checks.h"
+#include "harness/storedcase.h"
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
@@ -90,6 +91,17 @@ static void test_zeros(void **state)
     op_graph_close(&t);
 }
 
+static void test_stored(void **state)
+{
+    (void)state;
+    const double rounding = sizeof(mo_real) == sizeof(double) ? 1e-13 : 1e-5;
+    stored_check(&padded, 1, rounding);
+    stored_check(&dropped, 1, rounding);
+    stored_check(&crowded, 1, rounding);
+    stored_check(&one_token, 1, rounding);
+    stored_check(&large, 1, rounding);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -110,7 +122,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_zeros),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_golden),   cmocka_unit_test(test_zeros),
+                                       cmocka_unit_test(test_stored),   cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

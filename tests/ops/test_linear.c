@@ -2,6 +2,7 @@
 #include "harness/contract.h"
 #include "harness/golden.h"
 #include "harness/gradcheck.h"
+#include "harness/storedcase.h"
 
 static void build(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)
 {
@@ -50,6 +51,24 @@ static void test_golden(void **state)
     golden_close(file);
 }
 
+/* 8 rows and fewer have a path of their own; `deep` has several blocks of the sum, `strips` several of the
+ * output, whose sums are other ones than with the weight in memory: 1000 roundings at most. */
+static void test_stored(void **state)
+{
+    (void)state;
+    static const op_case deep = LINEAR("30x1100 -> 20", 30, 1100, 20, MO_ROLE_PARAM),
+                         strips = LINEAR("40x70 -> 600", 40, 70, 600, MO_ROLE_PARAM),
+                         thin = LINEAR("8x700 -> 70", 8, 700, 70, MO_ROLE_PARAM);
+    const double rounding = sizeof(mo_real) == sizeof(double) ? 1e-13 : 1e-5;
+    stored_check(&plain, 1, rounding);
+    stored_check(&one_row, 1, rounding);
+    stored_check(&one_output, 1, rounding);
+    stored_check(&large, 1, rounding);
+    stored_check(&deep, 1, rounding);
+    stored_check(&strips, 1, rounding);
+    stored_check(&thin, 1, rounding);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -64,6 +83,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradient), cmocka_unit_test(test_contract),
-                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_golden), cmocka_unit_test(test_stored),
+                                       cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
