@@ -1,10 +1,12 @@
-/* checkpoint.h -- self-contained checkpoints in HDF5.
+/* checkpoint.h -- checkpoints in HDF5: self-contained, or what was trained upon a base that lies elsewhere.
  *
- * On disk, format version 1. An HDF5 file (libver bounds V110) with a 512-byte user block that holds text:
+ * On disk, format versions 1 and 2. An HDF5 file (libver bounds V110) with a 512-byte user block of text:
  *     "MOIRA CHECKPOINT 1\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded,
  * the hash being over every byte after the user block and `bytes` the size of the whole file; it is checked
  * before the HDF5 library is let near the file.
- *     /model/<name>                 float32 (float64 from a double build), the parameter's own shape
+ *     /model/<name>                 float32 (float64 from a double build), the parameter's own shape.
+ *                                   Version 2 alone: or uint16 with an attribute dtype, "bfloat16" or
+ *                                   "float16", and those are the bits of such numbers
  *     /optimizer/adamw/m/<name>     first moment, same shape (absent for frozen parameters)
  *     /optimizer/adamw/v/<name>     second moment
  *       <name> is the registry's name, dots and all: /model/model.layers.0.mlp.up_proj.weight
@@ -19,12 +21,17 @@
  *                                   evaluation_due (int64, 0 or 1; absent: 0),
  *                                   recent_losses (float64[at most 64], oldest first; absent: none)
  *     /trainer/data                 byte array: state the data loader needs (empty here)
- *     root attributes: format "moira-checkpoint", version 1, config (resolved YAML text), tokenizer_kind,
- *         tokenizer_blob, tokenizer_hash, created_by.
+ *     /files/<name>                 uint8: a file of the folder that the model came from, as it was (packed
+ * as arrays are; an empty one is contiguous). name: see mo_checkpoint_file root attributes: format
+ * "moira-checkpoint", version, config (resolved YAML text), tokenizer_kind, tokenizer_blob, tokenizer_hash,
+ * created_by. base_path, base_digest (32 hex digits; absent: all is here): /model has only what was trained,
+ * and the rest is the model there, a checkpoint or a folder in Hugging Face's layout. A relative path begins
+ * at the folder of this file. The digest is a checkpoint's hash in its stamp, a folder's mo_hf_digest.
  * Versions: a program reads its own version and older ones, and refuses newer ones with MO_E_VERSION. The
- * version rises only when an older program would misread the file. What it can do without is added under the
- * same version: attributes, groups, and datasets outside of /model and the groups of /optimizer above;
- * readers pass over what they do not know, and take a stated default where such a thing is absent.
+ * version rises only when an older program would misread the file: one that has 16-bit arrays is of version
+ * 2, and every other one still of version 1. What an older program can do without is added under the same
+ * version: attributes, groups, and datasets outside of /model and the groups of /optimizer above; readers
+ * pass over what they do not know, and take a stated default where such a thing is absent.
  *
  * Saving writes a temporary file, fsyncs it, renames it over the target and fsyncs the folder: a kill at any
  * instant leaves the previous checkpoint whole. It packs chunks in parallel, at most 4.8 MiB for each thread
@@ -47,15 +54,18 @@ typedef struct mo_checkpoint_array {
     int ndim;
     int64_t dim[4];
     mo_real *data;
-    const mo_stored *stored; /* to save: the values lie there, not in data, and keep its dtype; else NULL */
+    const mo_stored *stored; /* to save: the values lie there, not in data, and keep its dtype; else NULL. As
+                                one part, or one for each index of the first dimension */
 } mo_checkpoint_array;
 
 /* A file that goes with the model and is kept as it is: tokenizer.json, generation_config.json ... */
 typedef struct mo_checkpoint_file {
-    const char *name; /* without a folder */
+    const char *name; /* 1 to 255 bytes without '/' and control characters, not "." or ".." */
     const void *bytes;
     size_t size;
 } mo_checkpoint_file;
+/* Most files of a checkpoint, and most bytes of one. */
+enum { MO_CHECKPOINT_FILES = 256, MO_CHECKPOINT_FILE_BYTES = 1 << 28 };
 
 enum { MO_RECENT_LOSSES = 64 };
 
@@ -87,6 +97,8 @@ typedef struct mo_checkpoint_content {
     const char *base_path, *base_digest; /* NULL: all is here */
 } mo_checkpoint_content;
 
+/* Arrays that are stored elsewhere are read a chunk at a time, so they may be larger than memory.
+ * MO_E_RANGE, MO_E_SHAPE: cannot be stored; MO_E_IO. */
 mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content);
 
 /* ---- saving while training goes on ----
@@ -114,8 +126,10 @@ typedef struct mo_checkpoint_saved {
 mo_status mo_checkpoint_writer_create(uint64_t bytes, bool background, mo_checkpoint_writer **out);
 /* Starts a save; the one before must be finished. The file appears at paths[0] first; the others become names
  * of it, or files of their own where there are no hard links. Of content, the arrays' names and groups, the
- * tokenizer and data_hashes are borrowed until the save is finished. Statuses of mo_checkpoint_save without
- * background; MO_E_USAGE, MO_E_RANGE (more than `bytes`), MO_E_UNSUPPORTED (no thread to be had). */
+ * tokenizer, data_hashes, files and the base's path and digest are borrowed until the save is finished.
+ * Statuses of mo_checkpoint_save without background; MO_E_USAGE, MO_E_RANGE (more than `bytes`),
+ * MO_E_UNSUPPORTED (no thread to be had; an array that is stored elsewhere, which is never copied: save such
+ * without background). */
 mo_status mo_checkpoint_writer_begin(mo_checkpoint_writer *w, const char *const *paths, int n_paths,
                                      const mo_checkpoint_content *content);
 /* Whether finish would wait. */
@@ -135,9 +149,23 @@ const mo_checkpoint_state *mo_checkpoint_get_state(const mo_checkpoint *c);
 const char *mo_checkpoint_config(const mo_checkpoint *c);            /* borrowed */
 const char *mo_checkpoint_data_hashes(const mo_checkpoint *c);       /* borrowed, "" if not known */
 const mo_tokenizer *mo_checkpoint_tokenizer(const mo_checkpoint *c); /* borrowed, NULL if none */
-/* Fills every array (converting between float32 and float64), or fails with MO_E_MISMATCH and one message
- * that lists every name that is missing, unexpected in its group, or of another shape. */
+const char *mo_checkpoint_digest(const mo_checkpoint *c);            /* borrowed: the hash in its stamp */
+/* Where the model is that this one was trained upon, as the file says it, and its digest; borrowed, NULL if
+ * all is here. */
+const char *mo_checkpoint_base_path(const mo_checkpoint *c);
+const char *mo_checkpoint_base_digest(const mo_checkpoint *c);
+/* The files of /files, in their order there; borrowed until c is closed, read at the first call. */
+mo_status mo_checkpoint_files(mo_checkpoint *c, const mo_checkpoint_file **files, int *count);
+/* Fills every array (16-bit numbers and float32 to float64 exactly, float64 to float32 rounded), or fails
+ * with MO_E_MISMATCH and one message that lists every name that is missing, unexpected in its group, or of
+ * another shape. */
 mo_status mo_checkpoint_read(mo_checkpoint *c, const mo_checkpoint_array *arrays, int n_arrays);
+/* One matrix of an array, into out: of three dimensions that at index `part` of the first, else (part 0) the
+ * whole. array's data is not looked at. MO_E_MISMATCH: absent, or of another shape. */
+mo_status mo_checkpoint_read_part(mo_checkpoint *c, const mo_checkpoint_array *array, int64_t part,
+                                  mo_real *out);
+/* As what an array's numbers are stored: MO_F32, MO_F64, MO_F16, MO_BF16. MO_E_NOT_FOUND. */
+mo_status mo_checkpoint_dtype(mo_checkpoint *c, const char *group, const char *name, mo_dtype *out);
 /* Names and shapes of a group's arrays, for inspect: calls fn for each in stored order. */
 typedef void (*mo_checkpoint_visit)(const char *name, int ndim, const int64_t *dim, void *user);
 mo_status mo_checkpoint_list(mo_checkpoint *c, const char *group, mo_checkpoint_visit fn, void *user);

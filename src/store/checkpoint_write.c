@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "checkpoint_files.h"
+#include "checkpoint_values.h"
 #include "h5_pack.h"
 #include "h5_root.h"
 #include "stamp.h"
@@ -20,9 +22,11 @@ struct mo__save {
     const char *group_path; /* of `group`, the last array's */
     hid_t group;
 
+    mo__stamp_kind stamp;
     int array;             /* the one being cut into chunks */
     hid_t dataset;         /* its own, once it is begun */
     mo__h5_shape shape;    /* its own */
+    mo_dtype dtype;        /* in the file */
     int cut;               /* the first dim with more than one element in a chunk; all behind it are whole */
     hsize_t chunk, chunks; /* next, of */
 
@@ -50,16 +54,26 @@ static mo_status begin_array(mo__save *s, const mo_checkpoint_array *array)
     MO_TRY(enter_group(s, array->group));
     s->shape = (mo__h5_shape){.ndim = array->ndim};
     for (int i = 0; i < array->ndim; i++) s->shape.dim[i] = (hsize_t)array->dim[i];
-    mo__h5_choose_chunk(&s->shape, sizeof(mo_real));
-    hid_t type = sizeof(mo_real) == 4 ? H5T_IEEE_F32LE : H5T_IEEE_F64LE;
-    MO_TRY(mo__h5_dataset_create(s->group, array->name, type, &s->shape, s->content->compression, false,
-                                 &s->dataset));
+    s->dtype = array->stored ? array->stored->dtype : MO_REAL;
+    mo__h5_choose_chunk(&s->shape, mo_dtype_size(s->dtype));
+    if (array->stored && array->stored->parts > 1) s->shape.chunk[0] = 1; /* none spans two parts */
+    MO_TRY(mo__h5_dataset_create(s->group, array->name, mo__values_type(s->dtype), &s->shape,
+                                 s->content->compression, false, &s->dataset));
+    MO_TRY(mo__values_mark(s->dataset, s->dtype));
     s->chunk = 0;
     s->chunks = 1;
     for (s->cut = 0; s->cut < s->shape.ndim - 1 && s->shape.chunk[s->cut] == 1; s->cut++)
         s->chunks *= s->shape.dim[s->cut];
     s->chunks *= parts(s->shape.dim[s->cut], s->shape.chunk[s->cut]);
     return MO_OK;
+}
+
+/* Where the array's element number `first` lies. */
+static const void *element_at(const mo_checkpoint_array *a, size_t first)
+{
+    if (!a->stored) return a->data + first;
+    size_t part = first / (size_t)a->stored->part_elements, at = first % (size_t)a->stored->part_elements;
+    return (const char *)a->stored->part[part] + at * mo_dtype_size(a->stored->dtype);
 }
 
 /* Every chunk is one run of the array (mo__h5_choose_chunk): rows of the dim that is cut, fewer at its end.
@@ -71,11 +85,12 @@ static mo__pack_chunk chunk_at(const mo__save *s, hsize_t k)
     for (int i = s->cut + 1; i < shape->ndim; i++) inner *= shape->dim[i];
     hsize_t outer = k / parts(dim, most), row = k % parts(dim, most) * most;
     hsize_t rows = dim - row < most ? dim - row : most;
+    size_t width = mo_dtype_size(s->dtype);
     mo__pack_chunk chunk = {.dataset = s->dataset,
-                            .data = s->content->arrays[s->array].data + (outer * dim + row) * inner,
-                            .valid = rows * inner * sizeof(mo_real),
-                            .full = most * inner * sizeof(mo_real),
-                            .width = sizeof(mo_real)};
+                            .data = element_at(&s->content->arrays[s->array], (outer * dim + row) * inner),
+                            .valid = rows * inner * width,
+                            .full = most * inner * width,
+                            .width = width};
     chunk.offset[s->cut] = row;
     for (int i = s->cut - 1; i >= 0; outer /= shape->dim[i], i--) chunk.offset[i] = outer % shape->dim[i];
     return chunk;
@@ -147,11 +162,45 @@ static mo_status save_state(hid_t file, const mo_checkpoint_state *state, const 
     return MO_OK;
 }
 
-static mo_status save_head(hid_t file, const mo_checkpoint_content *content)
+static mo_status save_base(hid_t file, const mo_checkpoint_content *content)
 {
-    MO_TRY(mo__root_write(file, "moira-checkpoint", mo__stamp_checkpoint.version, content->tokenizer));
+    if (!content->base_path) return MO_OK;
+    MO_TRY(mo__h5_put_text(file, "base_path", content->base_path));
+    return mo__h5_put_text(file, "base_digest", content->base_digest ? content->base_digest : "");
+}
+
+static mo_status save_head(hid_t file, int version, const mo_checkpoint_content *content)
+{
+    MO_TRY(mo__root_write(file, "moira-checkpoint", version, content->tokenizer));
     MO_TRY(mo__h5_put_text(file, "config", content->config ? content->config : ""));
+    MO_TRY(save_base(file, content));
+    MO_TRY(mo__files_write(file, content->files, content->n_files, content->compression));
     return save_state(file, &content->state, content->data_hashes);
+}
+
+/* The oldest that can say it. */
+static int version_of(const mo_checkpoint_content *content)
+{
+    for (int i = 0; i < content->n_arrays; i++)
+        if (content->arrays[i].stored && mo__values_are_halves(content->arrays[i].stored->dtype)) return 2;
+    return 1;
+}
+
+static mo_status check_stored(const mo_checkpoint_array *a)
+{
+    const mo_stored *s = a->stored;
+    int64_t count = 1;
+    for (int i = 0; i < a->ndim; i++) count *= a->dim[i];
+    if (s->dtype != MO_F32 && !mo__values_are_halves(s->dtype))
+        return mo_error(MO_E_RANGE, "checkpoint: %s/%s is stored as %s, must be float32, float16 or bfloat16",
+                        a->group, a->name, mo_dtype_name(s->dtype));
+    if ((s->parts != 1 && s->parts != a->dim[0]) || s->parts * s->part_elements != count)
+        return mo_error(MO_E_SHAPE,
+                        "checkpoint: %s/%s is stored as %lld parts of %lld elements, must have %lld in one "
+                        "part or in %lld",
+                        a->group, a->name, (long long)s->parts, (long long)s->part_elements, (long long)count,
+                        (long long)a->dim[0]);
+    return MO_OK;
 }
 
 static mo_status check_array(const mo_checkpoint_array *a)
@@ -165,7 +214,7 @@ static mo_status check_array(const mo_checkpoint_array *a)
         if (a->dim[i] < 1)
             return mo_error(MO_E_SHAPE, "checkpoint: %s/%s has dimension %d of size %lld, must be positive",
                             a->group, a->name, i, (long long)a->dim[i]);
-    return MO_OK;
+    return a->stored ? check_stored(a) : MO_OK;
 }
 
 mo_status mo__save_check(const mo_checkpoint_content *content)
@@ -176,7 +225,7 @@ mo_status mo__save_check(const mo_checkpoint_content *content)
         return mo_error(MO_E_RANGE, "checkpoint: %d recent losses, must be 0 to %d",
                         content->state.n_recent_losses, MO_RECENT_LOSSES);
     for (int i = 0; i < content->n_arrays; i++) MO_TRY(check_array(&content->arrays[i]));
-    return MO_OK;
+    return mo__files_check(content->files, content->n_files);
 }
 
 /* ---- from begin to end ---- */
@@ -185,7 +234,7 @@ static mo_status begin_file(mo__save *s)
 {
     MO__H5_LOCK();
     MO_TRY(mo__h5_create(s->replace.path, &s->file));
-    return save_head(s->file, s->content);
+    return save_head(s->file, s->stamp.version, s->content);
 }
 
 mo_status mo__save_begin(const char *path, const mo_checkpoint_content *content, mo__save **out)
@@ -195,6 +244,8 @@ mo_status mo__save_begin(const char *path, const mo_checkpoint_content *content,
     mo__save *s = mo_calloc(1, sizeof *s);
     if (!s) return MO_E_MEMORY;
     s->content = content;
+    s->stamp = mo__stamp_checkpoint;
+    s->stamp.version = version_of(content);
     s->file = s->group = s->dataset = H5I_INVALID_HID;
     mo_status status = mo_replace_begin(&s->replace, path);
     if (status != MO_OK) {
@@ -221,7 +272,7 @@ mo_status mo__save_end(mo__save *s, mo_status status)
 {
     status = end_file(s, status);
     mo__pack_free(s->pack);
-    if (status == MO_OK) status = mo__stamp_write(s->replace.path, &mo__stamp_checkpoint);
+    if (status == MO_OK) status = mo__stamp_write(s->replace.path, &s->stamp);
     if (status != MO_OK) mo__replace_error(&s->replace, status);
     if (status == MO_OK)
         status = mo_replace_commit(&s->replace);

@@ -173,7 +173,15 @@ static mo_status start(mo_checkpoint_writer *w, const mo_checkpoint_content *con
 {
     if (!w->background) return write_files(w, false);
     size_t total = 0;
-    for (int i = 0; i < content->n_arrays; i++) total += elements_of(&content->arrays[i]);
+    for (int i = 0; i < content->n_arrays; i++) {
+        const mo_checkpoint_array *a = &content->arrays[i];
+        if (a->stored)
+            return mo_error(MO_E_UNSUPPORTED,
+                            "%s: %s/%s lies in another file and is not copied; checkpoint.background=false "
+                            "saves it from there",
+                            w->paths[0], a->group, a->name);
+        total += elements_of(a);
+    }
     if (total > w->room)
         return mo_error(MO_E_RANGE, "%s: has %zu bytes of arrays, the writer was made for %zu", w->paths[0],
                         total * sizeof(mo_real), w->room * sizeof(mo_real));

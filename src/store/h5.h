@@ -108,6 +108,11 @@ mo_status mo__h5_dataset_open(hid_t group, const char *name, mo__h5_dataset *out
 void mo__h5_dataset_close(mo__h5_dataset *dataset);
 /* All elements as `memory_type` into out. MO_E_CORRUPT if a chunk is damaged. */
 mo_status mo__h5_dataset_read(const mo__h5_dataset *dataset, const char *name, hid_t memory_type, void *out);
+/* The box of at most `size` at `start`, whatever of it lies within the shape. */
+mo_status mo__h5_dataset_read_box(const mo__h5_dataset *d, const char *name, hid_t type, const hsize_t *start,
+                                  const hsize_t *size, void *out);
+/* Steps `at`, a box's first element, to the next box in row-major order; false behind the last. */
+bool mo__h5_next_box(const mo__h5_shape *shape, const hsize_t *size, hsize_t *at);
 /* Reads every chunk and forgets it; memory for one chunk. */
 mo_status mo__h5_dataset_verify(const mo__h5_dataset *dataset, const char *name);
 

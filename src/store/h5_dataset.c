@@ -139,9 +139,8 @@ mo_status mo__h5_dataset_read(const mo__h5_dataset *dataset, const char *name, h
     return MO_OK;
 }
 
-/* The box of at most `size` at `start`, whatever of it lies within the shape. */
-static mo_status read_box(const mo__h5_dataset *d, const char *name, hid_t type, const hsize_t *start,
-                          const hsize_t *size, void *out)
+mo_status mo__h5_dataset_read_box(const mo__h5_dataset *d, const char *name, hid_t type, const hsize_t *start,
+                                  const hsize_t *size, void *out)
 {
     MO__H5_ID(file_space);
     MO__H5_ID(memory_space);
@@ -159,8 +158,7 @@ static mo_status read_box(const mo__h5_dataset *d, const char *name, hid_t type,
     return MO_OK;
 }
 
-/* Steps `at` to the next box in row-major order; false behind the last. */
-static bool next_box(const mo__h5_shape *shape, const hsize_t *size, hsize_t *at)
+bool mo__h5_next_box(const mo__h5_shape *shape, const hsize_t *size, hsize_t *at)
 {
     for (int i = shape->ndim - 1; i >= 0; i--) {
         at[i] += size[i];
@@ -183,8 +181,8 @@ mo_status mo__h5_dataset_verify(const mo__h5_dataset *dataset, const char *name)
     if (!box) return MO_E_MEMORY;
     hsize_t at[4] = {0};
     mo_status status;
-    do status = read_box(dataset, name, type, at, boxes.chunk, box);
-    while (status == MO_OK && next_box(&boxes, boxes.chunk, at));
+    do status = mo__h5_dataset_read_box(dataset, name, type, at, boxes.chunk, box);
+    while (status == MO_OK && mo__h5_next_box(&boxes, boxes.chunk, at));
     mo_free(box);
     return status;
 }

@@ -14,7 +14,7 @@
 
 #define HASH_KEY "xxh3_128="
 
-const mo__stamp_kind mo__stamp_checkpoint = {"MOIRA CHECKPOINT ", "a checkpoint", 1};
+const mo__stamp_kind mo__stamp_checkpoint = {"MOIRA CHECKPOINT ", "a checkpoint", 2};
 const mo__stamp_kind mo__stamp_tokens = {"MOIRA TOKENS ", "a token file", 2};
 
 static mo_status render(const char *path, const mo__stamp_kind *kind, int version, uint64_t bytes,

@@ -18,15 +18,15 @@ enum { ARRAYS = 9 };
 
 /* The large ones are cut in their first and in their last dimension, and between. */
 static const mo_checkpoint_array SHAPES[ARRAYS] = {
-    {"model", "model.embed_tokens.weight", 2, {700, 500}, NULL},
-    {"model", "norm", 1, {7}, NULL},
-    {"model", "model.layers.0.experts", 3, {3, 5, 4}, NULL},
-    {"model", "scale", 1, {1}, NULL},
-    {"model", "four", 4, {2, 3, 4, 5}, NULL},
-    {"optimizer/adamw/m", "norm", 1, {7}, NULL},
-    {"optimizer/adamw/m", "wide", 2, {2, 400001}, NULL},
-    {"optimizer/adamw/v", "norm", 1, {7}, NULL},
-    {"optimizer/adamw/v", "middle", 4, {2, 3, 70001, 2}, NULL},
+    {"model", "model.embed_tokens.weight", 2, {700, 500}, NULL, NULL},
+    {"model", "norm", 1, {7}, NULL, NULL},
+    {"model", "model.layers.0.experts", 3, {3, 5, 4}, NULL, NULL},
+    {"model", "scale", 1, {1}, NULL, NULL},
+    {"model", "four", 4, {2, 3, 4, 5}, NULL, NULL},
+    {"optimizer/adamw/m", "norm", 1, {7}, NULL, NULL},
+    {"optimizer/adamw/m", "wide", 2, {2, 400001}, NULL, NULL},
+    {"optimizer/adamw/v", "norm", 1, {7}, NULL, NULL},
+    {"optimizer/adamw/v", "middle", 4, {2, 3, 70001, 2}, NULL, NULL},
 };
 
 static int64_t count_of(const mo_checkpoint_array *a)
@@ -87,7 +87,8 @@ static int remove_folder(void **state)
 }
 
 /* A small checkpoint with two arrays of the model. */
-static const mo_checkpoint_array SMALL[2] = {{"model", "a", 2, {3, 4}, NULL}, {"model", "b", 1, {5}, NULL}};
+static const mo_checkpoint_array SMALL[2] = {{"model", "a", 2, {3, 4}, NULL, NULL},
+                                             {"model", "b", 1, {5}, NULL, NULL}};
 
 static mo_status save_small(const char *path)
 {
@@ -267,7 +268,7 @@ static void other_precision_is_converted(void **state)
     MO_CHECK_OK(mo__stamp_write(path, &mo__stamp_checkpoint));
     mo_real out[2];
     mo_checkpoint *c;
-    mo_checkpoint_array array = {"other", "x", 1, {2}, out};
+    mo_checkpoint_array array = {"other", "x", 1, {2}, out, NULL};
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     MO_CHECK_OK(mo_checkpoint_read(c, &array, 1));
     assert_true(out[0] == MO_C(1.5) && out[1] == MO_C(-0.25));
@@ -285,9 +286,9 @@ static void mismatches_are_listed_all_at_once(void **state)
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     for (int i = 0; i < 64; i++) data[i] = 9;
     const mo_checkpoint_array wanted[] = {
-        {"model", "z", 1, {2}, data},
-        {"model", "a", 2, {4, 3}, data},
-        {"optimizer/adamw/m", "a", 2, {3, 4}, data},
+        {"model", "z", 1, {2}, data, NULL},
+        {"model", "a", 2, {4, 3}, data, NULL},
+        {"optimizer/adamw/m", "a", 2, {3, 4}, data, NULL},
     };
     MO_CHECK_STATUS(mo_checkpoint_read(c, wanted, 3), MO_E_MISMATCH);
     MO_CHECK_MESSAGE(path);
@@ -296,7 +297,8 @@ static void mismatches_are_listed_all_at_once(void **state)
     MO_CHECK_MESSAGE("model/b is unexpected");
     MO_CHECK_MESSAGE("optimizer/adamw/m/a is missing");
     for (int i = 0; i < 64; i++) assert_true(data[i] == 9);
-    const mo_checkpoint_array flat = {"model", "a", 1, {12}, data}, b = {"model", "b", 1, {5}, data + 12};
+    const mo_checkpoint_array flat = {"model", "a", 1, {12}, data, NULL},
+                              b = {"model", "b", 1, {5}, data + 12, NULL};
     MO_CHECK_STATUS(mo_checkpoint_read(c, (mo_checkpoint_array[]){flat, b}, 2), MO_E_MISMATCH);
     MO_CHECK_MESSAGE("model/a is [3,4], [12] is needed");
     mo_checkpoint_close(c);
@@ -312,7 +314,7 @@ static void a_long_list_says_how_many_more(void **state)
     MO_CHECK_OK(save_small(path));
     for (int i = 0; i < 500; i++) {
         snprintf(names[i], sizeof names[i], "parameter.%d", i);
-        wanted[i] = (mo_checkpoint_array){"model", names[i], 1, {1}, &data};
+        wanted[i] = (mo_checkpoint_array){"model", names[i], 1, {1}, &data, NULL};
     }
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     MO_CHECK_STATUS(mo_checkpoint_read(c, wanted, 500), MO_E_MISMATCH);
@@ -328,9 +330,12 @@ static void bad_arrays_are_not_saved(void **state)
         mo_checkpoint_array array;
         mo_status status;
     } bad[] = {
-        {{"model", "a/b", 1, {2}, data}, MO_E_RANGE},  {{"model", "", 1, {2}, data}, MO_E_RANGE},
-        {{"model", "..", 1, {2}, data}, MO_E_RANGE},   {{"model", "a", 0, {2}, data}, MO_E_SHAPE},
-        {{"model", "a", 2, {2, 0}, data}, MO_E_SHAPE}, {{"model", "a", 5, {1, 1, 1, 1}, data}, MO_E_SHAPE},
+        {{"model", "a/b", 1, {2}, data, NULL}, MO_E_RANGE},
+        {{"model", "", 1, {2}, data, NULL}, MO_E_RANGE},
+        {{"model", "..", 1, {2}, data, NULL}, MO_E_RANGE},
+        {{"model", "a", 0, {2}, data, NULL}, MO_E_SHAPE},
+        {{"model", "a", 2, {2, 0}, data, NULL}, MO_E_SHAPE},
+        {{"model", "a", 5, {1, 1, 1, 1}, data, NULL}, MO_E_SHAPE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mo_checkpoint_content content = content_of(&bad[i].array, 1, 1);
@@ -398,10 +403,10 @@ static void newer_versions_are_refused(void **state)
     FILE *file = fopen(path, "r+b");
     assert_non_null(file);
     fseek(file, 17, SEEK_SET);
-    assert_int_equal(fputc('2', file), '2');
+    assert_int_equal(fputc('3', file), '3');
     assert_int_equal(fclose(file), 0);
     MO_CHECK_STATUS(open_and_close(path), MO_E_VERSION);
-    MO_CHECK_MESSAGE("version 2");
+    MO_CHECK_MESSAGE("version 3");
 
     hid_t id;
     MO_CHECK_OK(mo__h5_create(path, &id));
@@ -464,7 +469,7 @@ static void only_plain_data_is_read(void **state)
                                           "filter 6", "neither", "more data than the file can hold"};
     const char *path = temp_path(*state, "c.h5");
     mo_real data[16];
-    mo_checkpoint_array wanted = {"model", "x", 1, {16}, data};
+    mo_checkpoint_array wanted = {"model", "x", 1, {16}, data, NULL};
     for (trick kind = SOFT_LINK; kind < TRICKS; kind++) {
         mo_checkpoint *c;
         write_trick(path, kind);

@@ -24,11 +24,11 @@ enum { ARRAYS = 5 };
 
 /* Several rounds of chunks; arrays of one element, of one chunk, of a chunk and a bit. */
 static const mo_checkpoint_array SHAPES[ARRAYS] = {
-    {"model", "embedding", 2, {1500, 500}, NULL},
-    {"model", "norm", 1, {7}, NULL},
-    {"optimizer/adamw/m", "wide", 2, {2, 400001}, NULL},
-    {"optimizer/adamw/m", "one", 1, {1}, NULL},
-    {"optimizer/adamw/v", "experts", 3, {8, 300, 128}, NULL},
+    {"model", "embedding", 2, {1500, 500}, NULL, NULL},
+    {"model", "norm", 1, {7}, NULL, NULL},
+    {"optimizer/adamw/m", "wide", 2, {2, 400001}, NULL, NULL},
+    {"optimizer/adamw/m", "one", 1, {1}, NULL, NULL},
+    {"optimizer/adamw/v", "experts", 3, {8, 300, 128}, NULL, NULL},
 };
 
 typedef struct {
@@ -550,7 +550,11 @@ static void make_small(small *s, fixture *f)
     s->f = f;
     for (int i = 0; i < SMALL; i++) {
         snprintf(s->names[i], sizeof s->names[i], "array%d", i);
-        s->arrays[i] = (mo_checkpoint_array){"model", s->names[i], 1, {SMALL_SIZE}, s->data + i * SMALL_SIZE};
+        s->arrays[i] = (mo_checkpoint_array){.group = "model",
+                                             .name = s->names[i],
+                                             .ndim = 1,
+                                             .dim = {SMALL_SIZE},
+                                             .data = s->data + i * SMALL_SIZE};
     }
     for (int i = 0; i < SMALL * SMALL_SIZE; i++) s->data[i] = (mo_real)i / 3;
     f->content.arrays = s->arrays;

@@ -31,7 +31,7 @@ static int teardown(void **state)
 static void save_checkpoint(void)
 {
     mo_real value[COUNT] = {1, 2, 3, 4, 5, 6};
-    mo_checkpoint_array w = {"model", "w", 2, {2, 3}, value};
+    mo_checkpoint_array w = {"model", "w", 2, {2, 3}, value, NULL};
     mo_checkpoint_content content = {.arrays = &w, .n_arrays = 1, .config = "none", .compression = 1};
     MO_CHECK_OK(mo_checkpoint_save(path, &content));
 }
@@ -39,7 +39,7 @@ static void save_checkpoint(void)
 static double read_first(void)
 {
     mo_real value[COUNT] = {0};
-    mo_checkpoint_array w = {"model", "w", 2, {2, 3}, value};
+    mo_checkpoint_array w = {"model", "w", 2, {2, 3}, value, NULL};
     mo_checkpoint *c;
     MO_CHECK_OK(mo_checkpoint_open(path, &c));
     MO_CHECK_OK(mo_checkpoint_read(c, &w, 1));
