@@ -25,6 +25,8 @@ mo_tensor *mo_rmsnorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps);
 mo_tensor *mo_layernorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps);
 /* min(max(x, -limit), limit); the gradient passes where |x| <= limit. */
 mo_tensor *mo_clamp(mo_graph *g, mo_tensor *x_ND, double limit);
+/* s x; 1 adds no node and gives x. */
+mo_tensor *mo_scale(mo_graph *g, mo_tensor *x, double s);
 mo_tensor *mo_add(mo_graph *g, mo_tensor *a_ND, mo_tensor *b_ND);
 /* y_nd = x_nd m_nd / (1 - p), m_nd = 0 with probability p, a pure function of (seed, step, stream, token
  * index within the step, d); without run->training, y = x. p in [0, 1): 0 adds no node and gives x. stream,
@@ -165,6 +167,9 @@ mo_dispatch_map mo_dispatch(mo_graph *g, mo_tensor *ids_NK, int64_t E, int64_t r
 mo_tensor *mo_gather(mo_graph *g, mo_tensor *x_ND, const mo_dispatch_map *map);
 /* y_r = W_[expert of r] x_r; rows past the last are zero. W is [E, O, I]. */
 mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map);
+/* mo_dropout of rows: the mask hangs on (seed, step, stream, token index within the step, choice, i),
+ * wherever the row lies; rows past the last are zero. */
+mo_tensor *mo_dropout_rows(mo_graph *g, mo_tensor *x_RI, const mo_dispatch_map *map, double p, int stream);
 /* out_n = sum_k w_nk y_[row_nk]. */
 mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK, const mo_dispatch_map *map);
 

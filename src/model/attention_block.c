@@ -37,7 +37,7 @@ static mo_tensor *project(mo__builder *b, int64_t layer, mo_tensor *x_ND, const 
                           const char *norm)
 {
     const mo_model_config *c = &b->model->config;
-    mo_tensor *y = mo_linear(b->g, x_ND, mo__layer_param(b, layer, weight));
+    mo_tensor *y = mo__adapted_linear(b, layer, weight, x_ND);
     if (norm && c->qk_norm != MO_QK_NORM_NONE)
         y = mo_rmsnorm(b->g, y, mo__layer_param(b, layer, norm), c->rms_norm_eps);
     return c->clip_qkv > 0 ? mo_clamp(b->g, y, c->clip_qkv) : y;
@@ -60,5 +60,5 @@ mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
                                     .dropout = mo__drop_probability(b, c->attention_dropout),
                                     .dropout_stream = mo__drop_stream(layer, MO__DROP_PROBABILITIES)};
     mo_tensor *o = mo_attention(b->g, q, k, v, t->starts, &options);
-    return mo_linear(b->g, o, mo__layer_param(b, layer, "self_attn.o_proj.weight"));
+    return mo__adapted_linear(b, layer, "self_attn.o_proj.weight", o);
 }

@@ -62,7 +62,14 @@ mo_status mo__lora_declare(mo_model *m, const mo_tuning_config *tuning);
 
 /* ---- dropout: in training graphs alone; each layer and site has a stream of masks of its own ---- */
 
-enum { MO__DROP_EMBEDDING, MO__DROP_PROBABILITIES, MO__DROP_ATTENTION, MO__DROP_FFN, MO__DROP_SITES = 16 };
+enum {
+    MO__DROP_EMBEDDING,
+    MO__DROP_PROBABILITIES,
+    MO__DROP_ATTENTION,
+    MO__DROP_FFN,
+    MO__DROP_ADAPTERS, /* one for each of lora.c's targets, of which a layer has each once at most */
+    MO__DROP_SITES = 16
+};
 static inline int mo__drop_stream(int64_t layer, int site)
 {
     return (int)(layer * MO__DROP_SITES + site);
@@ -75,6 +82,11 @@ static inline mo_tensor *mo__drop(mo__builder *b, mo_tensor *x_ND, double p, int
 {
     return mo_dropout(b->g, x_ND, mo__drop_probability(b, p), mo__drop_stream(layer, site));
 }
+
+/* lora.c: x W^T, and what the matrix's adapter adds to it if it has one. */
+mo_tensor *mo__adapted_linear(mo__builder *b, int64_t layer, const char *weight, mo_tensor *x_NI);
+mo_tensor *mo__adapted_experts(mo__builder *b, int64_t layer, const char *weight, mo_tensor *x_RI,
+                               const mo_dispatch_map *map);
 
 /* ---- parts ---- */
 

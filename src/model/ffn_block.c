@@ -29,7 +29,7 @@ mo_status mo__ffn_declare(mo_model *m, int64_t layer, const char *block, int64_t
 
 static mo_tensor *project(mo__builder *b, int64_t layer, const char *block, const char *matrix, mo_tensor *x)
 {
-    return mo_linear(b->g, x, mo__layer_param(b, layer, name_of(block, matrix).text));
+    return mo__adapted_linear(b, layer, name_of(block, matrix).text, x);
 }
 
 mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, const char *block, mo_tensor *x_ND)

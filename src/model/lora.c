@@ -105,3 +105,78 @@ mo_status mo__lora_declare(mo_model *m, const mo_tuning_config *tuning)
     m->lora_dropout = tuning->lora.dropout;
     return MO_OK;
 }
+
+/* ---- graphs ---- */
+
+typedef struct adapter {
+    mo_tensor *a, *b; /* NULL: the matrix has none */
+    double dropout;
+    int stream;
+} adapter;
+
+static adapter adapter_of(mo__builder *b, int64_t layer, const char *weight)
+{
+    char name[160];
+    int stem = (int)(strrchr(weight, '.') - weight);
+    snprintf(name, sizeof name, "model.layers.%lld.%.*s.lora_A.weight", (long long)layer, stem, weight);
+    if (!mo_model_find(b->model, name)) return (adapter){0};
+    adapter found = {.a = mo__param(b, name), .dropout = mo__drop_probability(b, b->model->lora_dropout)};
+    *strrchr(name, 'A') = 'B';
+    found.b = mo__param(b, name);
+    found.stream = mo__drop_stream(layer, MO__DROP_ADAPTERS + target_of(weight));
+    return found;
+}
+
+mo_tensor *mo__adapted_linear(mo__builder *b, int64_t layer, const char *weight, mo_tensor *x_NI)
+{
+    mo_tensor *y = mo_linear(b->g, x_NI, mo__layer_param(b, layer, weight));
+    adapter d = adapter_of(b, layer, weight);
+    if (!d.a) return y;
+    mo_tensor *low = mo_linear(b->g, mo_dropout(b->g, x_NI, d.dropout, d.stream), d.a);
+    return mo_add(b->g, y, mo_linear(b->g, mo_scale(b->g, low, b->model->lora_scale), d.b));
+}
+
+mo_tensor *mo__adapted_experts(mo__builder *b, int64_t layer, const char *weight, mo_tensor *x_RI,
+                               const mo_dispatch_map *map)
+{
+    mo_tensor *y = mo_experts(b->g, x_RI, mo__layer_param(b, layer, weight), map);
+    adapter d = adapter_of(b, layer, weight);
+    if (!d.a) return y;
+    mo_tensor *low = mo_experts(b->g, mo_dropout_rows(b->g, x_RI, map, d.dropout, d.stream), d.a, map);
+    return mo_add(b->g, y, mo_experts(b->g, mo_scale(b->g, low, b->model->lora_scale), d.b, map));
+}
+
+/* ---- merging ---- */
+
+/* Part of a parameter into out, wherever it lies. */
+static void copy_part(const mo_model *m, const mo_param *p, int64_t part, int64_t count, mo_real *out)
+{
+    if (!p->stored) {
+        memcpy(out, m->value + p->offset + part * count, (size_t)count * sizeof *out);
+        return;
+    }
+    int64_t own = p->stored->part_elements, first = part * count;
+    mo_stored_expand(p->stored, first / own, first % own, count, out);
+}
+
+static const mo_param *adapter_param(const mo_model *m, const mo_param *p, char which)
+{
+    char name[192];
+    snprintf(name, sizeof name, "%.*s.lora_%c.weight", (int)(strrchr(p->name, '.') - p->name), p->name,
+             which);
+    return mo_model_find(m, name);
+}
+
+mo_status mo_model_merged(const mo_model *m, const mo_param *p, int64_t part, mo_real *out)
+{
+    int64_t O = p->ndim > 1 ? p->dim[p->ndim - 2] : 1, I = p->dim[p->ndim - 1];
+    MO_ASSERT(part >= 0 && (part == 0 || (p->ndim == 3 && part < p->dim[0])));
+    copy_part(m, p, part, O * I, out);
+    const mo_param *a = m->lora_scale > 0 ? adapter_param(m, p, 'A') : NULL;
+    if (!a) return MO_OK;
+    int64_t r = a->dim[a->ndim - 2];
+    const mo_param *b = adapter_param(m, p, 'B');
+    mo_gemm(false, false, O, I, r, (mo_real)m->lora_scale, m->value + b->offset + part * O * r, r,
+            m->value + a->offset + part * r * I, I, 1, out, I);
+    return MO_OK;
+}

@@ -49,10 +49,10 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     record(b, layer, &r);
     mo_dispatch_map map = mo_dispatch(b->g, r.kept_NK, c->num_local_experts, r.rows);
     mo_tensor *x_RD = mo_gather(b->g, routed, &map);
-    mo_tensor *gate = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w1_name), &map), *up = NULL;
-    if (mo__gated(c->hidden_act)) up = mo_experts(b->g, x_RD, mo__layer_param(b, layer, w3_name), &map);
+    mo_tensor *gate = mo__adapted_experts(b, layer, w1_name, x_RD, &map), *up = NULL;
+    if (mo__gated(c->hidden_act)) up = mo__adapted_experts(b, layer, w3_name, x_RD, &map);
     mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up);
-    mo_tensor *y_RD = mo_experts(b->g, h_RF, mo__layer_param(b, layer, w2_name), &map);
+    mo_tensor *y_RD = mo__adapted_experts(b, layer, w2_name, h_RF, &map);
     mo_tensor *y_ND = mo_combine(b->g, y_RD, r.w_NK, &map);
     return c->n_shared_experts ? mo_add(b->g, y_ND, mo__ffn_build(b, layer, shared_name, x_ND)) : y_ND;
 }

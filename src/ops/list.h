@@ -12,6 +12,8 @@
     X(clamp)              \
     X(add)                \
     X(dropout)            \
+    X(dropout_rows)       \
+    X(scale)              \
     X(rope)               \
     X(act)                \
     X(glu)                \
