@@ -16,6 +16,7 @@
 #include "moira/hf.h"
 #include "moira/train.h"
 #include "moira/pretrained.h"
+#include "moira/upcycle.h"
 #include "moira/routing.h"
 #include "moira/config.h"
 

@@ -10,6 +10,7 @@
     X(synth)            \
     X(train)            \
     X(finetune)         \
+    X(upcycle)          \
     X(eval)             \
     X(generate)         \
     X(inspect)          \

@@ -1,0 +1,42 @@
+/* upcycle.h -- a dense model becomes one with experts (sparse upcycling: Komatsuzaki et al. 2022,
+ * arXiv:2212.05055): every expert of a layer is a copy of its feed-forward block, the router is new, all else
+ * stays. With weights that sum to 1 whatever the router says, the function is the dense model's.
+ *
+ *     mo_upcycle_options o = {.experts = 8, .experts_per_token = 2, .seed = 1337};
+ *     mo_run_config sparse = *dense_config;                 strings and lists are still the dense one's
+ *     MO_TRY(mo_upcycle_config(&o, &sparse));
+ *     mo_model *m; MO_TRY(mo_model_create(&sparse.model, &m)); MO_TRY(mo_model_allocate(m, ...));
+ *     mo_upcycle(dense, &o, m); */
+#ifndef MOIRA_UPCYCLE_H
+#define MOIRA_UPCYCLE_H
+
+#include "moira/train.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mo_upcycle_options {
+    int64_t experts, experts_per_token;
+    /* Each expert's matrices get normal noise of this many standard deviations of the dense matrix's own
+     * elements, drawn for each expert by itself ("random noise upcycling" in Drop-Upcycling: Nakamura et al.
+     * 2025, arXiv:2502.19261). 0: all experts are the same to the bit. */
+    double noise;
+    uint64_t seed; /* of noise and routers */
+} mo_upcycle_options;
+
+/* What balance.mixtral is afterwards: Mixtral 8x7B's router_aux_loss_coef. */
+#define MO_UPCYCLE_BALANCE 0.02
+
+/* Rewrites the model and balance of a dense model's config: Mixtral's router (topk, weights normalised), an
+ * expert in every layer, balance.mixtral alone. MO_E_CONFIG if it has experts already, for fewer than 2
+ * experts, and by the rules of mo_model_config_check (more choices than experts, a single choice, whose
+ * weight would always be 1). MO_E_RANGE for noise below 0. */
+mo_status mo_upcycle_config(const mo_upcycle_options *options, mo_run_config *config);
+/* Fills the values of `sparse`, made by that config and allocated, from those of `dense`. */
+void mo_upcycle(const mo_model *dense, const mo_upcycle_options *options, mo_model *sparse);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

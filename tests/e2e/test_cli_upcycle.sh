@@ -1,0 +1,53 @@
+# moira upcycle: a dense run's checkpoint becomes one with experts that evaluates to the same loss and trains on.
+. tests/e2e/lib.sh
+small_text
+moira 0 prepare "$dir/text.txt" -o "$dir/text.h5"
+small_config
+moira 0 train "$dir/small.yaml" model.num_local_experts=0 model.num_experts_per_tok=0 balance.switch=0 balance.z_loss=0 \
+    model.intermediate_size=48 run.dir="$dir/dense" train.steps=30
+dense=$dir/dense/best.h5
+
+loss() { # CHECKPOINT: its validation loss, in the file .loss
+    moira 0 eval "$1" --data "$dir/text.h5" --json
+    sed -n 's/^ *"loss": \([0-9.e-]*\),*$/\1/p' "$out" | head -1 >"$dir/.loss"
+    [ -s "$dir/.loss" ] || fail "$ran: no loss"
+}
+near() { # LOSS LOSS TOLERANCE
+    awk -v a="$1" -v b="$2" -v t="$3" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d <= t && -d <= t) }'
+}
+
+loss "$dense"
+before=$(cat "$dir/.loss")
+moira 0 upcycle "$dense" -o "$dir/moe.h5" --experts 8 --top-k 2
+out_matches '^model .* 8 experts of 48, 2 per token \(topk\)'
+out_has 'experts      copies; the same function'
+loss "$dir/moe.h5"
+near "$before" "$(cat "$dir/.loss")" 1e-5 || fail "$ran: loss $(cat "$dir/.loss"), of the dense model $before"
+moira 0 inspect "$dir/moe.h5" --verify
+moira 0 inspect "$dir/moe.h5" --json
+out_has '"num_local_experts": 8,'
+out_has '"num_experts_per_tok": 2,'
+h5dump -a /config "$dir/moe.h5" | grep -q 'mixtral: 0.02' || fail "moe.h5: balance.mixtral is not 0.02"
+moira 0 generate "$dir/moe.h5" --prompt Line --max-tokens 4
+
+# The same seed, the same file; noise moves the loss a little.
+moira 0 upcycle "$dense" -o "$dir/again.h5"
+same "$dir/moe.h5" "$dir/again.h5"
+moira 0 upcycle "$dense" -o "$dir/noisy.h5" --experts 4 --noise 0.1 --seed 3
+out_has 'copies with noise of 0.1 standard deviations'
+loss "$dir/noisy.h5"
+near "$before" "$(cat "$dir/.loss")" 1e-5 && fail "$ran: noise has changed nothing"
+near "$before" "$(cat "$dir/.loss")" 0.5 || fail "$ran: loss $(cat "$dir/.loss"), of the dense model $before"
+
+# ---- refused, and nothing is left ----
+
+refused "$dir/moe.h5: is there already; remove it, or name another file" upcycle "$dense" -o "$dir/moe.h5"
+refused "$dir/moe.h5: has 8 experts in its layers already" upcycle "$dir/moe.h5" -o "$dir/new.h5"
+refused 'model.num_experts_per_tok 9 > model.num_local_experts 8' upcycle "$dense" -o "$dir/new.h5" --top-k 9
+refused 'the router no gradient' upcycle "$dense" -o "$dir/new.h5" --top-k 1
+refused '--experts: 1 is out of range' upcycle "$dense" -o "$dir/new.h5" --experts 1
+refused '--noise: -1 is out of range' upcycle "$dense" -o "$dir/new.h5" --noise -1
+refused "$dir/none.h5: " upcycle "$dir/none.h5" -o "$dir/new.h5"
+refused "$dir/text.h5" upcycle "$dir/text.h5" -o "$dir/new.h5"
+refused "its folder $dir/none does not exist" upcycle "$dense" -o "$dir/none/new.h5"
+finish
