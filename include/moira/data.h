@@ -3,7 +3,8 @@
  * prepare and synth write token files (tokenfile.h); a loader hands out batches from one or several. A batch
  * is a pure function of (seed, step, microbatch): of which source a sequence is follows from the weights in
  * closed form; a source's epoch e shifts its windows of `sequence_length` tokens by an offset drawn for that
- * epoch and visits them in a keyed permutation. So any step can be asked for directly.
+ * epoch and visits them in a keyed permutation. A source of whole documents (mo_tokens) is packed once, into
+ * windows that each epoch permutes, the same ones for any seed. So any step can be asked for directly.
  *
  *     mo_loader *l; MO_TRY(mo_loader_open(&options, &l));
  *     const mo_batch *b; MO_TRY(mo_loader_get(l, step, microbatch, &b));   (b stays valid until the next get)
@@ -105,8 +106,8 @@ enum { MO_SYNTH_DOMAINS = 8 };
 typedef struct mo_synth_options {
     const char *output;
     const char *texts; /* JSONL of the documents that train, fields text and domain; NULL = none */
-    int domains;    /* 1 .. MO_SYNTH_DOMAINS */
-    int64_t tokens; /* bytes wanted over both splits */
+    int domains;       /* 1 .. MO_SYNTH_DOMAINS */
+    int64_t tokens;    /* bytes wanted over both splits */
     double validation_fraction;
     uint64_t seed;
     int compression;
@@ -126,16 +127,18 @@ const char *mo_synth_domain_name(int domain);
 typedef struct mo_batch {
     int64_t batch_size, sequence_length; /* B, T; arrays are [B*T], sequence after sequence */
     int32_t *tokens;                     /* inputs */
-    int32_t *targets;                    /* next token, -1 = not predicted (document end, padding) */
+    int32_t *targets;                    /* next token, -1 = not predicted (document end, mask 0, padding) */
     int32_t *starts;                     /* index within the window of the first token that this one may
-                                            attend to: the start of its document or of the window */
+                                            attend to: the start of its document or of the window; of
+                                            padding, itself */
     int32_t *domains;                    /* label of each token's document, -1 without labels or padding */
     int32_t *source;                     /* [B] index of the row's source, 0 without a mixture, -1: padding */
-    int64_t *at;                         /* [B] index of the row's first token in its split, -1: padding */
+    int64_t *at;                         /* index of each token in its split, -1: padding */
     int64_t predicted;                   /* targets that are not -1 */
     int64_t predicted_step;              /* the same, over all microbatches of the step */
     int64_t predicted_bytes;             /* bytes that the predicted tokens stand for */
     int64_t valid;                       /* tokens that are not padding: tokens[i] >= 0 */
+    int64_t valid_step;                  /* the same, over all microbatches of the step */
 } mo_batch;
 
 typedef struct mo_loader_source {
@@ -155,7 +158,8 @@ typedef struct mo_loader_options {
 } mo_loader_options;
 
 typedef struct mo_loader mo_loader;
-/* MO_E_RANGE if a split is shorter than one window (sequence_length + 1 tokens); says both lengths. */
+/* MO_E_RANGE if a split is shorter than one window (sequence_length + 1 tokens), or has a whole document that
+ * is longer than one; says both lengths. */
 mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out);
 mo_status mo_loader_get(mo_loader *loader, int64_t step, int64_t microbatch, const mo_batch **out);
 /* How many sequences of the first `steps` steps are of the source: its share by weight of all of them, less
@@ -164,16 +168,36 @@ int64_t mo_loader_drawn(const mo_loader *loader, int source, int64_t steps);
 double mo_loader_waited(const mo_loader *loader); /* seconds spent waiting for the prefetch thread */
 void mo_loader_close(mo_loader *loader);
 
-/* Sequences of one epoch of a training split that is long enough for one. */
-int64_t mo_train_windows(const mo_tokens *tokens, int64_t sequence_length);
+/* Whole documents in windows of sequence_length tokens: a function of the documents' lengths alone. Windows
+ * follow the split: they are numbered by the first of their documents, which are in order within one. */
+typedef struct mo_packing {
+    int64_t sequence_length, windows, documents, tokens;
+    int64_t *document; /* [documents] window after window */
+    int64_t *first;    /* [windows + 1]: window w has document[first[w]] to document[first[w + 1] - 1] */
+} mo_packing;
+/* MO_E_RANGE: a document is longer than a window; says which, and both lengths. */
+mo_status mo_packing_create(const mo_tokens *tokens, int64_t sequence_length, mo_packing *out);
+void mo_packing_free(mo_packing *packing);
+double mo_packing_fill(const mo_packing *packing); /* share of its windows' positions that tokens take */
 
-/* Evaluation order: windows of L tokens that do not overlap, in order; every token of a window but its first
- * is predicted (unless a document begins there); a last window that is short is left out. Window w is tokens
- * [w L, w L + L); as a row of a batch its last position has no target. Rows past the last window are padding:
- * tokens -1, targets -1. */
-int64_t mo_eval_windows(const mo_tokens *tokens, int64_t sequence_length);
-mo_status mo_eval_batch(const mo_tokens *tokens, const mo_tokenizer *tokenizer, int64_t sequence_length,
-                        int64_t first_window, mo_batch *batch); /* fills batch_size rows */
+/* Sequences of one epoch of a training split: of a stream that is long enough for one, or of whole documents.
+ * MO_E_RANGE as for mo_loader_open. */
+mo_status mo_train_windows(const mo_tokens *tokens, int64_t sequence_length, int64_t *out);
+
+/* Evaluation order. A stream: windows of L tokens that do not overlap, in order; every token of a window but
+ * its first is predicted (unless a document begins there, or its mask is 0); a last window that is short is
+ * left out. Window w is tokens [w L, w L + L); as a row of a batch its last position has no target. Whole
+ * documents: the windows of mo_packing_create, in order; nothing is left out. Rows past the last window are
+ * padding: tokens -1, targets -1. */
+typedef struct mo_eval_order {
+    const mo_tokens *tokens; /* borrowed */
+    int64_t sequence_length, windows;
+    mo_packing packing; /* of whole documents */
+} mo_eval_order;
+mo_status mo_eval_order_create(const mo_tokens *tokens, int64_t sequence_length, mo_eval_order *out);
+void mo_eval_order_free(mo_eval_order *order);
+mo_status mo_eval_batch(const mo_eval_order *order, const mo_tokenizer *tokenizer, int64_t first_window,
+                        mo_batch *batch); /* fills batch_size rows */
 mo_status mo_batch_create(int64_t batch_size, int64_t sequence_length, mo_batch **out);
 void mo_batch_free(mo_batch *batch);
 

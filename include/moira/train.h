@@ -114,7 +114,9 @@ typedef enum mo_run_end {
 typedef struct mo_run_source {
     char *name; /* the file's, without folder and .h5; the path if two sources would have the same */
     mo_tokenfile *file;
-    double share; /* of all sequences, by weight; the shares sum to 1 */
+    double share;    /* of all sequences, by weight; the shares sum to 1 */
+    int64_t windows; /* sequences of an epoch */
+    double fill;     /* of their positions, the share that is tokens: below 1 with whole documents */
 } mo_run_source;
 
 typedef struct mo_run_data {
@@ -124,10 +126,12 @@ typedef struct mo_run_data {
 } mo_run_data;
 
 /* Opens the token files of data.path or data.mixture. MO_E_MISMATCH if two have other tokenizers or the same
- * content; on failure nothing is left to close. */
+ * content, MO_E_RANGE if a whole document is longer than train.sequence_length; on failure nothing is left to
+ * close. */
 mo_status mo_run_data_open(const mo_run_config *config, mo_run_data *out);
 void mo_run_data_close(mo_run_data *data);
-uint64_t mo_run_data_bytes(const mo_run_data *data); /* that its tokens take in memory */
+/* What its tokens, and the windows that whole documents are packed into, take in memory. */
+uint64_t mo_run_data_bytes(const mo_run_data *data, int64_t sequence_length);
 /* How often `steps` steps go through the source's training split. */
 double mo_run_data_epochs(const mo_run_data *data, int source, const mo_run_config *config, int64_t steps);
 
@@ -177,7 +181,7 @@ typedef struct mo_layer_report {
 
 typedef struct mo_source_report {
     const char *name;
-    int64_t tokens;         /* read of it so far: sequences * sequence_length */
+    int64_t tokens;         /* read of it so far, padding too: sequences * sequence_length */
     double share;           /* of the sequences so far */
     double train_loss;      /* of this step's sequences of it; NaN if there are none */
     double validation_loss; /* if evaluated; NaN if it has no validation split */
@@ -188,16 +192,16 @@ typedef struct mo_source_report {
  * sources (whose name is under `source`, and NaN null) only with data.mixture. The validation_loss of a
  * mixture is the mean over its sources that have a validation split, weighted by their shares. */
 typedef struct mo_step_report {
-    int64_t step, steps;               /* done, of: with train.seconds, of what the time will do for */
-    mo_run_end end;                    /* why this report is the last, or MO_RUN_GOES_ON */
-    int64_t tokens;                    /* predicted so far */
-    double train_loss;                 /* this step's cross-entropy, nats per predicted token */
-    double balance_loss;               /* sum of coefficient * loss */
+    int64_t step, steps; /* done, of: with train.seconds, of what the time will do for */
+    mo_run_end end;      /* why this report is the last, or MO_RUN_GOES_ON */
+    int64_t tokens;      /* predicted so far */
+    double train_loss;   /* this step's cross-entropy, nats per predicted token; 0 without one */
+    double balance_loss; /* sum of coefficient * loss */
     double balance[MO_BALANCE_LOSSES]; /* each loss, without its coefficient; NaN if off */
     double learning_rate, grad_norm;
     double seconds;           /* of training so far, evaluations and saving left out */
-    double tokens_per_second; /* since the last report */
-    double gflops;            /* model FLOPs, the same span */
+    double tokens_per_second; /* read, without padding, since the last report */
+    double gflops;            /* model FLOPs of them, the same span */
     bool evaluated;
     double validation_loss, bits_per_byte; /* if evaluated */
     const double *mutual_information; /* [n_layers] bits, if evaluated on data with domains, else NULL: what

@@ -88,7 +88,7 @@ mo_status mo__config_vocabulary(mo_run_config *config, uint64_t *data_bytes)
     mo_run_data data;
     *data_bytes = 0;
     MO_TRY(mo__config_data(config, &data));
-    *data_bytes = mo_run_data_bytes(&data);
+    *data_bytes = mo_run_data_bytes(&data, config->train.sequence_length);
     mo_run_data_close(&data);
     return MO_OK;
 }

@@ -96,7 +96,7 @@ static mo_status inspect(const char *path, const mo_run_config *config, const mo
 {
     mo_run_memory memory;
     mo_model *model;
-    MO_TRY(mo_run_memory_estimate(config, mo_run_data_bytes(data), &memory));
+    MO_TRY(mo_run_memory_estimate(config, mo_run_data_bytes(data, config->train.sequence_length), &memory));
     MO_TRY(mo_model_create_tuned(&config->model, &config->tuning, &model));
     mo_status status = mo_model_group(model, &config->optimizer);
     if (status == MO_OK && *c->dot) status = mo__write_dot(config, model, c->dot);

@@ -25,6 +25,9 @@ struct mo_loader {
     mo__order order;
     slot ring[RING]; /* the first alone without prefetch */
     int64_t held;    /* number of the batch that the caller holds, -1 for none */
+    /* Of the step that was counted last, -1 for none: whoever makes batches has them. */
+    int64_t counted;
+    mo__row_counts count;
 
     bool threaded;
     pthread_t thread;
@@ -39,19 +42,25 @@ struct mo_loader {
 
 /* ---- what is in a batch ---- */
 
-/* Targets of a whole step, before any of it is made: every token behind a window's first, less the starts of
- * documents. */
-static int64_t count_step(const mo_loader *l, int64_t step)
+/* Targets and tokens of a whole step, before any of it is made. */
+static mo__row_counts count_step(mo_loader *l, int64_t step)
 {
-    int64_t sequences = l->order.per_step, L = l->order.sequence_length, predicted = sequences * L, at;
+    if (step == l->counted) return l->count;
+    int64_t sequences = l->order.per_step, place;
+    l->counted = step;
+    l->count = (mo__row_counts){0, 0};
     for (int64_t row = 0; row < sequences; row++) {
-        int source = mo__order_find(&l->order, step * sequences + row, &at);
-        predicted -= mo__documents_between(l->order.sources[source].tokens, at, at + L);
+        const mo__order_source *s =
+            &l->order.sources[mo__order_find(&l->order, step * sequences + row, &place)];
+        mo__row_counts one = s->tokens->whole ? mo__count_packed(s->tokens, &s->packing, place)
+                                              : mo__count_row(s->tokens, place, l->order.sequence_length);
+        l->count.predicted += one.predicted;
+        l->count.valid += one.valid;
     }
-    return predicted;
+    return l->count;
 }
 
-static mo_status make(const mo_loader *l, int64_t number, mo_batch *batch)
+static mo_status make(mo_loader *l, int64_t number, mo_batch *batch)
 {
     const mo_loader_options *o = &l->options;
     int64_t step = number / o->accumulation, sequences;
@@ -60,16 +69,23 @@ static mo_status make(const mo_loader *l, int64_t number, mo_batch *batch)
                         (long long)step, (long long)(o->accumulation * o->batch_size));
     mo__batch_clear(batch);
     for (int64_t row = 0; row < o->batch_size; row++) {
-        int64_t at;
-        int source = mo__order_find(&l->order, number * o->batch_size + row, &at);
-        mo__batch_fill_row(l->order.sources[source].tokens, o->tokenizer, at, true, batch, row);
+        int64_t place;
+        int source = mo__order_find(&l->order, number * o->batch_size + row, &place);
+        const mo__order_source *s = &l->order.sources[source];
+        if (s->tokens->whole)
+            mo__batch_fill_packed(s->tokens, o->tokenizer, &s->packing, place, batch, row);
+        else
+            mo__batch_fill_row(s->tokens, o->tokenizer, place, true, batch, row);
         batch->source[row] = source;
     }
-    batch->predicted_step = o->accumulation == 1 ? batch->predicted : count_step(l, step);
+    mo__row_counts all = {batch->predicted, batch->valid};
+    if (o->accumulation > 1) all = count_step(l, step);
+    batch->predicted_step = all.predicted;
+    batch->valid_step = all.valid;
     return MO_OK;
 }
 
-static void make_slot(const mo_loader *l, int64_t number, slot *s)
+static void make_slot(mo_loader *l, int64_t number, slot *s)
 {
     s->status = make(l, number, s->batch);
     if (s->status != MO_OK) snprintf(s->message, sizeof s->message, "%s", mo_last_error());
@@ -175,7 +191,7 @@ mo_status mo_loader_open(const mo_loader_options *options, mo_loader **out)
     if (!l) return MO_E_MEMORY;
     l->options = *options;
     l->options.sources = NULL;
-    l->held = -1;
+    l->held = l->counted = -1;
     mo_status status = mo__order_create(options, &l->order);
     for (int i = 0; status == MO_OK && i < (options->prefetch ? RING : 1); i++)
         status = mo_batch_create(options->batch_size, options->sequence_length, &l->ring[i].batch);

@@ -9,6 +9,7 @@
  *   tokens    [o_e + w L, o_e + w L + L], the last one only as a target; o_e in [0, L) is the epoch's offset
  *   n         floor((count - L) / L), so that every offset leaves room; a split of L+1 to 2L-1 tokens has one
  *             window, whose offset is 0 where the drawn one leaves no room
+ * Whole documents have the windows of packing.c and no offsets: w alone is the place.
  */
 #include "order.h"
 
@@ -22,14 +23,37 @@ static uint64_t derived_seed(uint64_t seed, uint64_t index)
     return (uint64_t)bits[0] << 32 | bits[1];
 }
 
+static mo_status stream_windows(const mo_tokens *tokens, int64_t L, int64_t *out)
+{
+    if (tokens->count < L + 1)
+        return mo_error(MO_E_RANGE, "has %lld tokens, sequence_length %lld needs at least %lld",
+                        (long long)tokens->count, (long long)L, (long long)L + 1);
+    int64_t n = (tokens->count - L) / L;
+    *out = n > 0 ? n : 1;
+    return MO_OK;
+}
+
+static mo_status count_windows(mo__order_source *s, int64_t L)
+{
+    if (!s->tokens->whole) return stream_windows(s->tokens, L, &s->windows);
+    MO_TRY(mo_packing_create(s->tokens, L, &s->packing));
+    s->windows = s->packing.windows;
+    return s->windows > 0 ? MO_OK : mo_error(MO_E_RANGE, "has no documents");
+}
+
+mo_status mo_train_windows(const mo_tokens *tokens, int64_t sequence_length, int64_t *out)
+{
+    mo__order_source s = {.tokens = tokens};
+    *out = 0;
+    mo_status status = count_windows(&s, sequence_length);
+    if (status == MO_OK) *out = s.windows;
+    mo_packing_free(&s.packing);
+    return status;
+}
+
 static mo_status check(const mo_loader_options *o)
 {
     for (int i = 0; i < o->n_sources; i++) {
-        int64_t count = o->sources[i].tokens->count;
-        if (count < o->sequence_length + 1)
-            return mo_error(
-                MO_E_RANGE, "loader: source %d has %lld tokens, sequence_length %lld needs at least %lld", i,
-                (long long)count, (long long)o->sequence_length, (long long)o->sequence_length + 1);
         double weight = o->sources[i].weight;
         if (o->n_sources > 1 && !(weight > 0 && weight <= 1e30))
             return mo_error(MO_E_RANGE, "loader: source %d has weight %g; a weight is above 0", i, weight);
@@ -53,13 +77,16 @@ mo_status mo__order_create(const mo_loader_options *o, mo__order *out)
     MO_TRY(check(o));
     out->sources = mo_calloc((size_t)o->n_sources, sizeof *out->sources);
     if (!out->sources) return MO_E_MEMORY;
-    for (int i = 0; i < o->n_sources; i++)
-        out->sources[i] =
-            (mo__order_source){.tokens = o->sources[i].tokens,
-                               .windows = mo_train_windows(o->sources[i].tokens, o->sequence_length),
-                               .seed = i ? derived_seed(o->seed, (uint64_t)i) : o->seed};
+    out->n_sources = o->n_sources;
     out->row_seed = derived_seed(o->seed, 0);
-    mo_status status = share_out(o, &out->shares);
+    mo_status status = MO_OK;
+    for (int i = 0; status == MO_OK && i < o->n_sources; i++) {
+        out->sources[i] = (mo__order_source){.tokens = o->sources[i].tokens,
+                                             .seed = i ? derived_seed(o->seed, (uint64_t)i) : o->seed};
+        status = count_windows(&out->sources[i], o->sequence_length);
+        if (status != MO_OK) mo_error_context(status, "loader: source %d", i);
+    }
+    if (status == MO_OK) status = share_out(o, &out->shares);
     if (status != MO_OK) mo__order_free(out);
     return status;
 }
@@ -67,27 +94,23 @@ mo_status mo__order_create(const mo_loader_options *o, mo__order *out)
 void mo__order_free(mo__order *order)
 {
     mo__apportion_free(&order->shares);
+    for (int i = 0; i < order->n_sources; i++) mo_packing_free(&order->sources[i].packing);
     mo_free(order->sources);
     *order = (mo__order){0};
 }
 
-int64_t mo_train_windows(const mo_tokens *tokens, int64_t sequence_length)
-{
-    int64_t n = (tokens->count - sequence_length) / sequence_length;
-    return n > 0 ? n : 1;
-}
-
-static int64_t window_start(const mo__order_source *s, int64_t index, int64_t L)
+static int64_t place_of(const mo__order_source *s, int64_t index, int64_t L)
 {
     uint64_t epoch = (uint64_t)(index / s->windows), n = (uint64_t)s->windows;
+    int64_t window = (int64_t)mo_rng_permute(s->seed, epoch, n, (uint64_t)(index % s->windows));
+    if (s->tokens->whole) return window;
     double u = mo_rng_uniform(s->seed, MO_RNG_DATA, epoch, OFFSET_LAYER, 0);
     int64_t offset = (int64_t)(u * (double)L);
     if (offset + s->windows * L + 1 > s->tokens->count) offset = 0;
-    int64_t window = (int64_t)mo_rng_permute(s->seed, epoch, n, (uint64_t)(index % s->windows));
     return offset + window * L;
 }
 
-int mo__order_find(const mo__order *order, int64_t c, int64_t *at)
+int mo__order_find(const mo__order *order, int64_t c, int64_t *place)
 {
     int64_t index = c;
     int source = 0;
@@ -97,6 +120,6 @@ int mo__order_find(const mo__order *order, int64_t c, int64_t *at)
         int64_t shuffled = (int64_t)mo_rng_permute(order->row_seed, (uint64_t)step, n, (uint64_t)row);
         source = mo__apportion_at(&order->shares, step * order->per_step + shuffled, &index);
     }
-    *at = window_start(&order->sources[source], index, order->sequence_length);
+    *place = place_of(&order->sources[source], index, order->sequence_length);
     return source;
 }

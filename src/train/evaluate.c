@@ -50,29 +50,28 @@ static void add_losses(mo_eval_result *out, const mo_model_graph *t, const mo_ba
     }
 }
 
-mo_status mo__eval_span(const mo_eval_options *o, int64_t *out)
+mo_status mo__eval_order(const mo_eval_options *o, mo_eval_order *order, int64_t *windows)
 {
     const mo_tokens *tokens = &o->file->split[o->split];
-    int64_t windows = mo_eval_windows(tokens, o->sequence_length);
-    bool fewer = o->batches > 0 && windows / o->batch_size >= o->batches;
-    *out = fewer ? o->batches * o->batch_size : windows;
-    if (windows > 0) return MO_OK;
+    const char *split = o->split == MO_SPLIT_TRAIN ? "train" : "validation";
+    mo_status status = mo_eval_order_create(tokens, o->sequence_length, order);
+    if (status != MO_OK) return mo_error_context(status, "%s: %s", o->file->path, split);
+    bool fewer = o->batches > 0 && order->windows / o->batch_size >= o->batches;
+    *windows = fewer ? o->batches * o->batch_size : order->windows;
+    if (*windows > 0) return MO_OK;
     return mo_error(MO_E_RANGE, "%s: the %s split has %lld tokens, fewer than one window of %lld",
-                    o->file->path, o->split == MO_SPLIT_TRAIN ? "train" : "validation",
-                    (long long)tokens->count, (long long)o->sequence_length);
+                    o->file->path, split, (long long)tokens->count, (long long)o->sequence_length);
 }
 
-static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, mo_batch *batch,
-                             mo__routing_sum *sum, mo__routing_count *count, int first_domain,
-                             mo_eval_result *out)
+static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, const mo_eval_order *order,
+                             int64_t windows, mo_batch *batch, mo__routing_sum *sum, mo__routing_count *count,
+                             int first_domain, mo_eval_result *out)
 {
-    const mo_tokens *tokens = &o->file->split[o->split];
-    int64_t windows = 0, bytes = 0;
-    MO_TRY(mo__eval_span(o, &windows));
+    int64_t bytes = 0;
     mo_run run = {.training = false};
     for (int64_t w = 0; w < windows; w += t->batch_size) {
         if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "evaluation was interrupted");
-        MO_TRY(mo_eval_batch(tokens, o->file->tokenizer, t->sequence_length, w, batch));
+        MO_TRY(mo_eval_batch(order, o->file->tokenizer, w, batch));
         mo_model_graph_feed(t, batch);
         mo_graph_forward(t->graph, &run);
         add_losses(out, t, batch);
@@ -102,9 +101,13 @@ static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routi
     MO_TRY(mo__check_tokens(o->file, t->model->config.vocab_size));
     MO_TRY(mo__routing_sum_create(t->model, sum));
     mo_batch *batch = NULL;
-    MO_TRY(mo_batch_create(t->batch_size, t->sequence_length, &batch));
-    mo_status status = run_windows(t, o, batch, sum, count, first_domain, out);
+    mo_eval_order order;
+    int64_t windows = 0;
+    mo_status status = mo__eval_order(o, &order, &windows);
+    if (status == MO_OK) status = mo_batch_create(t->batch_size, t->sequence_length, &batch);
+    if (status == MO_OK) status = run_windows(t, o, &order, windows, batch, sum, count, first_domain, out);
     mo_batch_free(batch);
+    mo_eval_order_free(&order);
     MO_TRY(status);
     mo__routing_sum_report(sum, t);
     if (out->n_layers > 0)
@@ -131,13 +134,13 @@ mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo__ro
 static mo_status open_count(const mo_model_graph *t, const mo_eval_options *o, mo__routing_count *count)
 {
     const mo_tokenfile *file = o->file;
-    int64_t windows = 0;
+    const mo_tokens *tokens = &file->split[o->split];
+    int64_t most = o->batches > 0 ? o->batches * o->batch_size * o->sequence_length : tokens->count;
+    bool part = !tokens->whole && most < tokens->count; /* what follows in a stream is not looked at */
     MO_TRY(mo__check_tokens(file, t->model->config.vocab_size));
-    MO_TRY(mo__eval_span(o, &windows));
     MO_TRY(mo__routing_count_create(t, o->routing, (const char *const *)file->domain_names, file->n_domains,
                                     count));
-    return mo__routing_count_listed(count, &file->split[o->split], windows * o->sequence_length,
-                                    t->model->config.vocab_size);
+    return mo__routing_count_listed(count, tokens, part ? most : tokens->count, t->model->config.vocab_size);
 }
 
 /* The counts become the result's. */

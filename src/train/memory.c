@@ -6,6 +6,7 @@
 #include "train/routing_log.h"
 
 enum { MIB = 1 << 20 };
+enum { BATCHES = 5, TOKEN_BYTES = 24 }; /* the loader's ring and that of an evaluation; of a token in one */
 static const uint64_t RUNTIME_BASE = 30 * MIB, RUNTIME_PER_THREAD = 3 * MIB;
 
 /* HDF5's own, and what packing takes for each thread (checkpoint.h). */
@@ -56,17 +57,18 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
                  trains = (uint64_t)m->trainable * sizeof(mo_real);
         int64_t threads = c->run.threads > 0 ? c->run.threads : mo_cores();
         int64_t batch_tokens = c->train.batch_size * c->train.sequence_length;
-        *out = (mo_run_memory){
-            .parameters = slab,
-            .gradients = trains,
-            .optimizer = 2 * trains,
-            .activations = a.arena > b.arena ? a.arena : b.arena,
-            .kept = a.kept,
-            .scratch = a.scratch,
-            .data = data_bytes + (uint64_t)batch_tokens * 16 * 4 + mo__routing_log_bytes(c, &m->config),
-            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
-            .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
-            .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
+        *out =
+            (mo_run_memory){.parameters = slab,
+                            .gradients = trains,
+                            .optimizer = 2 * trains,
+                            .activations = a.arena > b.arena ? a.arena : b.arena,
+                            .kept = a.kept,
+                            .scratch = a.scratch,
+                            .data = data_bytes + (uint64_t)batch_tokens * BATCHES * TOKEN_BYTES +
+                                    mo__routing_log_bytes(c, &m->config),
+                            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
+                            .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
+                            .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
         out->total = out->parameters + out->gradients + out->optimizer + out->activations + out->data +
                      out->snapshot + out->checkpoint + out->runtime;
     }

@@ -233,15 +233,13 @@ static mo_status open_graph(const mo_model *m, const mo_eval_options *o, mo_mode
     return MO_OK;
 }
 
-static mo_status run_both(mo_model_graph *graphs[2], const mo_eval_options *o, mo_batch *batch,
-                          mo__drift_sum *sum)
+static mo_status run_both(mo_model_graph *graphs[2], const mo_eval_options *o, const mo_eval_order *order,
+                          int64_t windows, mo_batch *batch, mo__drift_sum *sum)
 {
-    int64_t windows = 0;
     mo_run run = {.training = false};
-    MO_TRY(mo__eval_span(o, &windows));
     for (int64_t w = 0; w < windows; w += o->batch_size) {
         if (o->stop && *o->stop) return mo_error(MO_E_INTERRUPTED, "the comparison was interrupted");
-        MO_TRY(mo_eval_batch(&o->file->split[o->split], o->file->tokenizer, o->sequence_length, w, batch));
+        MO_TRY(mo_eval_batch(order, o->file->tokenizer, w, batch));
         for (int i = 0; i < 2; i++) {
             mo_model_graph_feed(graphs[i], batch);
             mo_graph_forward(graphs[i]->graph, &run);
@@ -256,11 +254,15 @@ static mo_status compare(mo_model_graph *graphs[2], const mo_eval_options *o, mo
 {
     mo__drift_sum sum;
     mo_batch *batch = NULL;
+    mo_eval_order order = {0};
+    int64_t windows = 0;
     MO_TRY(mo__drift_sum_create(graphs[1], &sum));
     mo_status status = mo_batch_create(o->batch_size, o->sequence_length, &batch);
-    if (status == MO_OK) status = run_both(graphs, o, batch, &sum);
+    if (status == MO_OK) status = mo__eval_order(o, &order, &windows);
+    if (status == MO_OK) status = run_both(graphs, o, &order, windows, batch, &sum);
     if (status == MO_OK) status = mo__drift_sum_finish(&sum, graphs[0], graphs[1], out);
     mo_batch_free(batch);
+    mo_eval_order_free(&order);
     mo__drift_sum_free(&sum);
     return status;
 }

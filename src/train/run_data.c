@@ -1,6 +1,7 @@
 /* run_data.c -- the token files that a run learns from. */
 #include <string.h>
 
+#include "data/packing.h"
 #include "train/train_internal.h"
 
 static int source_count(const mo_run_config *c)
@@ -58,6 +59,24 @@ static mo_status check_source(const mo_run_data *data, int i)
                     mo_tokenizer_kind(first->tokenizer), first_hash);
 }
 
+/* How a source is cut into sequences. A stream that is too short for one is refused later
+ * (mo__run_data_check). Whole documents must fit in both splits. */
+static mo_status cut_source(const mo_run_config *c, mo_run_source *s)
+{
+    const mo_tokens *train = &s->file->split[MO_SPLIT_TRAIN],
+                    *validation = &s->file->split[MO_SPLIT_VALIDATION];
+    int64_t L = c->train.sequence_length;
+    s->windows = 1;
+    s->fill = 1;
+    if (L < 1 || (!train->whole && train->count < L + 1)) return MO_OK;
+    mo_status status = mo_train_windows(train, L, &s->windows);
+    if (status != MO_OK) return mo_error_context(status, "%s: train", s->file->path);
+    if (!train->whole) return MO_OK;
+    s->fill = (double)train->count / ((double)s->windows * (double)L);
+    status = mo__packing_fits(validation, L);
+    return status == MO_OK ? MO_OK : mo_error_context(status, "%s: validation", s->file->path);
+}
+
 static mo_status open_sources(const mo_run_config *c, mo_run_data *data)
 {
     double total = 0;
@@ -67,6 +86,7 @@ static mo_status open_sources(const mo_run_config *c, mo_run_data *data)
         total += s->share;
         MO_TRY(mo_tokenfile_open(source_path(c, i), &s->file));
         MO_TRY(check_source(data, i));
+        MO_TRY(cut_source(c, s));
     }
     for (int i = 0; i < data->count; i++) data->sources[i].share /= total;
     return MO_OK;
@@ -114,36 +134,56 @@ void mo_run_data_close(mo_run_data *data)
     *data = (mo_run_data){0};
 }
 
-uint64_t mo_run_data_bytes(const mo_run_data *data)
+uint64_t mo_run_data_bytes(const mo_run_data *data, int64_t sequence_length)
 {
     uint64_t bytes = 0;
-    for (int i = 0; i < data->count; i++) bytes += mo_tokenfile_bytes(data->sources[i].file);
+    for (int i = 0; i < data->count; i++) {
+        const mo_tokenfile *file = data->sources[i].file;
+        bytes += mo_tokenfile_bytes(file);
+        for (int s = 0; s < 2; s++)
+            if (file->split[s].whole) bytes += mo__packing_bytes(file->split[s].documents, sequence_length);
+    }
     return bytes;
 }
 
 double mo_run_data_epochs(const mo_run_data *data, int source, const mo_run_config *c, int64_t steps)
 {
-    const mo_tokens *train = &data->sources[source].file->split[MO_SPLIT_TRAIN];
+    const mo_run_source *s = &data->sources[source];
     double sequences =
         (double)steps * (double)c->train.batch_size * (double)c->train.gradient_accumulation_steps;
-    return sequences * data->sources[source].share /
-           (double)mo_train_windows(train, c->train.sequence_length);
+    return sequences * s->share / (double)s->windows;
 }
 
 mo_status mo__run_data_check(const mo_run_data *data, int64_t vocab_size, int64_t sequence_length)
 {
     for (int i = 0; i < data->count; i++) {
         const mo_tokenfile *file = data->sources[i].file;
-        int64_t count = file->split[MO_SPLIT_TRAIN].count;
+        const mo_tokens *train = &file->split[MO_SPLIT_TRAIN];
+        int64_t count = train->count;
         MO_TRY(mo__check_tokens(file, vocab_size));
-        if (count < sequence_length + 1)
+        if (!train->whole && count < sequence_length + 1)
             return mo_error(MO_E_RANGE,
                             "train.sequence_length %lld: %s has only %lld training tokens; a sequence needs "
                             "%lld of them",
                             (long long)sequence_length, file->path, (long long)count,
                             (long long)sequence_length + 1);
+        if (train->predictable == 0)
+            return mo_error(MO_E_RANGE, "%s: no token of its %lld documents to train on is to be predicted",
+                            file->path, (long long)train->documents);
     }
     return MO_OK;
+}
+
+bool mo__run_data_fits(const mo_run_data *data, int64_t sequence_length)
+{
+    bool fit = true;
+    for (int i = 0; i < data->count; i++)
+        for (int s = 0; s < 2; s++) {
+            const mo_tokens *tokens = &data->sources[i].file->split[s];
+            fit = fit && (!tokens->whole || mo__packing_fits(tokens, sequence_length) == MO_OK);
+        }
+    if (!fit) mo_error_clear();
+    return fit;
 }
 
 /* The first source that is another than when the run began, or NULL where that cannot be told. */

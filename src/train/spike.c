@@ -38,6 +38,7 @@ double mo__piece_excess(const mo__piece *piece, double median)
 /* Among equals the first stays first. */
 static void consider(mo__spike_watch *w, const mo__piece *piece)
 {
+    if (piece->predicted == 0) return;
     double excess = mo__piece_excess(piece, w->median);
     int at = w->n_worst;
     while (at > 0 && excess > mo__piece_excess(&w->worst[at - 1], w->median)) at--;
@@ -56,9 +57,10 @@ void mo__spike_add(mo__spike_watch *w, const mo_model_graph *t, const mo_batch *
         mo__piece piece = {0};
         for (int64_t i = 0; i < T; i++) {
             int64_t n = row * T + i;
+            if (batch->at[n] < 0) break; /* the rest is padding */
             if (i == batch->starts[n]) { /* a document begins, or the row */
                 if (i > 0) consider(w, &piece);
-                piece = (mo__piece){.source = batch->source[row], .at = batch->at[row] + i};
+                piece = (mo__piece){.source = batch->source[row], .at = batch->at[n]};
             }
             piece.tokens++;
             piece.predicted += batch->targets[n] >= 0;

@@ -22,6 +22,8 @@ mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state
 
 /* Ids within the vocabulary, and tokens enough for a sequence, in every source. */
 mo_status mo__run_data_check(const mo_run_data *data, int64_t vocab_size, int64_t sequence_length);
+/* Whether every whole document fits into a window. */
+bool mo__run_data_fits(const mo_run_data *data, int64_t sequence_length);
 /* The sources' hashes, 32 digits each, in order. Owned; NULL without memory. */
 char *mo__run_data_hashes(const mo_run_data *data);
 /* Whether the data has the hash, and its sources the hashes ("" = not known), that a run began with:
@@ -75,7 +77,8 @@ void mo__source_sum_report(mo__source_sum *s, const mo_loader *loader, int64_t s
 
 /* ---- validate.c ---- */
 
-bool mo__can_validate(const mo_run_source *source, int64_t sequence_length);
+/* NULL, or why not. */
+const char *mo__cannot_validate(const mo_run_source *source, int64_t sequence_length);
 struct mo__routing_log; /* routing_log.h */
 
 /* Evaluates every source that can be, fills the report's part, the sum's reports, the counts of `routing`. At
@@ -92,8 +95,8 @@ struct mo__routing_count; /* routing_count.h */
  * one, the file's first domain as number first_domain; options->routing is for mo_evaluate. */
 mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options,
                              struct mo__routing_count *count, int first_domain, mo_eval_result *out);
-/* Windows that are evaluated, at least one. */
-mo_status mo__eval_span(const mo_eval_options *options, int64_t *windows);
+/* The order, to be freed whatever the status, and how many of its windows are evaluated: at least one. */
+mo_status mo__eval_order(const mo_eval_options *options, mo_eval_order *order, int64_t *windows);
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
 /* ---- save.c ---- */

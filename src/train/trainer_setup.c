@@ -50,7 +50,9 @@ typedef struct advice {
 static void reckon(const mo__trainer *t, advice *a)
 {
     mo_run_memory m;
-    if (mo_run_memory_estimate(&a->config, mo_run_data_bytes(&t->data), &m) == MO_OK)
+    if (!mo__run_data_fits(&t->data, a->config.train.sequence_length)) return;
+    uint64_t data = mo_run_data_bytes(&t->data, a->config.train.sequence_length);
+    if (mo_run_memory_estimate(&a->config, data, &m) == MO_OK)
         a->total = gib(m.total);
     else
         mo_error_clear();
@@ -91,7 +93,8 @@ static mo_status check_memory(mo__trainer *t, uint64_t available)
                         "the run needs %.2f GiB for parameters, gradients and moments alone and %.2f GiB are "
                         "available; make the model smaller",
                         gib(slabs), gib(available));
-    MO_TRY(mo_run_memory_estimate(&t->config, mo_run_data_bytes(&t->data), &t->memory));
+    MO_TRY(mo_run_memory_estimate(&t->config, mo_run_data_bytes(&t->data, t->config.train.sequence_length),
+                                  &t->memory));
     if (available == 0 || t->memory.total <= available) return MO_OK;
     advice a[ADVICE];
     make_advice(t, a);
@@ -147,11 +150,11 @@ static bool can_validate(const mo__trainer *t)
     bool any = false;
     int64_t length = t->config.train.sequence_length;
     for (int i = 0; i < t->data.count; i++) {
-        if (mo__can_validate(&t->data.sources[i], length))
-            any = true;
-        else
-            mo_log(MO_LOG_WARNING, "%s: the validation split is shorter than one sequence of %lld tokens; %s",
-                   t->data.sources[i].file->path, (long long)length,
+        const char *why = mo__cannot_validate(&t->data.sources[i], length);
+        any = any || !why;
+        if (why)
+            mo_log(MO_LOG_WARNING, "%s: the validation split %s of %lld tokens; %s",
+                   t->data.sources[i].file->path, why, (long long)length,
                    t->data.count == 1 ? "no evaluations" : "no validation loss of this source");
     }
     return any;

@@ -5,7 +5,7 @@
 
 typedef struct sums {
     double cross_entropy, balance[MO_BALANCE_LOSSES]; /* over tokens */
-    int64_t predicted;
+    int64_t predicted, valid;
 } sums;
 
 /* Gradients and statistics of all microbatches. */
@@ -13,13 +13,14 @@ static mo_status accumulate(mo__trainer *t, sums *s)
 {
     const mo_run_config *c = &t->config;
     int64_t step = t->state.step, micro = c->train.gradient_accumulation_steps;
-    int64_t N = c->train.batch_size * c->train.sequence_length;
+    int64_t N = c->train.batch_size * c->train.sequence_length; /* places, padding or not */
     for (int64_t k = 0; k < micro; k++) {
         const mo_batch *batch = NULL;
         double part[MO_BALANCE_LOSSES];
         MO_TRY(mo_loader_get(t->loader, step, k, &batch));
         s->predicted = batch->predicted_step;
-        mo_model_graph_scale(t->train, s->predicted, micro * N);
+        s->valid = batch->valid_step;
+        mo_model_graph_scale(t->train, s->predicted, s->valid);
         mo_model_graph_feed(t->train, batch);
         mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
         mo_graph_train(t->train->graph, &run);
@@ -37,12 +38,11 @@ static mo_status accumulate(mo__trainer *t, sums *s)
 static void report_losses(const mo__trainer *t, const sums *s, mo_step_report *r)
 {
     const mo_run_config *c = &t->config;
-    double tokens = (double)mo_run_step_tokens(c);
-    r->train_loss = mo__unsigned_nan(s->cross_entropy / (double)s->predicted);
+    r->train_loss = s->predicted > 0 ? mo__unsigned_nan(s->cross_entropy / (double)s->predicted) : 0;
     r->balance_loss = 0;
     for (int b = 0; b < MO_BALANCE_LOSSES; b++) {
         double coefficient = mo_balance_coefficient(&c->balance, b);
-        r->balance[b] = coefficient > 0 ? s->balance[b] / tokens : (double)NAN;
+        r->balance[b] = coefficient > 0 ? s->balance[b] / (double)s->valid : (double)NAN;
         if (coefficient > 0) r->balance_loss += coefficient * r->balance[b];
     }
     r->balance_loss = mo__unsigned_nan(r->balance_loss);
@@ -89,9 +89,9 @@ mo_status mo__trainer_step(mo__trainer *t, mo_step_report *r)
     mo_adamw_step(&slabs, &c->optimizer, r->learning_rate, r->grad_norm, step);
     move_biases(t);
     mo__profile_add(&t->profile, MO__PROFILE_OPTIMIZER, begin);
-    mo__spike_remember(&t->state, r->train_loss);
+    if (s.predicted > 0) mo__spike_remember(&t->state, r->train_loss);
     t->state.step = step + 1;
     t->state.tokens += s.predicted;
-    t->span_tokens += s.predicted;
+    t->span_tokens += s.valid;
     return MO_OK;
 }

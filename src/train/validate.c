@@ -3,9 +3,11 @@
 
 #include "train/routing_log.h"
 
-bool mo__can_validate(const mo_run_source *source, int64_t sequence_length)
+const char *mo__cannot_validate(const mo_run_source *source, int64_t sequence_length)
 {
-    return mo_eval_windows(&source->file->split[MO_SPLIT_VALIDATION], sequence_length) > 0;
+    const mo_tokens *tokens = &source->file->split[MO_SPLIT_VALIDATION];
+    if (tokens->count < (tokens->whole ? 1 : sequence_length)) return "is shorter than one sequence";
+    return tokens->predictable > 0 ? NULL : "has nothing to predict in any sequence";
 }
 
 /*   loss = sum_i s_i l_i / sum_i s_i     bits per byte = sum_i s_i l_i / (ln 2 sum_i s_i b_i)
@@ -18,7 +20,7 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
     mo__routing_count *count = mo__routing_log_begin(routing);
     for (int i = 0; i < data->count; i++) {
         const mo_run_source *source = &data->sources[i];
-        if (!mo__can_validate(source, c->train.sequence_length)) continue;
+        if (mo__cannot_validate(source, c->train.sequence_length)) continue;
         mo_eval_options options = {.file = source->file,
                                    .split = MO_SPLIT_VALIDATION,
                                    .sequence_length = c->train.sequence_length,

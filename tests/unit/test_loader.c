@@ -47,6 +47,7 @@ static void check_row(const corpus *c, const mo_batch *b, int64_t row, bool pred
         assert_int_equal(b->targets[k], target);
         assert_int_equal(b->starts[k], start > 0 ? start : 0);
         assert_int_equal(b->domains[k], t->domains ? t->domains[d] : -1);
+        assert_int_equal(b->at[k], at + i);
         if (target < 0) continue;
         *predicted += 1;
         *bytes += 1 + target % 3;
@@ -71,6 +72,8 @@ static mo_batch *copy_batch(const mo_batch *b)
     copy->predicted_step = b->predicted_step;
     copy->predicted_bytes = b->predicted_bytes;
     copy->valid = b->valid;
+    copy->valid_step = b->valid_step;
+    memcpy(copy->at, b->at, (size_t)(b->batch_size * b->sequence_length) * sizeof *b->at);
     return copy;
 }
 
@@ -82,6 +85,8 @@ static void check_same(const mo_batch *a, const mo_batch *b)
     assert_int_equal(a->predicted_step, b->predicted_step);
     assert_int_equal(a->predicted_bytes, b->predicted_bytes);
     assert_int_equal(a->valid, b->valid);
+    assert_int_equal(a->valid_step, b->valid_step);
+    assert_memory_equal(a->at, b->at, (size_t)(a->batch_size * a->sequence_length) * sizeof *a->at);
 }
 
 static void rest(int milliseconds)
@@ -375,10 +380,12 @@ static void evaluation_goes_through_in_order(void **state)
     corpus c = corpus_make(10 * L + 17, 0, true);
     mo_batch *b;
     MO_CHECK_OK(mo_batch_create(B, L, &b));
-    assert_int_equal(mo_eval_windows(&c.tokens, L), 10);
+    mo_eval_order order;
+    MO_CHECK_OK(mo_eval_order_create(&c.tokens, L, &order));
+    assert_int_equal(order.windows, 10);
     for (int64_t first = 0; first < 10; first += B) {
         int64_t predicted = 0, bytes = 0, rows = 10 - first < B ? 10 - first : B;
-        MO_CHECK_OK(mo_eval_batch(&c.tokens, c.tokenizer, L, first, b));
+        MO_CHECK_OK(mo_eval_batch(&order, c.tokenizer, first, b));
         for (int64_t row = 0; row < rows; row++) {
             assert_int_equal(b->tokens[row * L], (first + row) * L);
             check_row(&c, b, row, false, &predicted, &bytes);
@@ -388,15 +395,18 @@ static void evaluation_goes_through_in_order(void **state)
             assert_int_equal(b->targets[k], -1);
             assert_int_equal(b->domains[k], -1);
             assert_int_equal(b->starts[k], k % L);
+            assert_int_equal(b->at[k], -1);
         }
         assert_int_equal(b->predicted, predicted);
         assert_int_equal(b->predicted_step, predicted);
         assert_int_equal(b->predicted_bytes, bytes);
         assert_int_equal(b->valid, rows * L);
     }
-    MO_CHECK_STATUS(mo_eval_batch(&c.tokens, c.tokenizer, L, 10, b), MO_E_RANGE);
-    MO_CHECK_STATUS(mo_eval_batch(&c.tokens, c.tokenizer, L, -1, b), MO_E_RANGE);
-    MO_CHECK_STATUS(mo_eval_batch(&c.tokens, c.tokenizer, L - 1, 0, b), MO_E_SHAPE);
+    MO_CHECK_STATUS(mo_eval_batch(&order, c.tokenizer, 10, b), MO_E_RANGE);
+    MO_CHECK_STATUS(mo_eval_batch(&order, c.tokenizer, -1, b), MO_E_RANGE);
+    order.sequence_length = L - 1;
+    MO_CHECK_STATUS(mo_eval_batch(&order, c.tokenizer, 0, b), MO_E_SHAPE);
+    mo_eval_order_free(&order);
     mo_batch_free(b);
     MO_CHECK_STATUS(mo_batch_create(0, L, &b), MO_E_RANGE);
     MO_CHECK_STATUS(mo_batch_create(INT64_MAX / 8, 8, &b), MO_E_RANGE);

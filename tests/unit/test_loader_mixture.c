@@ -61,7 +61,7 @@ static record record_of(mo_loader *l, int64_t step, int64_t microbatch)
     memcpy(r.targets, b->targets, sizeof r.targets);
     memcpy(r.starts, b->starts, sizeof r.starts);
     memcpy(r.source, b->source, sizeof r.source);
-    memcpy(r.at, b->at, sizeof r.at);
+    for (int row = 0; row < B; row++) r.at[row] = b->at[row * L];
     r.predicted = b->predicted;
     r.predicted_step = b->predicted_step;
     r.predicted_bytes = b->predicted_bytes;
@@ -228,7 +228,7 @@ static void bad_sources_are_refused(void **state)
                            .sequence_length = 2 * L,
                            .accumulation = 1};
     MO_CHECK_STATUS(mo_loader_open(&o, &l), MO_E_RANGE);
-    MO_CHECK_MESSAGE("source 1 has 64 tokens, sequence_length 64 needs at least 65");
+    MO_CHECK_MESSAGE("source 1: has 64 tokens, sequence_length 64 needs at least 65");
     assert_null(l);
     o.sequence_length = L;
     const double bad[] = {0, -1, (double)NAN, (double)INFINITY};

@@ -77,9 +77,9 @@ static void sources_have_names_shares_and_epochs(void **state)
     assert_string_equal(data.sources[0].name, "a");
     assert_string_equal(data.sources[1].name, "b.tokens");
     assert_true(data.sources[0].share == 1.0 / 6 && data.sources[2].share == 0.5);
-    assert_int_equal(mo_run_data_bytes(&data), mo_tokenfile_bytes(data.sources[0].file) +
-                                                   mo_tokenfile_bytes(data.sources[1].file) +
-                                                   mo_tokenfile_bytes(data.sources[2].file));
+    assert_int_equal(mo_run_data_bytes(&data, 10), mo_tokenfile_bytes(data.sources[0].file) +
+                                                       mo_tokenfile_bytes(data.sources[1].file) +
+                                                       mo_tokenfile_bytes(data.sources[2].file));
     /* 8 steps of 6 sequences; source 1 gives a third of them and has 19 windows in an epoch */
     assert_true(fabs(mo_run_data_epochs(&data, 1, &m.config, 8) - 16.0 / 19) < 1e-12);
     mo_run_data_close(&data);

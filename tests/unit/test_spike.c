@@ -86,7 +86,7 @@ enum { B = 3, T = 8 };
 typedef struct {
     mo_batch batch;
     int32_t targets[B * T], starts[B * T], source[B];
-    int64_t at[B];
+    int64_t at[B * T];
     double loss[B * T];
     mo_tensor rows;
     mo_model_graph graph;
@@ -95,8 +95,9 @@ typedef struct {
 /* Row 1 has documents of 3 and 5 tokens; a document's last token predicts nothing. */
 static void make_fake(fake *f)
 {
-    *f = (fake){.source = {4, 5, 6}, .at = {100, 200, 300}};
+    *f = (fake){.source = {4, 5, 6}};
     for (int n = 0; n < B * T; n++) {
+        f->at[n] = 100 * (n / T + 1) + n % T;
         f->starts[n] = n >= T + 3 && n < 2 * T ? 3 : 0;
         f->targets[n] = n == T + 2 ? -1 : 7;
         f->loss[n] = f->targets[n] < 0 ? 0 : 1;
@@ -151,7 +152,7 @@ static void the_worst_come_first(void **state)
     for (int batch = 0; batch < 4; batch++) {
         make_fake(f);
         for (int row = 0; row < B; row++) {
-            f->at[row] = 1000 * batch + 100 * row;
+            for (int i = 0; i < T; i++) f->at[row * T + i] = 1000 * batch + 100 * row + i;
             if (row != 1) f->loss[row * T] = batch + 10 * row;
         }
         mo__spike_add(&w, &f->graph, &f->batch);
