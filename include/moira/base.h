@@ -166,6 +166,9 @@ mo_status mo_write_file(const char *path, const void *bytes, size_t size);      
 /* Directory part ("." if none) and join; owned results, NULL when out of memory. */
 char *mo_path_dir(const char *path);
 char *mo_path_join(const char *dir, const char *name);
+/* Where a folder or file that exists is as seen from the folder `from`, links resolved: "../models/m". Owned;
+ * a `to` that is absolute as it is. MO_E_NOT_FOUND. */
+mo_status mo_path_from(const char *from, const char *to, char **out);
 /* XXH3-128 of a file's bytes [offset, end) as 32 hex digits. */
 mo_status mo_hash_file(const char *path, uint64_t offset, char hex[33]);
 void mo_hash_bytes(const void *bytes, size_t size, char hex[33]);

@@ -229,6 +229,8 @@ mo_status mo_model_create_tuned(const mo_model_config *config, const mo_tuning_c
 mo_status mo_tuning_check(const mo_model_config *config, const mo_tuning_config *tuning);
 /* Whether anything is frozen or added. */
 bool mo_tuning_given(const mo_tuning_config *tuning);
+/* Freezes everything, to evaluate: before mo_model_map and allocation. */
+void mo_model_freeze(mo_model *m);
 /* Leaves a frozen matrix where it lies: its place in the slab goes to others. Before allocation and before
  * any graph; stored is borrowed while the model lives. */
 void mo_model_map(mo_model *m, const mo_param *p, const mo_stored *stored);

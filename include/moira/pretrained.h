@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* Statuses of mo_checkpoint_open and mo_hf_open; MO_E_MISMATCH for a checkpoint that has only what was
- * trained (adapters): merge it into its base first. */
+ * trained (adapters): merge it into its base first. parse NULL: the config is left empty. */
 mo_status mo_pretrained_open(const char *path, mo_config_parse_fn *parse, mo_config_release_fn *release,
                              mo_pretrained **out);
 void mo_pretrained_close(mo_pretrained *p);
@@ -35,6 +35,17 @@ mo_status mo_pretrained_map(mo_pretrained *p, mo_model *m);
 /* Fills the value slab with all that is not mapped; adapters are left alone. MO_E_MISMATCH lists what is
  * missing, left over or of another shape. */
 mo_status mo_pretrained_load(mo_pretrained *p, mo_model *m);
+
+/* ---- checkpoints of a model that began as it ----
+ *
+ * Where nothing is frozen a checkpoint is self-contained, and takes the files of the base along; else it has
+ * what was trained, and says where the base is: mo_path_from(folder of the checkpoint, path of the base). */
+
+/* Fills arrays, base and files of content, which borrows them: *arrays is owned, base_path the caller's. base
+ * NULL: all is saved. */
+mo_status mo_pretrained_content(const mo_pretrained *base, const mo_model *m, bool moments,
+                                const char *base_path, mo_checkpoint_array **arrays,
+                                mo_checkpoint_content *content);
 
 #ifdef __cplusplus
 }

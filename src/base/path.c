@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,6 +80,44 @@ char *mo_path_join(const char *dir, const char *name)
     size_t length = strlen(dir);
     if (name[0] == '/' || length == 0) return mo_strdup(name);
     return mo_strprintf(dir[length - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
+}
+
+static mo_status resolve(const char *path, char out[PATH_MAX])
+{
+    return realpath(path, out) ? MO_OK : mo__file_error(path, "find");
+}
+
+/* Up from `from` to the last folder that both are below, down from there. Both are absolute and plain. */
+static char *between(const char *from, const char *to)
+{
+    size_t shared = 0, ups = 0, length = 0;
+    for (size_t i = 0;; i++) {
+        bool from_ends = !from[i] || from[i] == '/', to_ends = !to[i] || to[i] == '/';
+        if (from_ends && to_ends) shared = i;
+        if (from[i] != to[i] || !from[i]) break;
+    }
+    const char *rest = from + shared;
+    for (const char *at = rest; *at; at++) ups += *at == '/' && at[1];
+    const char *down = to[shared] == '/' ? to + shared + 1 : to + shared;
+    char *out = mo_malloc(3 * ups + strlen(down) + 2);
+    if (!out) return NULL;
+    for (size_t i = 0; i < ups; i++, length += 3) memcpy(out + length, "../", 3);
+    strcpy(out + length, *down ? down : length ? "" : ".");
+    return out;
+}
+
+mo_status mo_path_from(const char *from, const char *to, char **out)
+{
+    char there[PATH_MAX], here[PATH_MAX];
+    *out = NULL;
+    if (to[0] == '/') {
+        *out = mo_strdup(to);
+        return *out ? MO_OK : MO_E_MEMORY;
+    }
+    MO_TRY(resolve(from, here));
+    MO_TRY(resolve(to, there));
+    *out = between(here, there);
+    return *out ? MO_OK : MO_E_MEMORY;
 }
 
 /* Reads to the end of any kind of file, so that pipes and /proc work: the buffer doubles, and holds one byte

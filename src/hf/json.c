@@ -64,8 +64,8 @@ static mo_status refuse(const mo__json_place *at, const char *key, const char *w
     return mo_error(MO_E_FORMAT, "%s: %s must be %s, and is %s", at->path, key, wanted, kind_of(value));
 }
 
-mo_status mo__json_int(const mo__json_place *at, const char *key, int64_t initial, int64_t min, int64_t max,
-                       int64_t *out)
+mo_status mo__json_get_int(const mo__json_place *at, const char *key, int64_t initial, int64_t min,
+                           int64_t max, int64_t *out)
 {
     const json_t *value = mo__json_get(at, key);
     *out = initial;
@@ -77,8 +77,8 @@ mo_status mo__json_int(const mo__json_place *at, const char *key, int64_t initia
                     (long long)min, (long long)max);
 }
 
-mo_status mo__json_real(const mo__json_place *at, const char *key, double initial, double min, double max,
-                        double *out)
+mo_status mo__json_get_real(const mo__json_place *at, const char *key, double initial, double min, double max,
+                            double *out)
 {
     const json_t *value = mo__json_get(at, key);
     *out = initial;
@@ -89,7 +89,7 @@ mo_status mo__json_real(const mo__json_place *at, const char *key, double initia
     return mo_error(MO_E_RANGE, "%s: %s is %g, must be %g to %g", at->path, key, *out, min, max);
 }
 
-mo_status mo__json_bool(const mo__json_place *at, const char *key, bool initial, bool *out)
+mo_status mo__json_get_bool(const mo__json_place *at, const char *key, bool initial, bool *out)
 {
     const json_t *value = mo__json_get(at, key);
     *out = initial;
@@ -99,7 +99,7 @@ mo_status mo__json_bool(const mo__json_place *at, const char *key, bool initial,
     return MO_OK;
 }
 
-mo_status mo__json_text(const mo__json_place *at, const char *key, const char **out)
+mo_status mo__json_get_text(const mo__json_place *at, const char *key, const char **out)
 {
     const json_t *value = mo__json_get(at, key);
     *out = "";

@@ -2,7 +2,7 @@
  *
  *     MO_TRY(mo__json_read(path, text, size, &root));           an object without a key twice
  *     mo__json_place at = {path, root};
- *     MO_TRY(mo__json_int(&at, "hidden_size", 4096, 1, 1 << 20, &c->hidden_size)); ... json_decref(root);
+ *     MO_TRY(mo__json_get_int(&at, "hidden_size", 4096, 1, 1 << 20, &c->hidden_size)); ... json_decref(root);
  *
  * An absent key and null are the default. */
 #ifndef MOIRA_HF_JSON_H
@@ -24,13 +24,13 @@ mo_status mo__json_read_file(const char *path, size_t limit, json_t **out);
 
 /* NULL if absent or null. */
 const json_t *mo__json_get(const mo__json_place *at, const char *key);
-mo_status mo__json_int(const mo__json_place *at, const char *key, int64_t initial, int64_t min, int64_t max,
-                       int64_t *out);
-mo_status mo__json_real(const mo__json_place *at, const char *key, double initial, double min, double max,
-                        double *out);
-mo_status mo__json_bool(const mo__json_place *at, const char *key, bool initial, bool *out);
+mo_status mo__json_get_int(const mo__json_place *at, const char *key, int64_t initial, int64_t min,
+                           int64_t max, int64_t *out);
+mo_status mo__json_get_real(const mo__json_place *at, const char *key, double initial, double min, double max,
+                            double *out);
+mo_status mo__json_get_bool(const mo__json_place *at, const char *key, bool initial, bool *out);
 /* Borrowed; "" if absent. */
-mo_status mo__json_text(const mo__json_place *at, const char *key, const char **out);
+mo_status mo__json_get_text(const mo__json_place *at, const char *key, const char **out);
 
 /* As text with two spaces a level and every real number in its shortest form that reads back the same (what
  * Python prints). Owned. MO_E_MEMORY. */

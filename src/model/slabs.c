@@ -42,6 +42,16 @@ mo_status mo__slabs_settle(mo_model *m)
     return MO_OK;
 }
 
+void mo_model_freeze(mo_model *m)
+{
+    MO_ASSERT(!m->value);
+    for (int i = 0; i < m->n_params; i++) {
+        m->params[i].frozen = true;
+        m->segments[i].count = 0;
+    }
+    lay_out(m);
+}
+
 void mo_model_map(mo_model *m, const mo_param *p, const mo_stored *stored)
 {
     mo_param *own = &m->params[p - m->params];

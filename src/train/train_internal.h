@@ -3,7 +3,9 @@
 #define MOIRA_TRAIN_INTERNAL_H
 
 #include <math.h>
+#include <string.h>
 
+#include "moira/hf.h"
 #include "moira/train.h"
 #include "train/event_file.h"
 
@@ -17,6 +19,16 @@ void mo__run_evaluated(const mo_run_config *config, double loss, mo_checkpoint_s
 mo_run_end mo__run_end(const mo_run_config *config, const mo_checkpoint_state *state);
 /* MO_E_MISMATCH if more steps are done than the config has. */
 mo_status mo__run_extends(const mo_run_config *config, const mo_checkpoint_state *state);
+
+/* ---- what a run starts from ---- */
+
+/* Low-rank adapters are never the base's. */
+static inline bool mo__is_adapter(const char *name)
+{
+    return strstr(name, ".lora_") != NULL;
+}
+/* folder_config.c: model and balance as the folder says, the rest as it is without a config; owned by out. */
+mo_status mo__folder_config(const mo_hf *hf, const char *path, mo_config_parse_fn *parse, mo_run_config *out);
 
 /* ---- run_data.c ---- */
 

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -250,6 +251,40 @@ static void paths_are_cut_and_joined(void **state)
 }
 
 /* XXH3-128 of no bytes, seed 0: the value xxHash's own tests give. */
+/* Real places: what is a link is left as where it leads. */
+static void paths_from_a_folder(void **state)
+{
+    const char *dir = *state;
+    char root[200];
+    snprintf(root, sizeof root, "%s", dir);
+    MO_CHECK_OK(mo_make_dirs(temp_path(dir, "ab/c")));
+    MO_CHECK_OK(mo_make_dirs(temp_path(dir, "abc")));
+    assert_int_equal(symlink("ab/c", temp_path(dir, "link")), 0);
+    char *back = getcwd(NULL, 0);
+    assert_int_equal(chdir(root), 0);
+    const struct {
+        const char *from, *to, *expected;
+    } cases[] = {{"ab/c", "abc", "../../abc"},
+                 {"ab", "abc", "../abc"},
+                 {".", "ab/c", "ab/c"},
+                 {"ab/c", "ab", "../"},
+                 {"ab", "ab", "."},
+                 {"link", "abc", "../../abc"},
+                 {"abc", "link", "../ab/c"},
+                 {"ab", "/no/such", "/no/such"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *path;
+        MO_CHECK_OK(mo_path_from(cases[i].from, cases[i].to, &path));
+        assert_string_equal(path, cases[i].expected);
+        mo_free(path);
+    }
+    char *path;
+    MO_CHECK_STATUS(mo_path_from("ab", "nothing", &path), MO_E_NOT_FOUND);
+    MO_CHECK_STATUS(mo_path_from("nothing", "ab", &path), MO_E_NOT_FOUND);
+    assert_int_equal(chdir(back), 0);
+    free(back);
+}
+
 static void hash_gives_the_published_value(void **state)
 {
     (void)state;
@@ -298,6 +333,7 @@ int main(void)
         IN_FOLDER(every_allocation_may_fail),
         IN_FOLDER(folders_are_made_with_their_parents),
         cmocka_unit_test(paths_are_cut_and_joined),
+        IN_FOLDER(paths_from_a_folder),
         cmocka_unit_test(hash_gives_the_published_value),
         IN_FOLDER(hash_of_a_file_is_that_of_its_bytes),
     };
