@@ -12,6 +12,7 @@
 #ifndef MOIRA_DATA_H
 #define MOIRA_DATA_H
 
+#include "moira/chat.h"
 #include "moira/tokenfile.h"
 
 #include <signal.h>
@@ -32,6 +33,14 @@ typedef enum mo_corpus_format {
     MO_CORPUS_JSONL
 } mo_corpus_format;
 
+/* What lines of JSONL are. */
+typedef enum mo_corpus_content {
+    MO_CORPUS_TEXTS,
+    MO_CORPUS_CONVERSATIONS, /* {"messages": [{"role": , "content": }, ...]}, or a prompt and its completion
+                              */
+    MO_CORPUS_BY_FIRST_LINE  /* conversations if the first line is one and has no "text" */
+} mo_corpus_content;
+
 /* Where texts are. A document is a text file, or what is between two separators in one, or the text in a line
  * of JSONL. Files packed with gzip are known by their content. A byte order mark at a file's begin, a line's
  * end right behind a separator, blank lines of JSONL and documents without text are left out. */
@@ -44,7 +53,11 @@ typedef struct mo_corpus {
     mo_corpus_format format;
     const char *field;     /* of JSONL: "text" if NULL; "a.b" is key b of the object under key a */
     const char *separator; /* of documents in text files; NULL: each is one document */
-    bool skip_bad;         /* leave out, and count, lines of JSONL without such a text */
+    mo_corpus_content content;
+    const char *prompt_field, *completion_field; /* of conversations, as `field`: NULL: "prompt" and
+                                                    "completion", and lines may have "messages" instead */
+    bool skip_bad; /* leave out, and count, lines of JSONL without such a text, or without a
+                      conversation that can be learnt */
 } mo_corpus;
 
 typedef struct mo_prepare_options {
@@ -53,6 +66,10 @@ typedef struct mo_prepare_options {
     const mo_tokenizer *tokenizer; /* NULL: one is trained on what trains (mo_tokenizer_train) */
     int64_t train_vocabulary;      /* its ids; 0 where a tokenizer is given */
     const char *save_tokenizer;    /* where to write the .model too; NULL: nowhere. Not for "bytes" */
+    const char *chat_template; /* of conversations: mo_chat_template_open's; NULL: the first one built in */
+    int64_t max_length;        /* of a conversation, in tokens; 0: any. MO_E_RANGE for a longer one, unless */
+    bool truncate;             /* it is to be cut: last exchanges go, whole, until it fits; of an only one
+                                  the end of the completion goes, with its end token */
     double validation_fraction; /* v: of several documents one in each run of 1/v validates, drawn by `seed`;
                                    of an only one the first floor((1 - v) n) of its n bytes train, the rest
                                    validates (by characters, where ids are not bytes). 0: all train */
@@ -73,11 +90,21 @@ typedef struct mo_lengths {
 } mo_lengths;
 mo_status mo_lengths_of(const mo_tokens *split, mo_lengths *out);
 
+/* Of both splits. */
+typedef struct mo_talk_summary {
+    char chat_template[64];          /* its name, or its file's; "": no conversations */
+    mo_lengths prompts, completions; /* of a conversation: tokens that are read only, and that are learnt */
+    int64_t completions_cut, turns_cut; /* to fit: cut at the end; exchanges left out */
+    int64_t truncated;                  /* conversations that this befell */
+    int64_t too_long;                   /* left out, by skip_bad */
+} mo_talk_summary;
+
 typedef struct mo_prepare_summary {
     int64_t files, files_repeated;   /* read; named again */
     int64_t tokens[2], documents[2]; /* by mo_split */
     mo_lengths lengths[2];
     mo_corpus_facts facts;
+    mo_talk_summary talks;
     int64_t byte_order_marks; /* left out */
     char tokenizer_kind[32], tokenizer_hash[33];
     int64_t vocab_size;
@@ -86,6 +113,8 @@ typedef struct mo_prepare_summary {
 
 /* Texts to a token file. Streams: memory does not grow with the input, but for its longest line of JSONL (at
  * most 1 GiB). The file's bytes depend on the input and the options alone, not on the number of threads.
+ * Conversations go in whole, with a mask of what the assistant says (mo_tokens.mask, mo_tokens.whole); of
+ * several some validate, an only one trains.
  * MO_E_NOT_FOUND, MO_E_IO; MO_E_FORMAT for what is no text or no such JSONL (names file and line), and for a
  * corpus without text to train on; MO_E_UNSUPPORTED for a JSON array where JSONL is needed; MO_E_CORRUPT for
  * damaged gzip data; MO_E_USAGE for options that contradict. */

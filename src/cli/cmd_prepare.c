@@ -11,10 +11,11 @@
 
 typedef struct choices {
     const char *output, *tokenizer, *save_tokenizer, *extensions, *format, *field, *separator;
+    const char *template, *prompt_field, *completion_field;
     double validation;
-    int64_t train_tokenizer, compression;
+    int64_t train_tokenizer, compression, max_length;
     uint64_t seed;
-    bool skip_bad, json;
+    bool chat, truncate, skip_bad, json;
 } choices;
 
 /* Told apart from an empty text by its address. */
@@ -36,7 +37,17 @@ static const mo__option options[] = {
                     "of JSONL: the field with the text (text)"),
     MO__OPTION_TEXT(choices, separator, "separator", 0, "TEXT", NOT_GIVEN,
                     "of texts: what stands between documents"),
-    MO__OPTION_FLAG(choices, skip_bad, "skip-bad", "leave out lines of JSONL without a text, and count them"),
+    MO__OPTION_FLAG(choices, chat, "chat", "of JSONL: lines are conversations"),
+    MO__OPTION_TEXT(choices, template, "template", 0, "NAME|FILE", NOT_GIVEN,
+                    "of conversations: how messages are put (mixtral)"),
+    MO__OPTION_TEXT(choices, prompt_field, "prompt-field", 0, "NAME", NOT_GIVEN,
+                    "of conversations: the field with the prompt (prompt)"),
+    MO__OPTION_TEXT(choices, completion_field, "completion-field", 0, "NAME", NOT_GIVEN,
+                    "the field with what is learnt (completion)"),
+    MO__OPTION_INT(choices, max_length, "max-length", "L", "0", 1, 1e9,
+                   "of conversations: no longer than L tokens (any)"),
+    MO__OPTION_FLAG(choices, truncate, "truncate", "cut longer ones to --max-length, and count them"),
+    MO__OPTION_FLAG(choices, skip_bad, "skip-bad", "leave out bad lines of JSONL, and count them"),
     MO__OPTION_REAL(choices, validation, "validation", "SHARE", "0.1", 0, 0.99,
                     "share that validates; 0 is none"),
     MO__OPTION_SEED(choices, seed, "seed", "S", "1337", "draws the documents that validate"),
@@ -59,20 +70,23 @@ static double rate(const mo_prepare_summary *s)
 
 static mo_status print_text(const choices *c, const mo_prepare_summary *s)
 {
+    bool talks = *s->talks.chat_template;
     printf("wrote        %s%s%s\n", c->output, *c->save_tokenizer ? ", " : "", c->save_tokenizer);
     printf("tokenizer    %s, %s, %s\n", s->tokenizer_kind, mo__counted(s->vocab_size, "id").text,
            s->tokenizer_hash);
+    if (talks) printf("template     %s\n", s->talks.chat_template);
     printf("files        %s", mo__count(s->files).text);
     if (s->files_repeated) printf("; %s named again, counted once", mo__count(s->files_repeated).text);
     putchar('\n');
     for (int i = 0; i < 2; i++)
         printf("%-12s %s in %s\n", mo__split_names[i], mo__counted(s->tokens[i], "token").text,
-               mo__counted(s->documents[i], "document").text);
-    mo__print_facts(&s->facts, s->tokens, s->tokenizer_kind, s->vocab_size);
+               mo__counted(s->documents[i], talks ? "conversation" : "document").text);
+    mo__print_facts(&s->facts, s->tokens, s->tokenizer_kind, s->vocab_size, talks);
     if (s->byte_order_marks)
         printf("             %s left out\n", mo__counted(s->byte_order_marks, "byte order mark").text);
+    if (talks) mo__print_talks(&s->talks);
     printf("took         %s, %.1f MB/s\n", mo__duration(s->seconds).text, rate(s) / 1e6);
-    return mo__print_lengths(s->lengths);
+    return mo__print_lengths(s->lengths, talks ? "conversations" : "documents");
 }
 
 static mo_status print_json(const char *output, const mo_prepare_summary *s)
@@ -86,6 +100,7 @@ static mo_status print_json(const char *output, const mo_prepare_summary *s)
     for (int i = 0; i < 2; i++)
         mo__json_set(root, mo__split_names[i], mo__split_json(&s->lengths[i], s->facts.text_bytes[i]));
     mo__facts_json(root, &s->facts, s->tokens);
+    if (*s->talks.chat_template) mo__json_set(root, "conversations", mo__talks_json(&s->talks));
     mo__json_set(root, "files_repeated", mo__json_integer(s->files_repeated));
     mo__json_set(root, "byte_order_marks", mo__json_integer(s->byte_order_marks));
     mo__json_set(root, "seconds", mo__json_real(s->seconds));
@@ -111,6 +126,12 @@ static const char *given(const char *text)
     return text != NOT_GIVEN ? text : NULL;
 }
 
+static mo_status open_file(const char *path, mo_tokenizer **out)
+{
+    mo_status status = mo_tokenizer_from_file(path, out);
+    return status == MO_E_FORMAT ? mo_tokenizer_open(path, out) : status;
+}
+
 /* None where one is to be trained. */
 static mo_status open_tokenizer(const choices *c, mo_tokenizer **out)
 {
@@ -123,8 +144,19 @@ static mo_status open_tokenizer(const choices *c, mo_tokenizer **out)
     if (!mo_path_exists(which))
         return mo_error(MO_E_NOT_FOUND,
                         "--tokenizer: '%.200s' is not bytes, and there is no file of this name", which);
-    mo_status status = mo_tokenizer_from_file(which, out);
-    return status == MO_E_FORMAT ? mo_tokenizer_open(which, out) : status;
+    char *inside = mo_strprintf("%s/tokenizer.model", which);
+    if (!inside) return MO_E_MEMORY;
+    mo_status status = mo_path_exists(inside) ? mo_tokenizer_open(inside, out) : open_file(which, out);
+    mo_free(inside);
+    return status;
+}
+
+/* Any of these says it; without them the first line does. */
+static mo_corpus_content content_of(const choices *c)
+{
+    bool said = c->chat || given(c->template) || given(c->prompt_field) || given(c->completion_field) ||
+                c->max_length || c->truncate;
+    return said ? MO_CORPUS_CONVERSATIONS : MO_CORPUS_BY_FIRST_LINE;
 }
 
 static void show_phase(const char *what, void *user)
@@ -148,11 +180,17 @@ static mo_status prepare(const choices *c, const mo__words *words, const mo_toke
                                        .extensions = given(c->extensions),
                                        .field = given(c->field),
                                        .separator = given(c->separator),
+                                       .content = content_of(c),
+                                       .prompt_field = given(c->prompt_field),
+                                       .completion_field = given(c->completion_field),
                                        .skip_bad = c->skip_bad},
                             .output = c->output,
                             .tokenizer = tokenizer,
                             .train_vocabulary = c->train_tokenizer,
                             .save_tokenizer = given(c->save_tokenizer),
+                            .chat_template = given(c->template),
+                            .max_length = c->max_length,
+                            .truncate = c->truncate,
                             .validation_fraction = c->validation,
                             .seed = c->seed,
                             .compression = (int)c->compression,
@@ -204,8 +242,19 @@ const mo__command mo__cmd_prepare = {
         "Of several documents one in each run of 1 / SHARE validates, drawn by --seed; of two documents the\n"
         "second does. Of an only one the end validates: with 0.1, its first floor(0.9 n) of n bytes train.\n"
         "\n"
-        "--tokenizer is bytes (each byte is an id), a SentencePiece model, or a token file or checkpoint of\n"
-        "Moira's that has the wanted one inside.\n"
+        "Instruction data: a line of JSONL is a conversation if it has \"messages\", a list of {role, "
+        "content},\n"
+        "or \"prompt\" and \"completion\", or the fields that --prompt-field and --completion-field name.\n"
+        "--template says how messages are put: mixtral is Mixtral-Instruct's [INST], or a file of JSON\n"
+        "(configs/templates has some). What the assistant says, with the token that ends it, is learnt; the\n"
+        "rest is only read. Conversations are never cut, and none sees another. One that is longer than\n"
+        "--max-length is an error; with --truncate its last exchanges are left out until it fits, and of an\n"
+        "only exchange the end of the completion. --chat says that lines are conversations; the first line\n"
+        "tells too.\n"
+        "\n"
+        "--tokenizer is bytes (each byte is an id), a SentencePiece model, a folder with a tokenizer.model, "
+        "or\n"
+        "a token file or checkpoint of Moira's that has the wanted one inside.\n"
         "\n"
         "--train-tokenizer reads the corpus twice: first to train a SentencePiece tokenizer (byte-pair\n"
         "encoding with byte pieces, nothing normalized) on an even sample of what trains, of at most\n"
@@ -216,6 +265,7 @@ const mo__command mo__cmd_prepare = {
         "and end.\n",
     .example = "  moira prepare shakespeare.txt -o data/shakespeare.h5\n"
                "  moira prepare corpus/ 'more/*.jsonl.gz' -o data/corpus.h5 --train-tokenizer 8000\n"
+               "  moira prepare chats.jsonl -o data/chats.h5 --tokenizer mixtral/tokenizer.model\n"
                "  moira prepare TinyStories-train.txt -o data/stories.h5 --separator '<|endoftext|>'\n",
     .options = options,
     .options_size = sizeof(choices),

@@ -28,10 +28,12 @@ static void cell_of_range(mo__table *t, int power)
         mo__cell(t, "%s to %s", mo__count(from).text, mo__count(2 * (from - 1) + 1).text);
 }
 
-static mo_status print_histogram(const mo_lengths l[2])
+static mo_status print_histogram(const mo_lengths l[2], const char *noun)
 {
+    char columns[96];
     static const char FULL[] = "########################################";
-    mo__table t = mo__table_begin(">tokens|>train|>validation|<documents of this length");
+    snprintf(columns, sizeof columns, ">tokens|>train|>validation|<%s of this length", noun);
+    mo__table t = mo__table_begin(columns);
     int first = 0, last = POWERS - 1;
     int64_t most = 0;
     while (of_power(l, first) == 0) first++;
@@ -46,23 +48,72 @@ static mo_status print_histogram(const mo_lengths l[2])
     return mo__table_print(&t);
 }
 
-static void print_range(const char *split, const mo_lengths *l)
+/* `noun` is NULL where the title has it. */
+static void print_range(const char *title, const char *noun, const mo_lengths *l)
 {
+    printf("%-12s %s%s", title, noun ? noun : "", noun ? " of " : "");
     if (l->least == l->most)
-        printf("%-12s documents of %s each\n", split, mo__counted(l->least, "token").text);
+        printf("%s each", mo__counted(l->least, "token").text);
     else
-        printf("%-12s documents of %s to %s, median %s\n", split, mo__count(l->least).text,
-               mo__counted(l->most, "token").text, mo__count(l->median).text);
+        printf("%s to %s, median %s", mo__count(l->least).text, mo__counted(l->most, "token").text,
+               mo__count(l->median).text);
 }
 
-mo_status mo__print_lengths(const mo_lengths lengths[2])
+static double share_learnt(const mo_talk_summary *t)
+{
+    return (double)t->completions.tokens / (double)(t->prompts.tokens + t->completions.tokens);
+}
+
+void mo__print_talks(const mo_talk_summary *t)
+{
+    if (t->truncated)
+        printf("truncated    %s: %s of the end left out, %s cut\n",
+               mo__counted(t->truncated, "conversation").text, mo__counted(t->turns_cut, "exchange").text,
+               mo__counted(t->completions_cut, "completion").text);
+    if (t->too_long)
+        printf("left out     %s for %s length\n", mo__counted(t->too_long, "conversation").text,
+               t->too_long == 1 ? "its" : "their");
+    if (t->prompts.documents) print_range("prompts", NULL, &t->prompts);
+    if (t->prompts.documents) putchar('\n');
+    print_range("completions", NULL, &t->completions);
+    printf(": %.1f%% of the tokens, and these are learnt\n", 100 * share_learnt(t));
+}
+
+static json_t *length_json(const mo_lengths *l)
+{
+    json_t *length = json_object();
+    mo__json_set(length, "tokens", mo__json_integer(l->tokens));
+    mo__json_set(length, "least", mo__json_integer(l->least));
+    mo__json_set(length, "median", mo__json_integer(l->median));
+    mo__json_set(length, "most", mo__json_integer(l->most));
+    return length;
+}
+
+json_t *mo__talks_json(const mo_talk_summary *t)
+{
+    json_t *talks = json_object();
+    mo__json_set(talks, "template", mo__json_text(t->chat_template));
+    mo__json_set(talks, "prompts", length_json(&t->prompts));
+    mo__json_set(talks, "completions", length_json(&t->completions));
+    mo__json_set(talks, "share_learnt", mo__json_real(share_learnt(t)));
+    mo__json_set(talks, "truncated", mo__json_integer(t->truncated));
+    mo__json_set(talks, "exchanges_cut", mo__json_integer(t->turns_cut));
+    mo__json_set(talks, "completions_cut", mo__json_integer(t->completions_cut));
+    mo__json_set(talks, "too_long", mo__json_integer(t->too_long));
+    return talks;
+}
+
+mo_status mo__print_lengths(const mo_lengths lengths[2], const char *noun)
 {
     if (lengths[0].documents < 2 && lengths[1].documents < 2) return MO_OK;
     putchar('\n');
     for (int s = 0; s < 2; s++)
-        if (lengths[s].documents) print_range(mo__split_names[s], &lengths[s]);
+        if (lengths[s].documents) {
+            print_range(mo__split_names[s], noun, &lengths[s]);
+            putchar('\n');
+        }
     putchar('\n');
-    return print_histogram(lengths);
+    return print_histogram(lengths, noun);
 }
 
 static json_t *histogram_json(const mo_lengths *l)
@@ -115,27 +166,32 @@ static void print_text(const mo_corpus_facts *f, const int64_t tokens[2])
     printf("%.3g byte%s per token\n", share, share == 1 ? "" : "s");
 }
 
-static void print_dropped(const mo_corpus_facts *f)
+static void print_bad_lines(int64_t lines, bool talks)
+{
+    printf("%s that %s ", mo__counted(lines, "line").text, lines == 1 ? "is" : "are");
+    printf(talks ? "no conversation or %s nothing to learn" : "not JSON or %s no text",
+           lines == 1 ? "has" : "have");
+}
+
+static void print_dropped(const mo_corpus_facts *f, bool talks)
 {
     if (f->empty_documents <= 0 && f->bad_lines <= 0) return;
     printf("left out     ");
     if (f->empty_documents > 0) printf("%s without text", mo__counted(f->empty_documents, "document").text);
-    if (f->bad_lines > 0)
-        printf("%s%s that %s not JSON or %s no text", f->empty_documents > 0 ? ", " : "",
-               mo__counted(f->bad_lines, "line").text, f->bad_lines == 1 ? "is" : "are",
-               f->bad_lines == 1 ? "has" : "have");
+    if (f->empty_documents > 0 && f->bad_lines > 0) printf(", ");
+    if (f->bad_lines > 0) print_bad_lines(f->bad_lines, talks);
     putchar('\n');
 }
 
 void mo__print_facts(const mo_corpus_facts *f, const int64_t tokens[2], const char *tokenizer_kind,
-                     int64_t vocab_size)
+                     int64_t vocab_size, bool talks)
 {
     bool keeps = strcmp(tokenizer_kind, "bytes") == 0;
     print_text(f, tokens);
     if (f->vocabulary_used >= 0)
         printf("vocabulary   %s of %s ids used\n", mo__count(f->vocabulary_used).text,
                mo__count(vocab_size).text);
-    print_dropped(f);
+    print_dropped(f, talks);
     if (f->invalid_utf8 > 0)
         printf("not UTF-8    %s, %s\n", mo__counted(f->invalid_utf8, "byte").text,
                keeps ? f->invalid_utf8 == 1 ? "kept as it is" : "kept as they are" : "replaced by U+FFFD");

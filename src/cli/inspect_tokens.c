@@ -51,9 +51,25 @@ typedef struct view {
     bool verified;
 } view;
 
+/* What the mask lets be predicted. */
+static int64_t learnt(const mo_tokens *t)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; t->mask && i < t->count; i++) n += t->mask[i];
+    return t->mask ? n : t->count;
+}
+
+static void print_learnt(const mo_tokenfile *f)
+{
+    int64_t n = learnt(&f->split[0]) + learnt(&f->split[1]), tokens = f->split[0].count + f->split[1].count;
+    printf("learnt       %s, %.1f%% of the tokens: completions and their ends\n",
+           mo__counted(n, "token").text, 100 * (double)n / (double)tokens);
+}
+
 static mo_status print_text(const view *v)
 {
     const mo_tokenfile *f = v->file;
+    bool talks = f->split[0].mask || f->split[1].mask;
     printf("token file   %s\n", f->path);
     if (*f->source) printf("source       %s\n", f->source);
     printf("tokenizer    %s, %s, %s\n", mo_tokenizer_kind(f->tokenizer),
@@ -62,10 +78,11 @@ static mo_status print_text(const view *v)
     for (int s = 0; s < 2; s++)
         printf("%-12s %s of %s in %s\n", mo__split_names[s], mo__counted(v->tokens[s], "token").text,
                mo__counted(f->split[s].width, "byte").text,
-               mo__counted(f->split[s].documents, "document").text);
-    mo__print_facts(&f->facts, v->tokens, mo_tokenizer_kind(f->tokenizer), f->vocab_size);
+               mo__counted(f->split[s].documents, talks ? "conversation" : "document").text);
+    mo__print_facts(&f->facts, v->tokens, mo_tokenizer_kind(f->tokenizer), f->vocab_size, talks);
+    if (talks) print_learnt(f);
     if (v->verified) printf("verified     stamp, checksums, every offset and id\n");
-    MO_TRY(mo__print_lengths(v->lengths));
+    MO_TRY(mo__print_lengths(v->lengths, talks ? "conversations" : "documents"));
     return f->n_domains ? print_domains(f) : MO_OK;
 }
 
@@ -99,6 +116,7 @@ static mo_status print_json(const view *v)
     for (int s = 0; s < 2; s++) {
         json_t *split = mo__split_json(&v->lengths[s], f->facts.text_bytes[s]);
         mo__json_set(split, "domains", domains_json(f, s));
+        if (f->split[s].mask) mo__json_set(split, "tokens_learnt", mo__json_integer(learnt(&f->split[s])));
         mo__json_set(root, mo__split_names[s], split);
     }
     mo__facts_json(root, &f->facts, v->tokens);

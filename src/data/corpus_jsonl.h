@@ -3,12 +3,22 @@
 #ifndef MOIRA_DATA_CORPUS_JSONL_H
 #define MOIRA_DATA_CORPUS_JSONL_H
 
+#include <moira/chat.h>
+
 #include "corpus_reader.h"
+
+/* A conversation: what its messages say is borrowed from the line's object. */
+typedef struct mo__talk {
+    const mo__record *record; /* of the batch: which line it is */
+    int count;
+    mo_chat_message at[];
+} mo__talk;
 
 typedef struct mo__record_text {
     const char *text;
     size_t size;
     int64_t invalid; /* bytes that are no part of valid UTF-8 */
+    mo__talk *talk;  /* where lines are conversations; `text` is then of its first message, `size` of all */
     void *owner; /* what the text is in; freed by mo__record_text_free, NULL where nothing is to be freed */
 } mo__record_text;
 

@@ -87,9 +87,15 @@ static mo_status add_by_position(mo__pass *p, mo__piece piece)
     if (p->cut > end || (p->cut == end && piece.ends)) return add_piece(p, piece);
     size_t size = (size_t)(p->cut - start);
     if (!bytes && size < piece.size) size = mo__corpus_character(piece.text, size);
-    mo__piece rest = {piece.text + size, piece.size - size, MO_SPLIT_VALIDATION, false,
-                      piece.ends,        piece.ends};
-    MO_TRY(add_piece(p, (mo__piece){piece.text, size, MO_SPLIT_TRAIN, piece.begins, false, true}));
+    mo__piece rest = piece, begin = piece;
+    rest.text += size;
+    rest.size -= size;
+    rest.split = MO_SPLIT_VALIDATION;
+    rest.begins = false;
+    begin.size = size;
+    begin.ends = false;
+    begin.closes = true;
+    MO_TRY(add_piece(p, begin));
     return rest.size ? add_piece(p, rest) : MO_OK;
 }
 
@@ -101,7 +107,12 @@ static mo_status add(mo__pass *p, const mo__record *r, const mo__record_text *t)
         return MO_OK;
     }
     p->document += r->begins;
-    mo__piece piece = {t->text, t->size, MO_SPLIT_TRAIN, r->begins, r->ends, r->ends};
+    mo__piece piece = {.text = t->text,
+                       .size = t->size,
+                       .begins = r->begins,
+                       .ends = r->ends,
+                       .closes = r->ends,
+                       .talk = t->talk};
     if (p->cut < 0 && p->plan.size.documents > 1)
         piece.split = mo__split_of(p->plan.validation, p->plan.seed, p->document);
     MO_TRY(p->cut < 0 ? add_piece(p, piece) : add_by_position(p, piece));

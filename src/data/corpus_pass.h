@@ -13,7 +13,8 @@ typedef struct mo__piece {
     const char *text;
     size_t size;
     mo_split split;
-    bool begins, ends; /* a document */
+    bool begins, ends;    /* a document */
+    const mo__talk *talk; /* of a conversation, which is one piece; `size` is then of all that it says */
     bool closes; /* what the split has of a document: its end, or the place where it is cut by position */
 } mo__piece;
 

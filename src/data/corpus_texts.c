@@ -2,6 +2,7 @@
 #include "corpus_texts.h"
 
 #include "base/text.h"
+#include "corpus_talk.h"
 
 enum { TOLD = 3 /* bad lines */ };
 
@@ -38,24 +39,24 @@ static mo_status text_of(const mo_corpus *corpus, const mo__records *batch, int6
 {
     const mo__record *r = &batch->at[i];
     const char *bytes = batch->bytes + r->at;
+    if (r->line && corpus->content == MO_CORPUS_CONVERSATIONS) return mo__talk_parse(r, bytes, corpus, out);
     if (r->line) return mo__record_text_parse(r, bytes, field_of(corpus), out);
     *out = (mo__record_text){.text = bytes, .size = r->size, .invalid = mo_utf8_invalid(bytes, r->size)};
     return MO_OK;
 }
 
-static mo_status refuse_bad(mo_status status)
+mo_status mo__refuse_bad(mo_status status)
 {
     char message[MO__MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", mo_last_error());
     return mo_error(status, "%s; --skip-bad leaves out such lines", message);
 }
 
-static void skip_bad(mo__texts *texts)
+void mo__tell_bad(int64_t before)
 {
-    if (texts->tells && texts->bad < TOLD)
+    if (before < TOLD)
         mo_log(MO_LOG_WARNING, "left out: %s%s", mo_last_error(),
-               texts->bad + 1 < TOLD ? "" : "; more such lines are counted only");
-    texts->bad++;
+               before + 1 < TOLD ? "" : "; more such lines are counted only");
 }
 
 /* A failure leaves its message on the thread that met it: the first one is met again on this thread. */
@@ -72,8 +73,9 @@ mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo_
         mo_status status = text_of(corpus, batch, i, &texts->at[i]);
         if (status == MO_OK) continue;
         if (status != MO_E_FORMAT) return status;
-        if (!corpus->skip_bad) return refuse_bad(status);
-        skip_bad(texts);
+        if (!corpus->skip_bad) return mo__refuse_bad(status);
+        if (texts->tells) mo__tell_bad(texts->bad);
+        texts->bad++;
     }
     return MO_OK;
 }

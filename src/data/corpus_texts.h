@@ -18,6 +18,10 @@ typedef struct mo__texts {
  * (but not what shows that the file is no JSONL: MO_E_UNSUPPORTED). The
  * batch must stay as it is while the texts are used. */
 mo_status mo__texts_parse(const mo_corpus *corpus, const mo__records *batch, mo__texts *texts);
+/* What this thread's last message names is a bad line: adds what would leave it out; or warns of it, if it is
+ * one of the first few. */
+mo_status mo__refuse_bad(mo_status status);
+void mo__tell_bad(int64_t before); /* lines left out before it */
 void mo__texts_free(mo__texts *texts);
 
 #endif

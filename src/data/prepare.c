@@ -6,19 +6,25 @@
 #include <moira/data.h>
 
 #include "base/file.h"
-#include "corpus_pass.h"
 #include "prepare_learn.h"
 #include "prepare_tokens.h"
 #include "tokenizer/tokenizer_kind.h"
 
 typedef struct {
     const mo_prepare_options *options;
+    mo_corpus corpus; /* options->corpus, its content settled */
     mo_prepare_summary *summary;
     mo__corpus_files files;
     mo__pass_plan plan;
     const mo_tokenizer *tokenizer; /* the one that is given, or `trained` */
     mo_tokenizer *trained;
+    mo_chat_template *chat; /* of conversations */
 } job;
+
+static bool talks(const job *j)
+{
+    return j->corpus.content == MO_CORPUS_CONVERSATIONS;
+}
 
 /* ---- the file ---- */
 
@@ -37,7 +43,14 @@ static mo_status copy(job *j, mo__pass *pass, mo__prepare_tokens *tokens)
 
 static mo_status write_tokens(job *j, mo_tokenwriter *writer)
 {
-    mo__prepare_tokens tokens = {.writer = writer, .tokenizer = j->tokenizer, .stop = j->options->stop};
+    const mo_prepare_options *o = j->options;
+    mo__prepare_tokens tokens = {.writer = writer,
+                                 .tokenizer = j->tokenizer,
+                                 .stop = o->stop,
+                                 .talks = {.chat = j->chat,
+                                           .max_length = o->max_length,
+                                           .truncate = o->truncate,
+                                           .skip_bad = o->corpus.skip_bad}};
     mo__pass *pass;
     mo__pass_plan plan = j->plan;
     plan.tells = true;
@@ -72,19 +85,29 @@ static mo_status refuse_untrainable(const job *j)
                     j->plan.size.bytes == 1 ? "" : "s", j->options->validation_fraction);
 }
 
-/* Owned: "prepared from a.txt, b.txt and 3 more". */
-static char *describe_source(const mo_corpus *c)
+static mo_status refuse_left_out(const job *j)
 {
-    const char *second = c->n_inputs > 1 ? c->inputs[1] : "";
-    if (c->n_inputs <= 2)
-        return mo_strprintf("prepared from %s%s%s", c->inputs[0], c->n_inputs > 1 ? ", " : "", second);
-    return mo_strprintf("prepared from %s, %s and %d more", c->inputs[0], second, c->n_inputs - 2);
+    return mo_error(MO_E_FORMAT, "%s: no conversation is left to train on, %lld %s left out",
+                    j->files.at[0].path,
+                    (long long)(j->summary->talks.too_long + j->summary->facts.bad_lines),
+                    j->summary->talks.too_long + j->summary->facts.bad_lines == 1 ? "is" : "are");
+}
+
+/* Owned: "prepared from a.txt, b.txt and 3 more". */
+static char *describe_source(const job *j)
+{
+    const mo_corpus *c = &j->corpus;
+    const char *second = c->n_inputs > 1 ? c->inputs[1] : "", *template = j->summary->talks.chat_template;
+    char more[32] = "";
+    if (c->n_inputs > 2) snprintf(more, sizeof more, " and %d more", c->n_inputs - 2);
+    return mo_strprintf("prepared from %s%s%s%s%s%s", c->inputs[0], *second ? ", " : "", second, more,
+                        talks(j) ? ", conversations by " : "", template);
 }
 
 static char *describe_split(const job *j)
 {
     const mo_prepare_options *o = j->options;
-    if (o->validation_fraction <= 0) return mo_strdup("all train");
+    if (j->plan.validation <= 0) return mo_strdup("all train");
     if (j->plan.size.documents < 2)
         return mo_strprintf("by position, a share of %g validates", o->validation_fraction);
     return mo_strprintf("by document, a share of %g validates, seed %llu", o->validation_fraction,
@@ -94,12 +117,14 @@ static char *describe_split(const job *j)
 static mo_status open_writer(const job *j, mo_tokenwriter **out)
 {
     const mo_prepare_options *o = j->options;
-    char *source = describe_source(&o->corpus), *split = describe_split(j);
+    char *source = describe_source(j), *split = describe_split(j);
     mo_tokenwriter_options writer = {.path = o->output,
                                      .tokenizer = j->tokenizer,
                                      .source = source,
                                      .split_by = split,
-                                     .compression = o->compression};
+                                     .compression = o->compression,
+                                     .masked = talks(j),
+                                     .whole = talks(j)};
     mo_status status = source && split ? mo_tokenwriter_open(&writer, out) : MO_E_MEMORY;
     mo_free(source);
     mo_free(split);
@@ -110,7 +135,7 @@ static mo_status open_writer(const job *j, mo_tokenwriter **out)
 static void tell_share(const job *j)
 {
     const mo_prepare_summary *s = j->summary;
-    double asked = j->options->validation_fraction, total = (double)(s->tokens[0] + s->tokens[1]);
+    double asked = j->plan.validation, total = (double)(s->tokens[0] + s->tokens[1]);
     double got = (double)s->tokens[MO_SPLIT_VALIDATION] / total;
     bool far = got > 2 * asked || got < asked / 2;
     if (asked <= 0 || j->plan.size.documents < 2 || !far || fabs(got - asked) < 0.05) return;
@@ -126,7 +151,8 @@ static mo_status write_file(job *j)
     const mo_corpus_facts *facts = &j->summary->facts;
     MO_TRY(open_writer(j, &writer));
     mo_status status = write_tokens(j, writer);
-    if (status == MO_OK && facts->text_bytes[MO_SPLIT_TRAIN] == 0) status = refuse_untrainable(j);
+    if (status == MO_OK && facts->text_bytes[MO_SPLIT_TRAIN] == 0)
+        status = talks(j) ? refuse_left_out(j) : refuse_untrainable(j);
     if (status == MO_OK) status = mo_tokenwriter_set_facts(writer, facts);
     if (status == MO_OK) return mo_tokenwriter_finish(writer);
     mo_tokenwriter_abort(writer);
@@ -200,6 +226,16 @@ static mo_status save_tokenizer(const job *j)
     return j->options->save_tokenizer ? mo_write_file(j->options->save_tokenizer, blob, size) : MO_OK;
 }
 
+/* ---- conversations ---- */
+
+static mo_status open_template(job *j)
+{
+    const char *name = mo__prepare_talks_template(j->options);
+    if (!talks(j)) return MO_OK;
+    snprintf(j->summary->talks.chat_template, sizeof j->summary->talks.chat_template, "%s", name_in(name));
+    return mo_chat_template_open(name, j->tokenizer, &j->chat);
+}
+
 /* ---- the whole ---- */
 
 static mo_status start(job *j)
@@ -207,17 +243,19 @@ static mo_status start(job *j)
     const mo_prepare_options *o = j->options;
     MO_TRY(check_tokenizer(o));
     MO_TRY(mo__corpus_files_find(&o->corpus, &j->files));
+    MO_TRY(mo__prepare_talks_settle(o, &j->files, &j->corpus.content));
     MO_TRY(check_outputs(o));
     MO_TRY(mo__corpus_files_spare(&j->files, o->output));
     if (o->save_tokenizer) MO_TRY(mo__corpus_files_spare(&j->files, o->save_tokenizer));
     j->summary->files = j->summary->facts.files = j->files.count;
     j->summary->files_repeated = j->files.repeated;
-    j->plan = (mo__pass_plan){.corpus = &o->corpus,
+    j->plan = (mo__pass_plan){.corpus = &j->corpus,
                               .files = &j->files,
                               .validation = o->validation_fraction,
                               .seed = o->seed,
                               .stop = o->stop};
     MO_TRY(mo__corpus_scout(&j->plan));
+    if (talks(j) && j->plan.size.documents == 1) j->plan.validation = 0;
     return j->plan.size.documents ? MO_OK : refuse_empty(j);
 }
 
@@ -225,6 +263,7 @@ static mo_status run(job *j)
 {
     MO_TRY(start(j));
     MO_TRY(choose_tokenizer(j));
+    MO_TRY(open_template(j));
     MO_TRY(write_file(j));
     tell_share(j);
     return save_tokenizer(j);
@@ -233,6 +272,7 @@ static mo_status run(job *j)
 static void forget(job *j)
 {
     mo__corpus_files_free(&j->files);
+    mo_chat_template_free(j->chat);
     mo_tokenizer_free(j->trained);
 }
 
@@ -243,7 +283,7 @@ mo_status mo_prepare(const mo_prepare_options *options, mo_prepare_summary *summ
     if (!(options->validation_fraction >= 0 && options->validation_fraction < 1))
         return mo_error(MO_E_RANGE, "prepare: validation_fraction is %g, must be at least 0 and below 1",
                         options->validation_fraction);
-    job j = {.options = options, .summary = summary};
+    job j = {.options = options, .corpus = options->corpus, .summary = summary};
     mo_status status = run(&j);
     forget(&j);
     summary->seconds = mo_clock() - begin;

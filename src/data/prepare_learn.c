@@ -8,6 +8,7 @@ typedef struct {
     mo__pass *pass;
     mo__pieces pieces;
     int64_t next; /* piece */
+    int message;  /* of a piece that is a conversation */
 } learner;
 
 static void tell_phase(const mo_prepare_options *o, const char *what)
@@ -25,6 +26,21 @@ static mo_status next_batch(learner *l)
     return MO_OK;
 }
 
+/* The next piece, or the next message of one; of what does not train, nothing. */
+static void take(learner *l, const char **text, size_t *size)
+{
+    const mo__piece *p = &l->pieces.at[l->next];
+    const mo_chat_message *m = p->talk ? &p->talk->at[l->message] : NULL;
+    bool last = !p->talk || ++l->message == p->talk->count;
+    if (p->split == MO_SPLIT_TRAIN) {
+        *text = m ? m->content : p->text;
+        *size = m ? m->size : p->size;
+    }
+    if (!last) return;
+    l->next++;
+    l->message = 0;
+}
+
 /* A mo_text_source. */
 static mo_status next_text(void *user, const char **text, size_t *size)
 {
@@ -33,11 +49,8 @@ static mo_status next_text(void *user, const char **text, size_t *size)
     *size = 0;
     for (;;) {
         while (l->next < l->pieces.count) {
-            const mo__piece *p = &l->pieces.at[l->next++];
-            if (p->split != MO_SPLIT_TRAIN || p->size == 0) continue;
-            *text = p->text;
-            *size = p->size;
-            return MO_OK;
+            take(l, text, size);
+            if (*size) return MO_OK;
         }
         if (l->pieces.last) return MO_OK;
         MO_TRY(next_batch(l));

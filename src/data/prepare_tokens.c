@@ -11,11 +11,12 @@ mo_status mo__prepare_tokens_start(mo__prepare_tokens *t)
     t->used = mo_calloc((size_t)mo_tokenizer_vocab_size(t->tokenizer), sizeof *t->used);
     if (!t->used) return MO_E_MEMORY;
     for (int i = 0; i < 2; i++) MO_TRY(mo__length_tally_create(&t->lengths[i]));
-    return MO_OK;
+    return mo__prepare_talks_start(&t->talks);
 }
 
 void mo__prepare_tokens_free(mo__prepare_tokens *t)
 {
+    mo__prepare_talks_free(&t->talks);
     for (int i = 0; i < 2; i++) mo__length_tally_free(t->lengths[i]);
     mo_free(t->used);
 }
@@ -31,6 +32,8 @@ void mo__prepare_tokens_sum(const mo__prepare_tokens *t, mo_prepare_summary *s)
         s->facts.text_bytes[i] = t->text_bytes[i];
     }
     s->facts.empty_documents += t->without;
+    s->facts.bad_lines += t->talks.bad;
+    mo__prepare_talks_sum(&t->talks, &s->talks);
 }
 
 static mo_status append_ids(mo__prepare_tokens *t, mo_split split, const int32_t *ids, int64_t count)
@@ -119,6 +122,33 @@ static mo_status encode(mo__prepare_tokens *t, const mo__pieces *pieces)
     return status;
 }
 
+/* ---- conversations ---- */
+
+static mo_status append_talk(mo__prepare_tokens *t, const mo__piece *p, const mo_chat_tokens *k)
+{
+    MO_TRY(mo_tokenwriter_append_masked(t->writer, p->split, k->ids, k->mask, k->count));
+    for (int64_t i = 0; i < k->count; i++) t->used[k->ids[i]] = true;
+    t->length[p->split] += k->count;
+    return end_piece(t, p);
+}
+
+static mo_status write_talks(mo__prepare_tokens *t, const mo__pieces *pieces)
+{
+    mo__talk_tokens *all = mo_calloc((size_t)pieces->count, sizeof *all);
+    if (!all) return MO_E_MEMORY;
+    mo_status status = mo__prepare_talks_encode(&t->talks, pieces, all);
+    for (int64_t i = 0; status == MO_OK && i < pieces->count; i++)
+        if (all[i].tokens.count) status = append_talk(t, &pieces->at[i], &all[i].tokens);
+    mo__talk_tokens_free(all, pieces->count);
+    return status;
+}
+
+static mo_status write_pieces(mo__prepare_tokens *t, const mo__pieces *pieces)
+{
+    if (t->talks.chat) return write_talks(t, pieces);
+    return mo__tokenizer_byte_ids(t->tokenizer) ? write_bytes(t, pieces) : encode(t, pieces);
+}
+
 /* The pieces from `first` on that all threads are busy with for a moment, not longer: SentencePiece takes a
  * thread some seconds for 10 MB, and whoever interrupts does not wait for that. */
 static mo__pieces slice(const mo__pieces *pieces, int64_t first)
@@ -131,10 +161,9 @@ static mo__pieces slice(const mo__pieces *pieces, int64_t first)
 
 mo_status mo__prepare_tokens_add(mo__prepare_tokens *t, const mo__pieces *pieces)
 {
-    bool bytes = mo__tokenizer_byte_ids(t->tokenizer);
     for (int64_t done = 0; done < pieces->count;) {
         mo__pieces next = slice(pieces, done);
-        MO_TRY(bytes ? write_bytes(t, &next) : encode(t, &next));
+        MO_TRY(write_pieces(t, &next));
         if (t->stop && *t->stop) return mo_error(MO_E_INTERRUPTED, "interrupted");
         done += next.count;
     }

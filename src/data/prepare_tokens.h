@@ -2,15 +2,15 @@
 #ifndef MOIRA_DATA_PREPARE_TOKENS_H
 #define MOIRA_DATA_PREPARE_TOKENS_H
 
-#include "corpus_pass.h"
-#include "length_tally.h"
+#include "prepare_talks.h"
 
-/* Starts from {writer, tokenizer, stop}, all borrowed, the last may be NULL; free with
+/* Starts from {writer, tokenizer, stop}, all borrowed, the last may be NULL, and {talks}; free with
  * mo__prepare_tokens_free whatever the status. */
 typedef struct mo__prepare_tokens {
     mo_tokenwriter *writer;
     const mo_tokenizer *tokenizer;
     const volatile sig_atomic_t *stop;
+    mo__prepare_talks talks;
     bool *used;        /* by id: it is among the tokens */
     int64_t length[2]; /* tokens of each split's document so far */
     mo__length_tally *lengths[2];
