@@ -3,10 +3,15 @@
  * stays. With weights that sum to 1 whatever the router says, the function is the dense model's.
  *
  *     mo_upcycle_options o = {.experts = 8, .experts_per_token = 2, .seed = 1337};
- *     mo_run_config sparse = *dense_config;                 strings and lists are still the dense one's
- *     MO_TRY(mo_upcycle_config(&o, &sparse));
- *     mo_model *m; MO_TRY(mo_model_create(&sparse.model, &m)); MO_TRY(mo_model_allocate(m, ...));
- *     mo_upcycle(dense, &o, m); */
+ *     mo_run_config config = *dense_config;                 strings and lists are still the dense one's
+ *     MO_TRY(mo_upcycle_config(&o, &config));
+ *     mo_model *sparse; MO_TRY(mo_model_create(&config.model, &sparse));      names and shapes, no memory
+ *     mo_upcycled u; MO_TRY(mo_upcycle(dense, &o, sparse, &u));
+ *     ... mo_checkpoint_save(path, &(mo_checkpoint_content){.arrays = u.arrays, .n_arrays = u.n_arrays,
+ * ...}); mo_upcycled_free(&u);
+ *
+ * Without noise the result takes no memory but the routers': its experts are the dense matrices again and
+ * again, which may lie in mapped files, and keep their type. */
 #ifndef MOIRA_UPCYCLE_H
 #define MOIRA_UPCYCLE_H
 
@@ -33,8 +38,20 @@ typedef struct mo_upcycle_options {
  * experts, and by the rules of mo_model_config_check (more choices than experts, a single choice, whose
  * weight would always be 1). MO_E_RANGE for noise below 0. */
 mo_status mo_upcycle_config(const mo_upcycle_options *options, mo_run_config *config);
-/* Fills the values of `sparse`, made by that config and allocated, from those of `dense`. */
-void mo_upcycle(const mo_model *dense, const mo_upcycle_options *options, mo_model *sparse);
+
+/* The parameters of the new model as arrays to save; they point into the dense model, or into `owned`. */
+typedef struct mo_upcycled {
+    mo_checkpoint_array *arrays; /* [n_arrays] in the new model's order */
+    int n_arrays;
+    mo_stored *stored;  /* [n_arrays] of experts that are the dense matrices */
+    const void **parts; /* theirs, one after another */
+    void **owned;       /* [n_arrays] routers, experts with noise; else NULL */
+} mo_upcycled;
+/* sparse: made by that config, for its names and shapes. Both models and the dense one's values must stay.
+ * MO_E_MEMORY. */
+mo_status mo_upcycle(const mo_model *dense, const mo_upcycle_options *options, const mo_model *sparse,
+                     mo_upcycled *out);
+void mo_upcycled_free(mo_upcycled *u);
 
 #ifdef __cplusplus
 }

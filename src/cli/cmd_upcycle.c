@@ -1,6 +1,7 @@
 /* cmd_upcycle.c -- moira upcycle: a dense model becomes one with experts. */
 #include <math.h>
 
+#include <moira/pretrained.h>
 #include <moira/upcycle.h>
 
 #include "commands.h"
@@ -26,22 +27,19 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
-/* dense->config is the new model's by now. */
-static mo_status save(const char *path, const mo_model *m, const mo_trained *dense)
+static mo_status save(const char *path, const mo_upcycled *u, const mo_pretrained *source,
+                      const mo_run_config *config)
 {
-    mo_checkpoint_array *arrays = NULL;
-    int count = 0;
     char *text = NULL;
-    mo_status status = mo_config_dump(&dense->config, &text);
-    if (status == MO_OK) status = mo_model_arrays(m, false, &arrays, &count);
-    mo_checkpoint_content content = {.arrays = arrays,
-                                     .n_arrays = count,
+    MO_TRY(mo_config_dump(config, &text));
+    mo_checkpoint_content content = {.arrays = u->arrays,
+                                     .n_arrays = u->n_arrays,
                                      .state = {.best_loss = (double)NAN, .patience_loss = (double)NAN},
                                      .config = text,
-                                     .tokenizer = dense->tokenizer,
-                                     .compression = (int)dense->config.checkpoint.compression};
-    if (status == MO_OK) status = mo_checkpoint_save(path, &content);
-    mo_free(arrays);
+                                     .tokenizer = mo_pretrained_tokenizer(source),
+                                     .compression = (int)config->checkpoint.compression};
+    content.files = mo_pretrained_files(source, &content.n_files);
+    mo_status status = mo_checkpoint_save(path, &content);
     mo_free(text);
     return status;
 }
@@ -60,38 +58,69 @@ static void print_summary(const choices *c, const char *source, const mo_model *
     printf("wrote        %s\n", c->output);
 }
 
-static mo_status convert(const choices *c, const char *source, mo_trained *dense)
+/* All but a norm is frozen, so that what lies in the source's files may stay there. */
+static mo_status load(mo_pretrained *source, mo_model **out)
 {
-    mo_upcycle_options o = {c->experts, c->top_k, c->noise, c->seed};
+    static char all[] = "*", norm[] = "!model.norm.weight";
+    mo_text patterns[] = {{all}, {norm}};
+    mo_tuning_config frozen = {.freeze = {patterns, 2}};
     mo_model *m = NULL;
-    mo_status status = mo_upcycle_config(&o, &dense->config);
-    if (status != MO_OK) return mo_error_context(status, "%s", source);
-    if (dense->config.init.from) dense->config.init.from[0] = '\0'; /* it does not begin there any more */
-    MO_TRY(mo_model_create(&dense->config.model, &m));
-    status = mo__check_fits((uint64_t)m->elements * sizeof(mo_real), "fewer --experts need less");
+    MO_TRY(mo_model_create_tuned(&mo_pretrained_config(source)->model, &frozen, &m));
+    mo_status status = mo_pretrained_map(source, m);
+    if (status == MO_OK)
+        status =
+            mo__check_fits((uint64_t)m->elements * sizeof(mo_real), "free some memory for the dense model");
     if (status == MO_OK) status = mo_model_allocate(m, MO_ALLOCATE_INFERENCE);
+    if (status == MO_OK) status = mo_pretrained_load(source, m);
+    if (status == MO_OK)
+        *out = m;
+    else
+        mo_model_free(m);
+    return status;
+}
+
+static mo_status convert(const choices *c, const mo_upcycle_options *o, mo_pretrained *source,
+                         const mo_run_config *config)
+{
+    mo_model *dense = NULL, *sparse = NULL;
+    mo_upcycled u = {0};
+    mo_status status = load(source, &dense);
+    if (status == MO_OK) status = mo_model_create(&config->model, &sparse);
+    if (status == MO_OK && o->noise > 0)
+        status = mo__check_fits((uint64_t)(sparse->elements - dense->elements) * sizeof(mo_real),
+                                "fewer --experts need less, and without --noise next to nothing is needed");
     if (status == MO_OK) {
         mo__session_begin_work();
-        mo_upcycle(dense->model, &o, m);
-        status = save(c->output, m, dense);
+        status = mo_upcycle(dense, o, sparse, &u);
     }
-    if (status == MO_OK) print_summary(c, source, dense->model, m);
-    mo_model_free(m);
+    if (status == MO_OK) status = save(c->output, &u, source, config);
+    if (status == MO_OK) print_summary(c, mo_pretrained_path(source), dense, sparse);
+    mo_upcycled_free(&u);
+    mo_model_free(sparse);
+    mo_model_free(dense);
     return status;
 }
 
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
-    mo_trained dense;
+    mo_upcycle_options o = {c->experts, c->top_k, c->noise, c->seed};
+    static char nowhere[] = "";
     mo_replace probe;
+    mo_pretrained *source;
     if (mo_path_exists(c->output))
         return mo_error(MO_E_EXISTS, "%s: is there already; remove it, or name another file", c->output);
     MO_TRY(mo_replace_begin(&probe, c->output)); /* whether it can be written at all */
     mo_replace_abort(&probe);
-    MO_TRY(mo__trained_load(words->at[0], &dense));
-    mo_status status = convert(c, words->at[0], &dense);
-    mo__trained_close(&dense);
+    MO_TRY(mo_pretrained_open(words->at[0], mo_config_parse, mo_config_free, &source));
+    mo_run_config config = *mo_pretrained_config(source); /* its strings stay the source's */
+    config.init.from = nowhere;                           /* it does not begin there any more */
+    mo_status status = mo_upcycle_config(&o, &config);
+    if (status != MO_OK)
+        mo_error_context(status, "%s", words->at[0]);
+    else
+        status = convert(c, &o, source, &config);
+    mo_pretrained_close(source);
     return status;
 }
 
@@ -111,6 +140,11 @@ const mo__command mo__cmd_upcycle = {
         "times a matrix's own standard deviation, drawn for each expert by itself, so that they differ from\n"
         "the start (random noise upcycling in Nakamura et al. 2025, arXiv:2502.19261); the function is then\n"
         "near the dense one's, the nearer the smaller S.\n"
+        "\n"
+        "DENSE is a checkpoint or a folder in Hugging Face's layout (Mistral, Llama), of which weights of "
+        "16\n"
+        "bits stay so. Without noise no more memory is needed than the dense model takes; with noise the\n"
+        "experts must fit.\n"
         "\n"
         "The config of the result has Mixtral's routing, num_local_experts and num_experts_per_tok as asked\n"
         "for, and balance.mixtral 0.02; its other balancing losses and its capacity are off.\n",

@@ -36,58 +36,176 @@ mo_status mo_upcycle_config(const mo_upcycle_options *o, mo_run_config *config)
     return mo_model_config_check(c, &config->balance);
 }
 
-/* The dense parameter that an expert's is a copy of, or its own name: all else. */
+static const char block[] = "block_sparse_moe.experts.";
+
+/* The dense parameter that an expert's matrices are copies of; of all else but routers its own. */
 static const mo_param *source_of(const mo_model *dense, const mo_param *p)
 {
-    static const char block[] = "block_sparse_moe.experts.";
+    static const char *const from[] = {"gate", "down", "up"}; /* of w1, w2, w3 */
     const char *at = strstr(p->name, block);
     if (!at) return mo_model_find(dense, p->name);
-    const char *const from[] = {"gate", "down", "up"};
-    char name[160];
     const mo_param *found = NULL;
-    int which = at[sizeof block] - '1';            /* w1, w2, w3 */
-    for (int i = which; !found && i < 3; i += 2) { /* w1: gate, or up where there is none */
+    for (int i = at[sizeof block] - '1'; !found && i < 3; i += 2) { /* w1: up where there is no gate */
+        char name[160];
         snprintf(name, sizeof name, "%.*smlp.%s_proj.weight", (int)(at - p->name), p->name, from[i]);
         found = mo_model_find(dense, name);
     }
     return found;
 }
 
-static double standard_deviation(const mo_real *w, int64_t count)
+/* ---- what is drawn ---- */
+
+/* Elements at once: a power of two, so that blocks of a matrix do not hang on threads. */
+enum { BLOCK = 4096 };
+
+static void values_of(const mo_model *dense, const mo_param *p, int64_t first, int64_t count, mo_real *out)
 {
-    double mean = 0, sum = 0;
-    for (int64_t i = 0; i < count; i++) mean += (double)w[i];
-    mean /= (double)count;
-    for (int64_t i = 0; i < count; i++) sum += ((double)w[i] - mean) * ((double)w[i] - mean);
-    return sqrt(sum / (double)count);
+    if (p->stored)
+        mo_stored_expand(p->stored, 0, first, count, out);
+    else
+        memcpy(out, dense->value + p->offset + first, (size_t)count * sizeof *out);
 }
 
-/* parameter: its number, which its random numbers hang on. */
-static void copy_to_experts(const mo_real *w, int64_t count, const mo_upcycle_options *o, int parameter,
-                            mo_real *out)
+static double standard_deviation(const mo_model *dense, const mo_param *p)
 {
-    double std = o->noise > 0 ? o->noise * standard_deviation(w, count) : 0;
-#pragma omp parallel for schedule(static)
-    for (int64_t e = 0; e < o->experts; e++)
-        for (int64_t i = 0; i < count; i++) {
-            double noise = std > 0 ? std * mo_rng_normal(o->seed, MO_RNG_UPCYCLE, 0, (uint32_t)parameter,
-                                                         (uint64_t)(e * count + i))
-                                   : 0;
-            out[e * count + i] = (mo_real)((double)w[i] + noise);
+    mo_real w[BLOCK];
+    double sum = 0, squares = 0, n = (double)p->count;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t first = 0; first < p->count; first += BLOCK) {
+            int64_t count = p->count - first < BLOCK ? p->count - first : BLOCK;
+            values_of(dense, p, first, count, w);
+            for (int64_t i = 0; i < count; i++) {
+                double off = (double)w[i] - sum / n;
+                if (pass == 0)
+                    sum += (double)w[i];
+                else
+                    squares += off * off;
+            }
         }
+    return sqrt(squares / n);
 }
 
-void mo_upcycle(const mo_model *dense, const mo_upcycle_options *o, mo_model *sparse)
+/* A new model's parameter under way: random numbers hang on its number and the element's. */
+typedef struct drawn {
+    const mo_upcycle_options *options;
+    uint32_t parameter;
+    double std;
+} drawn;
+
+static mo_real draw(const drawn *d, int64_t element)
 {
-    mo_model_init(sparse, o->seed); /* of which the routers stay */
-    for (int i = 0; i < sparse->n_params; i++) {
-        const mo_param *p = &sparse->params[i], *from = source_of(dense, p);
-        if (!from) continue;
-        const mo_real *w = dense->value + from->offset;
-        mo_real *out = sparse->value + p->offset;
-        if (p->count == from->count)
-            memcpy(out, w, (size_t)p->count * sizeof *out);
-        else
-            copy_to_experts(w, from->count, o, i, out);
+    return (mo_real)(d->std *
+                     mo_rng_normal(d->options->seed, MO_RNG_UPCYCLE, 0, d->parameter, (uint64_t)element));
+}
+
+/* Elements [first, first + count) of the dense matrix and noise, as expert e's, to out, in its own type. */
+static void noisy_block(const mo_model *dense, const mo_param *from, const drawn *d, int64_t e, int64_t first,
+                        char *out)
+{
+    mo_real w[BLOCK];
+    int64_t count = from->count - first < BLOCK ? from->count - first : BLOCK, at = e * from->count + first;
+    values_of(dense, from, first, count, w);
+    for (int64_t i = 0; i < count && d->std > 0; i++) w[i] += draw(d, at + i);
+    if (from->stored)
+        mo_narrow(from->stored->dtype, w, count, out + (size_t)at * mo_dtype_size(from->stored->dtype));
+    else
+        memcpy(out + (size_t)at * sizeof *w, w, (size_t)count * sizeof *w);
+}
+
+static void noisy_experts(const mo_model *dense, const mo_param *from, const drawn *d, char *out)
+{
+    int64_t blocks = (from->count + BLOCK - 1) / BLOCK;
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t e = 0; e < d->options->experts; e++)
+        for (int64_t b = 0; b < blocks; b++) noisy_block(dense, from, d, e, b * BLOCK, out);
+}
+
+/* ---- arrays ---- */
+
+/* Room of the array's own, which it points to, as stored weights where the dense ones are. */
+static void *own(mo_upcycled *u, int i, const mo_stored *like, const mo_param *p)
+{
+    size_t width = like ? mo_dtype_size(like->dtype) : sizeof(mo_real);
+    return u->owned[i] = mo_malloc((size_t)p->count * width);
+}
+
+/* All experts: one matrix each from `first` on, `step` bytes apart. */
+static void point(mo_upcycled *u, int i, mo_dtype dtype, int64_t experts, int64_t count, const void *first,
+                  size_t step)
+{
+    const void **parts = u->parts + (int64_t)i * experts;
+    for (int64_t e = 0; e < experts; e++) parts[e] = (const char *)first + (size_t)e * step;
+    u->stored[i] = (mo_stored){dtype, experts, count, parts};
+    u->arrays[i].stored = &u->stored[i];
+}
+
+static mo_status add_experts(mo_upcycled *u, int i, const mo_model *dense, const mo_param *from,
+                             const mo_upcycle_options *o, const mo_param *p)
+{
+    const bool in_place = from->stored || sizeof(mo_real) == sizeof(float);
+    const mo_dtype dtype = from->stored ? from->stored->dtype : MO_F32;
+    if (o->noise <= 0 && in_place) { /* the same matrix for all */
+        const void *matrix = from->stored ? from->stored->part[0] : dense->value + from->offset;
+        point(u, i, dtype, o->experts, from->count, matrix, 0);
+        return MO_OK;
     }
+    drawn d = {o, (uint32_t)i, o->noise > 0 ? o->noise * standard_deviation(dense, from) : 0};
+    char *out = own(u, i, from->stored, p);
+    if (!out) return MO_E_MEMORY;
+    noisy_experts(dense, from, &d, out);
+    if (from->stored)
+        point(u, i, dtype, o->experts, from->count, out, (size_t)from->count * mo_dtype_size(dtype));
+    else
+        u->arrays[i].data = u->owned[i];
+    return MO_OK;
+}
+
+static mo_status add_router(mo_upcycled *u, int i, const mo_upcycle_options *o, const mo_param *p)
+{
+    drawn d = {o, (uint32_t)i, p->init_std};
+    mo_real *w = own(u, i, NULL, p);
+    if (!w) return MO_E_MEMORY;
+    for (int64_t j = 0; j < p->count; j++) w[j] = draw(&d, j);
+    u->arrays[i].data = w;
+    return MO_OK;
+}
+
+static mo_status add(mo_upcycled *u, int i, const mo_model *dense, const mo_upcycle_options *o,
+                     const mo_param *p)
+{
+    const mo_param *from = source_of(dense, p);
+    u->arrays[i] = (mo_checkpoint_array){.group = "model", .name = p->name, .ndim = p->ndim};
+    memcpy(u->arrays[i].dim, p->dim, sizeof p->dim);
+    if (!from) return add_router(u, i, o, p);
+    if (strstr(p->name, block)) return add_experts(u, i, dense, from, o, p);
+    u->arrays[i].stored = from->stored;
+    if (!from->stored) u->arrays[i].data = dense->value + from->offset;
+    return MO_OK;
+}
+
+mo_status mo_upcycle(const mo_model *dense, const mo_upcycle_options *o, const mo_model *sparse,
+                     mo_upcycled *out)
+{
+    size_t n = (size_t)sparse->n_params;
+    *out = (mo_upcycled){.arrays = mo_calloc(n, sizeof *out->arrays),
+                         .n_arrays = sparse->n_params,
+                         .stored = mo_calloc(n, sizeof *out->stored),
+                         .parts = mo_calloc(n * (size_t)o->experts, sizeof *out->parts),
+                         .owned = mo_calloc(n, sizeof *out->owned)};
+    bool room = out->arrays && out->stored && out->parts && out->owned;
+    mo_status status = room ? MO_OK : MO_E_MEMORY;
+    for (int i = 0; status == MO_OK && i < sparse->n_params; i++)
+        status = add(out, i, dense, o, &sparse->params[i]);
+    if (status != MO_OK) mo_upcycled_free(out);
+    return status;
+}
+
+void mo_upcycled_free(mo_upcycled *u)
+{
+    for (int i = 0; u->owned && i < u->n_arrays; i++) mo_free(u->owned[i]);
+    mo_free(u->arrays);
+    mo_free(u->stored);
+    mo_free(u->parts);
+    mo_free(u->owned);
+    *u = (mo_upcycled){0};
 }

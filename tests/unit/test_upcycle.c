@@ -18,6 +18,23 @@ static const mo_model_config dense_config = {.vocab_size = 23,
                                              .initializer_range = 0.3,
                                              .tie_word_embeddings = true};
 
+static void fill(mo_model *m, const mo_upcycled *u)
+{
+    assert_int_equal(u->n_arrays, m->n_params);
+    for (int i = 0; i < m->n_params; i++) {
+        const mo_checkpoint_array *a = &u->arrays[i];
+        const mo_param *p = mo_model_find(m, a->name);
+        assert_non_null(p);
+        assert_string_equal(a->group, "model");
+        assert_int_equal(a->ndim, p->ndim);
+        assert_memory_equal(a->dim, p->dim, sizeof p->dim);
+        mo_real *w = m->value + p->offset;
+        if (a->data) memcpy(w, a->data, (size_t)p->count * sizeof *w);
+        for (int64_t e = 0; a->stored && e < a->stored->parts; e++)
+            mo_stored_expand(a->stored, e, 0, a->stored->part_elements, w + e * a->stored->part_elements);
+    }
+}
+
 static mo_model *upcycled(const mo_model *dense, const mo_model_config *config, const mo_upcycle_options *o)
 {
     mo_run_config run = {.model = *config};
@@ -25,8 +42,10 @@ static mo_model *upcycled(const mo_model *dense, const mo_model_config *config, 
     MO_CHECK_OK(mo_upcycle_config(o, &run));
     MO_CHECK_OK(mo_model_create(&run.model, &m));
     MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_INFERENCE));
-    memset(m->value, 0x55, (size_t)m->elements * sizeof *m->value);
-    mo_upcycle(dense, o, m);
+    mo_upcycled u;
+    MO_CHECK_OK(mo_upcycle(dense, o, m, &u));
+    fill(m, &u);
+    mo_upcycled_free(&u);
     return m;
 }
 
@@ -85,7 +104,7 @@ static void test_same_function(void **state)
             mo_model *dense = dense_of(c), *m = upcycled(dense, &c, &o);
             assert_int_equal(mo_model_config_moe_layers(&m->config), 3);
             double off = difference(dense, m);
-if (!(off <= same)) fail_msg("activation %zu, sizes %zu: logits are off by %g", i, j, off);
+            if (!(off <= same)) fail_msg("activation %zu, sizes %zu: logits are off by %g", i, j, off);
             mo_model_free(m);
             mo_model_free(dense);
         }
@@ -182,6 +201,49 @@ static void test_noise(void **state)
     mo_model_free(dense);
 }
 
+/* Matrices that lie in a file of 16 bits stay there, or get noise in that type. */
+static void test_stored(void **state)
+{
+    (void)state;
+    mo_text patterns[] = {{(char[]){"*"}}, {(char[]){"!model.norm.weight"}}};
+    mo_tuning_config frozen = {.freeze = {patterns, 2}};
+    mo_model *m, *wide = dense_of(dense_config), *sparse;
+    static uint16_t bits[16 * 24];
+    mo_narrow(MO_BF16, values(wide, "model.layers.1.mlp.up_proj.weight"), 16 * 24, bits);
+    mo_stored stored = {MO_BF16, 1, 16 * 24, (const void *[]){bits}};
+    MO_CHECK_OK(mo_model_create_tuned(&dense_config, &frozen, &m));
+    mo_model_map(m, mo_model_find(m, "model.layers.1.mlp.up_proj.weight"), &stored);
+    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_INFERENCE));
+    mo_upcycle_options o = {.experts = 3, .experts_per_token = 2, .seed = 5};
+    mo_run_config run = {.model = dense_config};
+    MO_CHECK_OK(mo_upcycle_config(&o, &run));
+    MO_CHECK_OK(mo_model_create(&run.model, &sparse));
+    for (int noisy = 0; noisy < 2; noisy++) {
+        o.noise = noisy * 1e-3;
+        mo_upcycled u;
+        MO_CHECK_OK(mo_upcycle(m, &o, sparse, &u));
+        const mo_param *p = mo_model_find(sparse, "model.layers.1.block_sparse_moe.experts.w3.weight");
+        const mo_checkpoint_array *a = &u.arrays[p - sparse->params];
+        assert_string_equal(a->name, p->name);
+        assert_true(a->stored && a->stored->dtype == MO_BF16 && a->stored->parts == 3);
+        assert_int_equal(a->stored->part_elements, 16 * 24);
+        for (int e = 0; e < 3; e++) {
+            assert_int_equal(a->stored->part[e] == (const void *)bits, !noisy);
+            int changed = 0;
+            for (int i = 0; i < 16 * 24; i++) {
+                uint16_t got;
+                memcpy(&got, (const char *)a->stored->part[e] + 2 * i, 2);
+                changed += got != bits[i];
+            }
+            assert_in_range(changed, noisy ? 30 : 0, noisy ? 300 : 0);
+        }
+        mo_upcycled_free(&u);
+    }
+    mo_model_free(sparse);
+    mo_model_free(m);
+    mo_model_free(wide);
+}
+
 static void refused(mo_model_config model, mo_upcycle_options o, mo_status status, const char *text)
 {
     mo_run_config run = {.model = model};
@@ -207,7 +269,7 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_function), cmocka_unit_test(test_copies),
-                                       cmocka_unit_test(test_router), cmocka_unit_test(test_noise),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_router),        cmocka_unit_test(test_noise),
+                                       cmocka_unit_test(test_stored),        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
