@@ -260,12 +260,27 @@ double mo_model_config_experts_per_token(const mo_model_config *config);
 
 typedef struct mo_model_count {
     int64_t total, active;  /* parameters; active: those that one token uses */
+    int64_t trainable;      /* of total: what the optimizer moves */
     int64_t embedding;      /* of total: token embedding (and head, if tied) */
     double flops_per_token; /* training, at the given sequence length: 6 N + 6 L T d, N = active matrices
-                               without the embedding lookup, with the head; T (2 - T/length) in place of T
+                               without the embedding lookup, with the head; of frozen ones 4 N, or 2 N in
+                               layers before the first that trains; T (2 - T/length) in place of T
                                where a sliding window T is shorter than the sequence */
 } mo_model_count;
 mo_model_count mo_model_counts(const mo_model *m, int64_t sequence_length);
+
+/* Parameters of one kind: routers, embeddings, attention, experts (shared ones too), feed-forward (of dense
+ * layers), norms, head, and adapters of them. Bytes in memory, but for what is mapped. */
+typedef struct mo_model_part {
+    const char *name;
+    int64_t parameters, trained;
+    uint64_t value_bytes, mapped_bytes, gradient_bytes, moment_bytes;
+} mo_model_part;
+enum { MO_MODEL_PARTS = 14 };
+/* The parts that the model has; returns how many. */
+int mo_model_parts(const mo_model *m, mo_model_part out[MO_MODEL_PARTS]);
+/* Whether some of the model is frozen. */
+bool mo_model_tuned(const mo_model *m);
 
 /* ---- graphs ---- */
 

@@ -71,7 +71,11 @@ void mo__describe_model(const mo_model *m)
     if (c->embd_pdrop > 0 || c->resid_pdrop > 0 || c->attention_dropout > 0)
         printf("dropout      %g of embeddings, %g of blocks' outputs, %g of attention's probabilities\n",
                c->embd_pdrop, c->resid_pdrop, c->attention_dropout);
-    printf("parameters   %s, of which a token uses %s\n", mo__count(n.total).text, mo__count(n.active).text);
+    printf("parameters   %s, of which a token uses %s", mo__count(n.total).text, mo__count(n.active).text);
+    if (mo_model_tuned(m))
+        printf("; %s train (%.3g%%)", mo__count(n.trainable).text,
+               100 * (double)n.trainable / (double)n.total);
+    putchar('\n');
 }
 
 json_t *mo__model_json(const mo_model_config *c)
@@ -130,7 +134,7 @@ static bool same_in_layers(const mo_param *a, const mo_param *b, const mo_optim_
 {
     const char *x, *y;
     return layer_name(a->name, &x) && layer_name(b->name, &y) && strcmp(x, y) == 0 && a->ndim == b->ndim &&
-           memcmp(a->dim, b->dim, sizeof a->dim) == 0 &&
+           memcmp(a->dim, b->dim, sizeof a->dim) == 0 && a->frozen == b->frozen &&
            mo_optim_group_of(optimizer, a->name) == mo_optim_group_of(optimizer, b->name);
 }
 
@@ -163,12 +167,17 @@ static void add_parameter(mo__table *t, const mo_param *p, int copies)
     mo__cell(t, "%.3g%%", 100 * p->active);
 }
 
+static const char *idle_word(const mo_param *p)
+{
+    return p->buffer ? "buffer" : "frozen";
+}
+
 /* The group by what it matches, and what comes of it. */
 static void add_rates(mo__table *t, const mo_model *m, const mo_optim_config *optimizer, int i)
 {
     int group = mo_optim_group_of(optimizer, m->params[i].name);
-    if (m->params[i].buffer) { /* not the optimizer's */
-        mo__cell(t, "buffer");
+    if (!mo_param_trains(&m->params[i])) { /* not the optimizer's */
+        mo__cell(t, "%s", idle_word(&m->params[i]));
         mo__cell(t, "-");
         mo__cell(t, "-");
         return;
@@ -197,8 +206,8 @@ mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *opti
         add_parameter(&t, &m->params[i], copies);
         if (grouped)
             add_rates(&t, m, optimizer, i);
-        else if (m->params[i].buffer)
-            mo__cell(&t, "buffer");
+        else if (!mo_param_trains(&m->params[i]))
+            mo__cell(&t, "%s", idle_word(&m->params[i]));
         else
             mo__cell(&t, "%s", m->params[i].decay ? "yes" : "no");
     }
@@ -221,9 +230,11 @@ json_t *mo__parameters_json(const mo_model *m, const mo_optim_config *optimizer)
         mo__json_set(one, "shape", shape);
         mo__json_set(one, "elements", mo__json_integer(p->count));
         mo__json_set(one, "active", mo__json_real(p->active));
-        mo__json_set(one, "decay", json_boolean(mo_segment_decay(&m->segments[i], optimizer) > 0));
+        bool decay = !p->frozen && mo_segment_decay(&m->segments[i], optimizer) > 0;
+        mo__json_set(one, "decay", json_boolean(decay));
         mo__json_set(one, "buffer", json_boolean(p->buffer));
-        int group = p->buffer ? -1 : mo_optim_group_of(optimizer, p->name);
+        mo__json_set(one, "frozen", json_boolean(p->frozen));
+        int group = !mo_param_trains(p) ? -1 : mo_optim_group_of(optimizer, p->name);
         mo__json_set(one, "group", group < 0 ? json_null() : mo__json_integer(group));
         mo__json_set(one, "learning_rate_scale", mo__json_real(m->segments[i].rate_scale));
         mo__json_set(one, "weight_decay", mo__json_real(mo_segment_decay(&m->segments[i], optimizer)));

@@ -15,6 +15,10 @@ json_t *mo__model_json(const mo_model_config *c);
 mo_status mo__describe_parameters(const mo_model *m, const mo_optim_config *optimizer, bool folded);
 json_t *mo__parameters_json(const mo_model *m, const mo_optim_config *optimizer);
 
+/* tuning_view.c: what trains, by kinds of parameters. */
+mo_status mo__describe_tuning(const mo_model *m);
+json_t *mo__tuning_json(const mo_model *m);
+
 mo_status mo__describe_memory(const mo_run_memory *memory);
 json_t *mo__memory_json(const mo_run_memory *memory);
 

@@ -48,11 +48,15 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
     if (data->count > 0) MO_TRY(mo__describe_data(config, data));
     mo__describe_model(m);
     bool windowed = m->config.sliding_window > 0 && m->config.sliding_window < length;
-    printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N + 6 L T d%s\n",
-           mo__short(flops).text, (long long)length,
+    printf("operations   %sFLOP a token in training, at sequence length %lld: 6 N %s+ 6 L T d%s\n",
+           mo__short(flops).text, (long long)length, mo_model_tuned(m) ? "(4 N of what is frozen) " : "",
            windowed ? ", with T (2 - T / length) for a sliding window T" : "");
     print_training(config);
     putchar('\n');
+    if (mo_model_tuned(m)) {
+        MO_TRY(mo__describe_tuning(m));
+        putchar('\n');
+    }
     MO_TRY(mo__describe_parameters(m, &config->optimizer, !c->parameters));
     if (!c->memory) return MO_OK;
     putchar('\n');
@@ -80,7 +84,9 @@ static mo_status print_json(const char *path, const mo_run_config *config, const
     mo__json_set(root, "name", mo__json_text(config->run.name));
     mo__json_set(parameters, "total", mo__json_integer(n.total));
     mo__json_set(parameters, "active", mo__json_integer(n.active));
+    mo__json_set(parameters, "trainable", mo__json_integer(n.trainable));
     mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));
+    mo__json_set(parameters, "parts", mo__tuning_json(m));
     if (c->parameters) mo__json_set(parameters, "list", mo__parameters_json(m, &config->optimizer));
     mo__json_set(root, "parameters", parameters);
     mo__json_set(root, "data", mo__data_json(config, data));

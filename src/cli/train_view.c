@@ -129,6 +129,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     mo_free(dir);
     if (mo__describe_data(c, data) != MO_OK) mo_error_clear();
     mo__describe_model(model);
+    if ((mo_model_tuned(model) || *c->init.from) && mo__describe_tuning(model) != MO_OK) mo_error_clear();
     print_memory(memory);
     printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
     if (!over) {

@@ -55,7 +55,14 @@ mo_status mo__tuning_apply(mo_model *m, const mo_tuning_config *tuning)
 
 bool mo_tuning_given(const mo_tuning_config *tuning)
 {
-    return tuning->freeze.count > 0 || tuning->lora.rank > 0;
+    return tuning->freeze.count > 0 || tuning->lora.rank != 0;
+}
+
+bool mo_model_tuned(const mo_model *m)
+{
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].frozen) return true;
+    return false;
 }
 
 mo_status mo_tuning_check(const mo_model_config *config, const mo_tuning_config *tuning)

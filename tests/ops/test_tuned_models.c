@@ -1,5 +1,5 @@
-/* test_tuning.c -- whole models of which only a part trains, with adapters and with frozen parts: gradients
- * against central differences (double), the base's function and bytes, merged matrices. */
+/* test_tuned_models.c -- whole models of which only a part trains, with adapters and with frozen parts:
+ * gradients against central differences (double), the base's function and bytes, merged matrices. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
