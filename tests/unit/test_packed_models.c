@@ -79,8 +79,14 @@ static void add(mo_model_graph *t, const mo_batch *batch, outcome *out)
     mo_graph_train(t->graph, &run);
     out->loss += mo_model_graph_loss(t, balance);
     for (int b = 0; b < MO_BALANCE_LOSSES; b++) out->balance[b] += balance[b];
-    for (int64_t n = 0; n < batch->batch_size * batch->sequence_length; n++)
-        if (batch->at[n] >= 0) out->row_loss[batch->at[n]] = ((double *)t->row_loss->data)[n];
+    for (int64_t n = 0; n < batch->batch_size * batch->sequence_length; n++) {
+        int64_t at = batch->at[n];
+        if (at < 0) continue;
+        out->row_loss[at] = ((double *)t->row_loss->data)[n];
+        /* rotary attention cannot tell, but routers may */
+        assert_int_equal(((int32_t *)t->positions->data)[n],
+                         at - (int64_t)offsets[mo__document_at(&all, at)]);
+    }
     out->predicted += batch->predicted;
     out->valid += batch->valid;
 }
