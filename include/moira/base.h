@@ -83,6 +83,9 @@ typedef void (*mo_log_fn)(mo_log_level level, const char *message, void *user);
 void mo_log_set(mo_log_fn fn, void *user);
 void mo_log(mo_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* How far long work is, in `unit`s. */
+typedef void (*mo_progress_fn)(double done, double total, const char *unit, void *user);
+
 /* ---- memory ---- */
 
 /* Every heap allocation of the library goes through these, so that tests can count and fail them.

@@ -23,7 +23,6 @@ extern "C" {
 
 /* ---- corpora to token files ---- */
 
-typedef void (*mo_progress_fn)(double done, double total, const char *unit, void *user);
 typedef void (*mo_phase_fn)(const char *what, void *user);
 
 typedef enum mo_corpus_format {

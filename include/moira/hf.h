@@ -58,6 +58,8 @@ typedef struct mo_hf_export_options {
     mo_hf_values_fn *values;
     void *user;
     const volatile sig_atomic_t *stop; /* may be NULL */
+    mo_progress_fn progress;           /* may be NULL; in bytes of tensors; gets `user` of its own */
+    void *progress_user;
 } mo_hf_export_options;
 /* Makes the folder, which must not exist or be empty. It appears whole or not at all. MO_E_EXISTS,
  * MO_E_UNSUPPORTED (a model that none of the architectures can say: names the setting), MO_E_IO. */

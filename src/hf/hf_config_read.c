@@ -9,7 +9,7 @@ const char *const mo__architecture_names[] = {[MO__MIXTRAL] = "MixtralForCausalL
                                               [MO__MISTRAL] = "MistralForCausalLM",
                                               [MO__LLAMA] = "LlamaForCausalLM",
                                               NULL};
-static const char *const model_types[] = {"mixtral", "mistral", "llama", NULL};
+const char *const mo__model_types[] = {"mixtral", "mistral", "llama", NULL};
 
 /* What the classes differ in. */
 static const struct {
@@ -34,7 +34,7 @@ static mo_status read_architecture(const mo__json_place *at, mo__architecture *o
     MO_TRY(mo__json_get_text(at, "model_type", &type));
     const json_t *all = mo__json_get(at, "architectures");
     if (json_is_string(json_array_get(all, 0))) name = json_string_value(json_array_get(all, 0));
-    int by_name = position(name, mo__architecture_names), by_type = position(type, model_types);
+    int by_name = position(name, mo__architecture_names), by_type = position(type, mo__model_types);
     if (*name && by_name < 0)
         return mo_error(MO_E_UNSUPPORTED,
                         "%s: the architecture is %s; Moira has MixtralForCausalLM, "

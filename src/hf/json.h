@@ -32,8 +32,10 @@ mo_status mo__json_get_bool(const mo__json_place *at, const char *key, bool init
 /* Borrowed; "" if absent. */
 mo_status mo__json_get_text(const mo__json_place *at, const char *key, const char **out);
 
-/* As text with two spaces a level and every real number in its shortest form that reads back the same (what
- * Python prints). Owned. MO_E_MEMORY. */
+/* Sets a key; value is taken over, NULL is out of memory. MO_E_MEMORY. */
+mo_status mo__json_put(json_t *object, const char *key, json_t *value);
+/* As text, keys in order, two spaces a level, every real number in its shortest form that reads back the
+ * same. Owned. MO_E_MEMORY. */
 mo_status mo__json_dump(const json_t *root, char **out);
 
 #endif
