@@ -43,6 +43,8 @@
 #include "moira/tensor.h"
 #include "moira/tokenizer.h"
 
+#include <signal.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -95,6 +97,11 @@ typedef struct mo_checkpoint_content {
     int n_files;
     /* Where only what trains is saved: the model (checkpoint or folder) that has the rest, and its digest. */
     const char *base_path, *base_digest; /* NULL: all is here */
+    /* Of mo_checkpoint_save: may end it (MO_E_INTERRUPTED, nothing is left), and how far it is, in bytes of
+     * the arrays. Both may be NULL. */
+    const volatile sig_atomic_t *stop;
+    mo_progress_fn progress;
+    void *progress_user;
 } mo_checkpoint_content;
 
 /* Arrays that are stored elsewhere are read a chunk at a time, so they may be larger than memory.

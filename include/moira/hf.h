@@ -8,8 +8,8 @@
  *
  * Architectures: MixtralForCausalLM (experts one by one, block_sparse_moe.experts.M.w1/w2/w3, or fused,
  * mlp.experts.gate_up_proj and down_proj), MistralForCausalLM, LlamaForCausalLM. What config.json asks for
- * and Moira does not do is refused by name. Nothing is read but config.json, the headers and small files
- * until weights are touched. */
+ * and Moira does not do is refused by name. Nothing is read but config.json, the headers, small files and a
+ * sample of each tensor until weights are touched. */
 #ifndef MOIRA_HF_H
 #define MOIRA_HF_H
 
@@ -24,8 +24,9 @@ extern "C" {
 
 typedef struct mo_hf mo_hf;
 
-/* Maps every shard and accounts for every tensor: one that is missing, not known, of another shape or type
- * than config.json says, outside its file or over another one is named and refused. MO_E_NOT_FOUND,
+/* Maps every shard and accounts for every tensor: one that is missing, not known, of another shape than
+ * config.json says, of a type that is none of F32, F16 and BF16, outside its file or over another one is
+ * named and refused. A type that is not the one in config.json is kept, and warned of. MO_E_NOT_FOUND,
  * MO_E_FORMAT, MO_E_CORRUPT (cut short, overlapping), MO_E_MISMATCH (config.json and tensors disagree),
  * MO_E_UNSUPPORTED (an architecture or setting that Moira does not have). */
 mo_status mo_hf_open(const char *dir, mo_hf **out);
@@ -41,6 +42,19 @@ const mo_checkpoint_file *mo_hf_files(const mo_hf *hf, int *count);
 const char *mo_hf_digest(const mo_hf *hf);
 /* Where a parameter of a model of mo_hf_config lies; NULL in *out for the buffers that files do not have. */
 mo_status mo_hf_stored(const mo_hf *hf, const mo_param *p, const mo_stored **out);
+
+typedef struct mo_hf_facts {
+    const char *architecture; /* "MixtralForCausalLM" */
+    bool fused;               /* the newer layout, experts in one tensor */
+    int shards;               /* files */
+    int64_t tensors, bytes;   /* of all files */
+    int64_t elements[3];      /* of the model's weights in F32, F16, BF16 */
+} mo_hf_facts;
+mo_hf_facts mo_hf_describe(const mo_hf *hf);
+/* Reads every weight. MO_E_NONFINITE: how many are no finite number, and the first tensor that has such;
+ * MO_E_INTERRUPTED. stop and progress (bytes) may be NULL. */
+mo_status mo_hf_verify(const mo_hf *hf, const volatile sig_atomic_t *stop, mo_progress_fn progress,
+                       void *user);
 
 /* ---- writing ---- */
 

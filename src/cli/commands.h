@@ -13,6 +13,8 @@
     X(upcycle)          \
     X(eval)             \
     X(generate)         \
+    X(import)           \
+    X(export)           \
     X(inspect)          \
     X(bench)            \
     X(completion)       \

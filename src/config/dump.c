@@ -5,22 +5,44 @@
 
 #include "value.h"
 
+static mo_status add_key(const mo__key *key, const char *indent, const mo_run_config *config,
+                         mo__buffer *text)
+{
+    mo__buffer_add(text, "%s%s: ", indent, mo__key_leaf(key));
+    mo_status status = mo__value_add(key, config, text);
+    mo__buffer_add(text, "\n");
+    return status == MO_OK ? MO_OK : mo_error_context(status, "%s", key->name);
+}
+
+static mo_status add_section(const char *section, const mo_run_config *config, mo__buffer *text)
+{
+    if (*section) mo__buffer_add(text, "%s:\n", section);
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], section))
+            MO_TRY(add_key(&mo__keys[i], *section ? "  " : "", config, text));
+    return MO_OK;
+}
+
 mo_status mo_config_dump(const mo_run_config *config, char **out)
 {
     mo__buffer text = {0};
     mo_status status = MO_OK;
     mo__buffer_add(&text, "version: %d\n", MO_CONFIG_VERSION);
-    for (int s = 0; s < mo__section_count && status == MO_OK; s++) {
-        const char *section = mo__sections[s].name, *indent = *section ? "  " : "";
-        if (*section) mo__buffer_add(&text, "%s:\n", section);
-        for (int i = 0; i < mo__key_count && status == MO_OK; i++) {
-            if (!mo__key_in_section(&mo__keys[i], section)) continue;
-            mo__buffer_add(&text, "%s%s: ", indent, mo__key_leaf(&mo__keys[i]));
-            status = mo__value_add(&mo__keys[i], config, &text);
-            if (status != MO_OK) mo_error_context(status, "%s", mo__keys[i].name);
-            mo__buffer_add(&text, "\n");
-        }
-    }
+    for (int s = 0; s < mo__section_count && status == MO_OK; s++)
+        status = add_section(mo__sections[s].name, config, &text);
+    return mo__buffer_finish(&text, status, out);
+}
+
+mo_status mo_config_dump_model(const char *name, const mo_model_config *model,
+                               const mo_balance_config *balance, char **out)
+{
+    mo__buffer text = {0};
+    mo_run_config config = {.model = *model, .balance = *balance};
+    config.run.name = (char *)(uintptr_t)name; /* only read */
+    mo__buffer_add(&text, "version: %d\nrun:\n", MO_CONFIG_VERSION);
+    mo_status status = add_key(&mo__keys[mo__key_find("run", "name")], "  ", &config, &text);
+    if (status == MO_OK) status = add_section("model", &config, &text);
+    if (status == MO_OK) status = add_section("balance", &config, &text);
     return mo__buffer_finish(&text, status, out);
 }
 

@@ -259,6 +259,38 @@ static mo_status check_scopes(const mo_run_config *c)
     return MO_OK;
 }
 
+/* Whether a text says what a model is and nothing of a run: no key but of run, model and balance. */
+static bool is_model_alone(const build *b)
+{
+    for (int i = 0; i < mo__key_count; i++) {
+        const mo__key *key = &mo__keys[i];
+        bool of_model = mo__key_in_section(key, "run") || mo__key_in_section(key, "model") ||
+                        mo__key_in_section(key, "balance");
+        if (b->given[i] && !of_model) return false;
+    }
+    return true;
+}
+
+/* What a model that no run made is evaluated with, unless told otherwise. */
+static mo_status settle_model_alone(build *b)
+{
+    mo_run_config *c = b->config;
+    enum { WINDOW = 2048 };
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], "train") || mo__key_in_section(&mo__keys[i], "optimizer"))
+            b->given[i] = true;
+    MO_TRY(check_given(b));
+    c->train.batch_size = 1;
+    c->train.sequence_length =
+        c->model.max_position_embeddings < WINDOW ? c->model.max_position_embeddings : WINDOW;
+    if (c->model.max_position_embeddings < 1)
+        return mo_error(MO_E_CONFIG,
+                        "model.max_position_embeddings is %lld, and there is no run to take it from",
+                        (long long)c->model.max_position_embeddings);
+    mo_model_config_settle_router(&c->model);
+    return mo_model_config_check(&c->model, &c->balance);
+}
+
 /* Rules between keys of different sections; mo_model_config_check has those of the model. */
 static mo_status check_together(mo_run_config *c)
 {
@@ -280,9 +312,13 @@ static mo_status check_together(mo_run_config *c)
     return mo_tuning_check(&c->model, &c->tuning);
 }
 
-static mo_status finish(build *b, const char *origin, mo_status status)
+/* alone: the text may be that of a model without a run. */
+static mo_status finish(build *b, const char *origin, bool alone, mo_status status)
 {
-    if (status == MO_OK) {
+    if (status == MO_OK && alone && is_model_alone(b)) {
+        status = settle_model_alone(b);
+        if (status != MO_OK) mo_error_context(status, "%s", origin);
+    } else if (status == MO_OK) {
         status = check_given(b);
         if (status == MO_OK) status = check_together(b->config);
         if (status != MO_OK) mo_error_context(status, "%s", origin);
@@ -310,7 +346,7 @@ mo_status mo_config_load(const char *path, const char *const *overrides, int n_o
         status = mo__base_apply(out, b.given);
         if (status != MO_OK) mo_error_context(status, "%s", path);
     }
-    return finish(&b, path, status);
+    return finish(&b, path, false, status);
 }
 
 mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *out)
@@ -330,7 +366,7 @@ mo_status mo_config_parse(const char *text, const char *origin, mo_run_config *o
         if (status == MO_OK) status = apply_page(&b, &page, origin);
         mo__page_free(&page);
     }
-    return finish(&b, origin, status);
+    return finish(&b, origin, true, status);
 }
 
 void mo_config_free(mo_run_config *config)

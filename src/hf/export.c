@@ -89,16 +89,16 @@ static mo_status write_tensors(job *j)
 static mo_status fill_index(const job *j, json_t *root)
 {
     json_t *metadata = json_object(), *map = json_object();
-    mo_status status = mo__json_put(root, "metadata", metadata);
+    mo_status status = mo__hf_json_put(root, "metadata", metadata);
     if (status != MO_OK) {
         json_decref(map);
         return status;
     }
-    MO_TRY(mo__json_put(root, "weight_map", map));
-    MO_TRY(mo__json_put(metadata, "total_size", json_integer(j->plan.bytes)));
+    MO_TRY(mo__hf_json_put(root, "weight_map", map));
+    MO_TRY(mo__hf_json_put(metadata, "total_size", json_integer(j->plan.bytes)));
     for (int64_t i = 0; i < j->plan.n; i++)
-        MO_TRY(
-            mo__json_put(map, j->plan.at[i].entry.name, json_string(name_of(j, j->plan.at[i].shard).text)));
+        MO_TRY(mo__hf_json_put(map, j->plan.at[i].entry.name,
+                               json_string(name_of(j, j->plan.at[i].shard).text)));
     return MO_OK;
 }
 
@@ -108,7 +108,7 @@ static mo_status write_index(const job *j)
     if (j->plan.shards == 1) return MO_OK;
     json_t *root = json_object();
     mo_status status = root ? fill_index(j, root) : mo_error(MO_E_MEMORY, "no memory for %s", MO__INDEX_NAME);
-    if (status == MO_OK) status = mo__json_dump(root, &text);
+    if (status == MO_OK) status = mo__hf_json_dump(root, &text);
     if (status == MO_OK) status = write_named(j, MO__INDEX_NAME, text, strlen(text));
     mo_free(text);
     json_decref(root);
@@ -131,7 +131,7 @@ static mo_status read_carried(const mo_checkpoint_file *file, int *out)
     mo__hf_config config;
     *out = -1;
     if (!file) return MO_OK;
-    MO_TRY(mo__json_read("config.json", file->bytes, file->size, &root));
+    MO_TRY(mo__hf_json_read("config.json", file->bytes, file->size, &root));
     mo_status status = mo__hf_config_read("config.json", root, &config);
     if (status == MO_OK) *out = (int)config.architecture;
     json_decref(root);

@@ -15,7 +15,7 @@ static mo_status read_config(mo_hf *hf)
         status = mo_error(MO_E_NOT_FOUND, "%s: has no config.json, which a model folder of transformers has",
                           hf->dir);
     else
-        status = mo__json_read_file(path, MOST_CONFIG, &root);
+        status = mo__hf_json_read_file(path, MOST_CONFIG, &root);
     if (status == MO_OK) status = mo__hf_config_read(path, root, &hf->config);
     json_decref(root);
     mo_free(path);

@@ -2,7 +2,7 @@
 #ifndef MOIRA_HF_HF_CONFIG_H
 #define MOIRA_HF_HF_CONFIG_H
 
-#include "hf/json.h"
+#include "hf/hf_json.h"
 #include "moira/checkpoint.h"
 #include "moira/model.h"
 

@@ -15,7 +15,7 @@ typedef struct update {
 static mo_status put(update *u, json_t *object, const char *key, json_t *value)
 {
     u->changed = true;
-    return mo__json_put(object, key, value);
+    return mo__hf_json_put(object, key, value);
 }
 
 static mo_status put_int(update *u, const char *key, int64_t have, int64_t want)
@@ -136,7 +136,7 @@ mo_status mo__hf_config_write(const mo__hf_config *config, const mo_checkpoint_f
 {
     update u = {.all = !carried, .want = config};
     if (carried)
-        MO_TRY(mo__json_read("config.json", carried->bytes, carried->size, &u.root));
+        MO_TRY(mo__hf_json_read("config.json", carried->bytes, carried->size, &u.root));
     else if (!(u.root = json_object()))
         return mo_error(MO_E_MEMORY, "no memory for config.json");
     mo_status status = update_all(&u, tokenizer);
@@ -145,7 +145,7 @@ mo_status mo__hf_config_write(const mo__hf_config *config, const mo_checkpoint_f
                      ? MO_OK
                      : MO_E_MEMORY;
     else if (status == MO_OK)
-        status = mo__json_dump(u.root, text);
+        status = mo__hf_json_dump(u.root, text);
     if (status == MO_OK) *size = strlen(*text);
     json_decref(u.root);
     return status;

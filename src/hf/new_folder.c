@@ -94,8 +94,17 @@ static mo_status sync_folder(const char *path)
     return status;
 }
 
+/* A message about a file in the temporary folder is about that in the target. */
+static mo_status name_target(const mo__new_folder *f, mo_status status)
+{
+    size_t length = strlen(f->path);
+    if (strncmp(mo_last_error(), f->path, length) != 0) return status;
+    return mo_error(status, "%s%s", f->target, mo_last_error() + length);
+}
+
 mo_status mo__new_folder_end(mo__new_folder *f, mo_status status)
 {
+    if (status != MO_OK) name_target(f, status);
     char *dir = mo_path_dir(f->target);
     if (status == MO_OK && !dir) status = MO_E_MEMORY;
     if (status == MO_OK) status = sync_folder(f->path);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "hf/json.h"
+#include "hf/hf_json.h"
 
 enum { MOST_HEADER = 100000000, PREFIX = 8 };
 
@@ -189,7 +189,7 @@ static mo_status read_header(mo__shard *s)
 {
     json_t *header;
     MO_TRY(check_size(s));
-    MO_TRY(mo__json_read(s->path, s->map + PREFIX, s->header_size, &header));
+    MO_TRY(mo__hf_json_read(s->path, s->map + PREFIX, s->header_size, &header));
     mo_status status = read_tensors(s, header);
     json_decref(header);
     return status;

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "hf/json.h"
+#include "hf/hf_json.h"
 
 enum { PIECE = 1 << 18 }; /* values */
 
@@ -34,8 +34,8 @@ static mo_status add_all(json_t *header, const mo__shard_entry *const *entries, 
 {
     int64_t at = 0;
     json_t *metadata = json_object();
-    MO_TRY(mo__json_put(header, "__metadata__", metadata));
-    MO_TRY(mo__json_put(metadata, "format", json_string("pt")));
+    MO_TRY(mo__hf_json_put(header, "__metadata__", metadata));
+    MO_TRY(mo__hf_json_put(metadata, "format", json_string("pt")));
     for (int64_t i = 0; i < n; i++) {
         MO_TRY(add_entry(header, entries[i], at));
         at += entries[i]->bytes;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hf/json.h"
+#include "hf/hf_json.h"
 
 enum { MOST_INDEX = 100000000, MOST_SHARDS = 100000 };
 
@@ -158,7 +158,7 @@ static mo_status check_others(const char *dir, const listing *l)
 
 static mo_status open_indexed(mo__shards *s, const char *dir, listing *l)
 {
-    MO_TRY(mo__json_read_file(l->path, MOST_INDEX, &l->root));
+    MO_TRY(mo__hf_json_read_file(l->path, MOST_INDEX, &l->root));
     MO_TRY(list_files(l));
     mo_status status = open_all(s, dir, l->files, l->n_files);
     if (status == MO_E_NOT_FOUND)

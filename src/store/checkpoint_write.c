@@ -32,6 +32,7 @@ struct mo__save {
 
     mo__pack_chunk queue[QUEUE]; /* each holds a reference to its dataset */
     int n, written;              /* in the queue; of them written */
+    uint64_t bytes;              /* of arrays, written so far */
 };
 
 /* ---- arrays as chunks ---- */
@@ -123,6 +124,7 @@ mo_status mo__save_round(mo__save *s, bool *more)
     }
     int left = s->n - s->written, slots = mo__pack_slots(s->pack), now = left < slots ? left : slots;
     MO_TRY(mo__pack_write(s->pack, s->queue + s->written, now));
+    for (int i = s->written; i < s->written + now; i++) s->bytes += s->queue[i].valid;
     s->written += now;
     *more = s->written < s->n || s->array < s->content->n_arrays;
     if (s->written == s->n) {
@@ -282,12 +284,35 @@ mo_status mo__save_end(mo__save *s, mo_status status)
     return status;
 }
 
+static uint64_t bytes_of(const mo_checkpoint_content *content)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < content->n_arrays; i++) {
+        const mo_checkpoint_array *a = &content->arrays[i];
+        uint64_t bytes = mo_dtype_size(a->stored ? a->stored->dtype : MO_REAL);
+        for (int d = 0; d < a->ndim; d++) bytes *= (uint64_t)a->dim[d];
+        sum += bytes;
+    }
+    return sum;
+}
+
+static mo_status tell_progress(const mo__save *s, uint64_t total)
+{
+    const mo_checkpoint_content *c = s->content;
+    if (c->progress) c->progress((double)s->bytes, (double)total, "B", c->progress_user);
+    return c->stop && *c->stop ? mo_error(MO_E_INTERRUPTED, "interrupted; nothing was kept") : MO_OK;
+}
+
 mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *content)
 {
     mo__save *save;
     bool more = true;
+    uint64_t total = bytes_of(content);
     MO_TRY(mo__save_begin(path, content, &save));
     mo_status status = MO_OK;
-    while (status == MO_OK && more) status = mo__save_round(save, &more);
+    while (status == MO_OK && more) {
+        status = mo__save_round(save, &more);
+        if (status == MO_OK) status = tell_progress(save, total);
+    }
     return mo__save_end(save, status);
 }

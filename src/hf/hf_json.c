@@ -1,10 +1,10 @@
-/* json.c -- objects and their values, checked. */
-#include "hf/json.h"
+/* hf_json.c -- objects and their values, checked. */
+#include "hf/hf_json.h"
 
 #include <math.h>
 #include <string.h>
 
-mo_status mo__json_read(const char *what, const char *text, size_t size, json_t **out)
+mo_status mo__hf_json_read(const char *what, const char *text, size_t size, json_t **out)
 {
     json_error_t error;
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
@@ -20,18 +20,18 @@ mo_status mo__json_read(const char *what, const char *text, size_t size, json_t 
     return mo_error(MO_E_FORMAT, "%s: is no JSON object, {\"key\": value, ...}", what);
 }
 
-mo_status mo__json_read_file(const char *path, size_t limit, json_t **out)
+mo_status mo__hf_json_read_file(const char *path, size_t limit, json_t **out)
 {
     char *text;
     size_t size;
     *out = NULL;
     MO_TRY(mo_read_file(path, limit, &text, &size));
-    mo_status status = mo__json_read(path, text, size, out);
+    mo_status status = mo__hf_json_read(path, text, size, out);
     mo_free(text);
     return status;
 }
 
-const json_t *mo__json_get(const mo__json_place *at, const char *key)
+const json_t *mo__hf_json_get(const mo__hf_json_place *at, const char *key)
 {
     const json_t *value = json_object_get(at->object, key);
     return json_is_null(value) ? NULL : value;
@@ -59,15 +59,15 @@ static const char *kind_of(const json_t *value)
     return "null";
 }
 
-static mo_status refuse(const mo__json_place *at, const char *key, const char *wanted, const json_t *value)
+static mo_status refuse(const mo__hf_json_place *at, const char *key, const char *wanted, const json_t *value)
 {
     return mo_error(MO_E_FORMAT, "%s: %s must be %s, and is %s", at->path, key, wanted, kind_of(value));
 }
 
-mo_status mo__json_get_int(const mo__json_place *at, const char *key, int64_t initial, int64_t min,
-                           int64_t max, int64_t *out)
+mo_status mo__hf_json_int(const mo__hf_json_place *at, const char *key, int64_t initial, int64_t min,
+                          int64_t max, int64_t *out)
 {
-    const json_t *value = mo__json_get(at, key);
+    const json_t *value = mo__hf_json_get(at, key);
     *out = initial;
     if (!value) return MO_OK;
     if (!json_is_integer(value)) return refuse(at, key, "a whole number", value);
@@ -77,10 +77,10 @@ mo_status mo__json_get_int(const mo__json_place *at, const char *key, int64_t in
                     (long long)min, (long long)max);
 }
 
-mo_status mo__json_get_real(const mo__json_place *at, const char *key, double initial, double min, double max,
-                            double *out)
+mo_status mo__hf_json_real(const mo__hf_json_place *at, const char *key, double initial, double min,
+                           double max, double *out)
 {
-    const json_t *value = mo__json_get(at, key);
+    const json_t *value = mo__hf_json_get(at, key);
     *out = initial;
     if (!value) return MO_OK;
     if (!json_is_number(value)) return refuse(at, key, "a number", value);
@@ -89,9 +89,9 @@ mo_status mo__json_get_real(const mo__json_place *at, const char *key, double in
     return mo_error(MO_E_RANGE, "%s: %s is %g, must be %g to %g", at->path, key, *out, min, max);
 }
 
-mo_status mo__json_get_bool(const mo__json_place *at, const char *key, bool initial, bool *out)
+mo_status mo__hf_json_bool(const mo__hf_json_place *at, const char *key, bool initial, bool *out)
 {
-    const json_t *value = mo__json_get(at, key);
+    const json_t *value = mo__hf_json_get(at, key);
     *out = initial;
     if (!value) return MO_OK;
     if (!json_is_boolean(value)) return refuse(at, key, "true or false", value);
@@ -99,9 +99,9 @@ mo_status mo__json_get_bool(const mo__json_place *at, const char *key, bool init
     return MO_OK;
 }
 
-mo_status mo__json_get_text(const mo__json_place *at, const char *key, const char **out)
+mo_status mo__hf_json_text(const mo__hf_json_place *at, const char *key, const char **out)
 {
-    const json_t *value = mo__json_get(at, key);
+    const json_t *value = mo__hf_json_get(at, key);
     *out = "";
     if (!value) return MO_OK;
     if (!json_is_string(value)) return refuse(at, key, "a text", value);

@@ -1,10 +1,10 @@
-/* json_dump.c -- JSON as Python's json.dump(indent=2, sort_keys=True) lays it out, real numbers in their
+/* hf_json_dump.c -- JSON as Python's json.dump(indent=2, sort_keys=True) lays it out, real numbers in their
  * shortest form. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hf/json.h"
+#include "hf/hf_json.h"
 
 /* A text that grows; failed: a piece was lost. */
 typedef struct text {
@@ -145,7 +145,7 @@ static void add_value(text *t, const json_t *value, int depth)
     }
 }
 
-mo_status mo__json_dump(const json_t *root, char **out)
+mo_status mo__hf_json_dump(const json_t *root, char **out)
 {
     text t = {NULL, 0, 0, false};
     add_value(&t, root, 0);
@@ -159,7 +159,7 @@ mo_status mo__json_dump(const json_t *root, char **out)
     return MO_OK;
 }
 
-mo_status mo__json_put(json_t *object, const char *key, json_t *value)
+mo_status mo__hf_json_put(json_t *object, const char *key, json_t *value)
 {
     if (value && json_object_set_new(object, key, value) == 0) return MO_OK;
     return mo_error(MO_E_MEMORY, "no memory for %s in a JSON object", key);
