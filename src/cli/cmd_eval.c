@@ -64,9 +64,15 @@ static void print_result(const char *checkpoint, const mo_trained *t, const mo_e
                          const mo_eval_result *r)
 {
     printf("checkpoint   %s, step %s\n", checkpoint, mo__count(t->state.step).text);
-    printf("data         %s, %s: %s in %s of %lld\n", o->file->path, mo__split_name(o->split),
-           mo__counted(r->tokens, "predicted token").text, mo__counted(r->windows, "window").text,
-           (long long)o->sequence_length);
+    const mo_tokens *tokens = &o->file->split[o->split];
+    printf("data         %s, %s: ", o->file->path, mo__split_name(o->split));
+    if (tokens->whole)
+        printf("over %s %s token%s of %s in ", mo__count(r->tokens).text,
+               tokens->mask ? "completion" : "predicted", r->tokens == 1 ? "" : "s",
+               mo__counted(tokens->documents, "document").text);
+    else
+        printf("%s in ", mo__counted(r->tokens, "predicted token").text);
+    printf("%s of %lld\n", mo__counted(r->windows, "window").text, (long long)o->sequence_length);
     printf("loss         %.6f nats per token\nperplexity   %.4f\nbits/byte    %s\n", r->loss, r->perplexity,
            mo__fixed(r->bits_per_byte, 4).text);
     bool chosen = mo_router_describe(t->model->config.router)->traits & MO_ROUTER_FUTURE;
@@ -87,6 +93,7 @@ static json_t *result_json(const char *checkpoint, const mo_eval_options *o, con
     mo__json_set(root, "split", json_string(mo__split_name(o->split)));
     mo__json_set(root, "sequence_length", mo__json_integer(o->sequence_length));
     mo__json_set(root, "windows", mo__json_integer(r->windows));
+    if (tokens->whole) mo__json_set(root, "documents", mo__json_integer(tokens->documents));
     mo__json_set(root, "loss", mo__json_real(r->loss));
     mo__json_set(root, "tokens", mo__json_integer(r->tokens));
     mo__json_set(root, "perplexity", mo__json_real(r->perplexity));
@@ -165,7 +172,11 @@ const mo__command mo__cmd_eval = {
         "Reads a split in order, in windows of L tokens that do not overlap, predicts every token of a\n"
         "window but its first, and leaves out a last window that is short, so that others can compute the\n"
         "same figure. Loss is in nats per predicted token. Router noise is off. A token file made with\n"
-        "another tokenizer than the checkpoint's is refused.\n",
+        "another tokenizer than the checkpoint's is refused.\n"
+        "\n"
+        "Of instruction data, and other files of whole documents, every document is read, several in a\n"
+        "window, none sees another, and the loss is over what the mask lets be predicted: completions. So\n"
+        "it is the same for any L that the longest document fits in.\n",
     .example = "  moira eval checkpoints/demo/best.h5 --data data/demo.h5 --by-domain\n",
     .options = options,
     .options_size = sizeof(choices),

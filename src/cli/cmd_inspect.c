@@ -24,6 +24,8 @@ static const mo__option options[] = {
                     "how far its routing is from another checkpoint's"),
     MO__OPTION_INT(mo__inspect_choices, layer, "layer", "N", "-1", 0, 1048576,
                    "this layer alone, with all its experts"),
+    MO__OPTION_INT(mo__inspect_choices, sequence_length, "sequence-length", "L", "0", 1, 2147483647,
+                   "token file of whole documents: how they fill windows of L"),
     MO__OPTION_TEXT(mo__inspect_choices, dot, "dot", 0, "FILE", "",
                     "config, checkpoint: write the training graph for Graphviz"),
     MO__OPTION_FLAG(mo__inspect_choices, json, "json", "print JSON"),
@@ -111,6 +113,9 @@ static mo_status run(const void *given, const mo__words *words)
     MO_TRY(mo__refuse_option(c->restamp && what == CONFIG, "--restamp", "a checkpoint or a token file", path,
                              "a config"));
     if (c->restamp) MO_TRY(mo_restamp(path, what == CHECKPOINT ? mo_checkpoint_verify : check_tokens));
+    if (what != TOKENS)
+        MO_TRY(mo__refuse_option(c->sequence_length > 0, "--sequence-length", "a token file", path,
+                                 what == CONFIG ? "a config" : "a checkpoint"));
     switch (what) {
     case CHECKPOINT:
         if (!c->routing) return mo__inspect_checkpoint(path, c);

@@ -7,7 +7,8 @@
 
 typedef struct mo__inspect_choices {
     const char *data, *dot, *split, *against;
-    int64_t layer; /* -1: all */
+    int64_t layer;           /* -1: all */
+    int64_t sequence_length; /* 0: not given */
     bool memory, verify, restamp, parameters, routing, json;
 } mo__inspect_choices;
 

@@ -47,23 +47,34 @@ typedef struct view {
     const mo_tokenfile *file;
     mo_lengths lengths[2];
     int64_t tokens[2];
+    int64_t L, windows[2]; /* of whole documents; L 0: not asked for */
+    double fill[2];
     char hash[33]; /* the tokenizer's */
     bool verified;
 } view;
 
-/* What the mask lets be predicted. */
-static int64_t learnt(const mo_tokens *t)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; t->mask && i < t->count; i++) n += t->mask[i];
-    return t->mask ? n : t->count;
-}
-
 static void print_learnt(const mo_tokenfile *f)
 {
-    int64_t n = learnt(&f->split[0]) + learnt(&f->split[1]), tokens = f->split[0].count + f->split[1].count;
+    int64_t n = f->split[0].predictable + f->split[1].predictable,
+            tokens = f->split[0].count + f->split[1].count,
+            none = f->split[0].unlearnt + f->split[1].unlearnt;
     printf("learnt       %s, %.1f%% of the tokens: completions and their ends\n",
            mo__counted(n, "token").text, 100 * (double)n / (double)tokens);
+    if (none > 0)
+        printf("             %s without a token to predict\n", mo__counted(none, "conversation").text);
+}
+
+/* Whole documents in windows of L tokens. */
+static void print_packing(const view *v)
+{
+    const mo_tokenfile *f = v->file;
+    int64_t most = v->lengths[0].most > v->lengths[1].most ? v->lengths[0].most : v->lengths[1].most;
+    printf("documents    whole: none is cut, none sees another; windows need %s or more\n",
+           mo__counted(most, "token").text);
+    for (int s = 0; v->L > 0 && s < 2; s++)
+        if (f->split[s].count > 0)
+            printf("%-12s %s of %lld, %.1f%% full\n", s == 0 ? "packed" : "",
+                   mo__counted(v->windows[s], "window").text, (long long)v->L, 100 * v->fill[s]);
 }
 
 static mo_status print_text(const view *v)
@@ -81,6 +92,7 @@ static mo_status print_text(const view *v)
                mo__counted(f->split[s].documents, talks ? "conversation" : "document").text);
     mo__print_facts(&f->facts, v->tokens, mo_tokenizer_kind(f->tokenizer), f->vocab_size, talks);
     if (talks) print_learnt(f);
+    if (f->split[0].whole) print_packing(v);
     if (v->verified) printf("verified     stamp, checksums, every offset and id\n");
     MO_TRY(mo__print_lengths(v->lengths, talks ? "conversations" : "documents"));
     return f->n_domains ? print_domains(f) : MO_OK;
@@ -116,12 +128,40 @@ static mo_status print_json(const view *v)
     for (int s = 0; s < 2; s++) {
         json_t *split = mo__split_json(&v->lengths[s], f->facts.text_bytes[s]);
         mo__json_set(split, "domains", domains_json(f, s));
-        if (f->split[s].mask) mo__json_set(split, "tokens_learnt", mo__json_integer(learnt(&f->split[s])));
+        if (f->split[s].mask) {
+            mo__json_set(split, "tokens_learnt", mo__json_integer(f->split[s].predictable));
+            mo__json_set(split, "documents_unlearnt", mo__json_integer(f->split[s].unlearnt));
+        }
+        if (v->L > 0) {
+            mo__json_set(split, "windows", mo__json_integer(v->windows[s]));
+            mo__json_set(split, "fill", mo__json_real(v->fill[s]));
+        }
         mo__json_set(root, mo__split_names[s], split);
     }
+    if (f->split[0].whole) mo__json_set(root, "whole_documents", json_true());
     mo__facts_json(root, &f->facts, v->tokens);
     if (v->verified) mo__json_set(root, "verified", json_true());
     return mo__json_print(root);
+}
+
+static mo_status pack(view *v, int64_t sequence_length)
+{
+    const mo_tokenfile *f = v->file;
+    if (sequence_length == 0) return MO_OK;
+    if (!f->split[0].whole)
+        return mo_error(MO_E_USAGE,
+                        "--sequence-length is for whole documents; %s is a stream, which fills its windows",
+                        f->path);
+    v->L = sequence_length;
+    for (int s = 0; s < 2; s++) {
+        mo_packing p;
+        mo_status status = mo_packing_create(&f->split[s], sequence_length, &p);
+        if (status != MO_OK) return mo_error_context(status, "%s: %s", f->path, mo__split_names[s]);
+        v->windows[s] = p.windows;
+        v->fill[s] = mo_packing_fill(&p);
+        mo_packing_free(&p);
+    }
+    return MO_OK;
 }
 
 static mo_status show(const mo_tokenfile *file, const mo__inspect_choices *c)
@@ -132,6 +172,7 @@ static mo_status show(const mo_tokenfile *file, const mo__inspect_choices *c)
         MO_TRY(mo_lengths_of(&file->split[s], &v.lengths[s]));
         v.tokens[s] = file->split[s].count;
     }
+    MO_TRY(pack(&v, c->sequence_length));
     return c->json ? print_json(&v) : print_text(&v);
 }
 

@@ -19,25 +19,42 @@ static double epochs_of(const mo_run_config *c, const mo_run_data *data, int i)
     return steps > 0 ? mo_run_data_epochs(data, i, c, steps) : (double)NAN;
 }
 
+static void describe_packing(const mo_run_config *c, const mo_run_source *s)
+{
+    const mo_tokens *t = &s->file->split[MO_SPLIT_TRAIN];
+    if (!t->whole) return;
+    printf("packing      %s, none of them cut, in %s of %lld, %.1f%% full\n",
+           mo__counted(t->documents, "document").text, mo__counted(s->windows, "window").text,
+           (long long)c->train.sequence_length, 100 * s->fill);
+}
+
 mo_status mo__describe_data(const mo_run_config *c, const mo_run_data *data)
 {
     int64_t tokens = 0;
     for (int i = 0; i < data->count; i++) tokens += data->sources[i].file->split[MO_SPLIT_TRAIN].count;
     if (c->data.mixture.count == 0) {
+        const mo_tokens *t = &data->sources[0].file->split[MO_SPLIT_TRAIN];
         printf("data         %s: %s tokens to train on", c->data.path, mo__count(tokens).text);
+        if (t->mask) printf(", %s of them to be predicted", mo__count(t->predictable).text);
         if (mo_run_steps(c) > 0) printf(", each %s times", mo__fixed(epochs_of(c, data, 0), 2).text);
         putchar('\n');
+        describe_packing(c, &data->sources[0]);
         return MO_OK;
     }
     printf("data         %d source%s, %s tokens to train on\n", data->count, data->count == 1 ? "" : "s",
            mo__count(tokens).text);
-    mo__table t = mo__table_begin("<source|>weight|>share|>tokens|>epochs|<file");
+    bool packed = false;
+    for (int i = 0; i < data->count; i++)
+        packed = packed || data->sources[i].file->split[MO_SPLIT_TRAIN].whole;
+    mo__table t = mo__table_begin(packed ? "<source|>weight|>share|>tokens|>full|>epochs|<file"
+                                         : "<source|>weight|>share|>tokens|>epochs|<file");
     for (int i = 0; i < data->count; i++) {
         const mo_run_source *s = &data->sources[i];
         mo__cell(&t, "%s", s->name);
         mo__cell(&t, "%g", weight_of(c, i));
         mo__cell(&t, "%.1f%%", 100 * s->share);
         mo__cell(&t, "%s", mo__count(s->file->split[MO_SPLIT_TRAIN].count).text);
+        if (packed) mo__cell(&t, "%.1f%%", 100 * s->fill);
         mo__cell(&t, "%s", mo__fixed(epochs_of(c, data, i), 2).text);
         mo__cell(&t, "%s", s->file->path);
     }
@@ -56,6 +73,8 @@ json_t *mo__data_json(const mo_run_config *c, const mo_run_data *data)
         mo__json_set(one, "share", mo__json_real(s->share));
         mo__json_set(one, "tokens", mo__json_integer(s->file->split[MO_SPLIT_TRAIN].count));
         mo__json_set(one, "validation_tokens", mo__json_integer(s->file->split[MO_SPLIT_VALIDATION].count));
+        mo__json_set(one, "windows", mo__json_integer(s->windows));
+        mo__json_set(one, "fill", mo__json_real(s->fill));
         mo__json_set(one, "epochs", mo__json_real(epochs_of(c, data, i)));
         mo__json_add(all, one);
     }
