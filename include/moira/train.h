@@ -188,7 +188,9 @@ typedef struct mo_source_report {
 } mo_source_report;
 
 /* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
- * validation_loss and bits_per_byte only at evaluations; balance as an object of the losses that are on;
+ * validation_loss and bits_per_byte only at evaluations; there, in a run with init.from, drift of each layer,
+ * and mean_drift under `drift`; such a run begins with a line of step 0, the base's validation loss, in which
+ * null stands for what only a step has, and there are no layers; balance as an object of the losses that are on;
  * sources (whose name is under `source`, and NaN null) only with data.mixture. The validation_loss of a
  * mixture is the mean over its sources that have a validation split, weighted by their shares. */
 typedef struct mo_step_report {
@@ -206,6 +208,10 @@ typedef struct mo_step_report {
     double validation_loss, bits_per_byte; /* if evaluated */
     const double *mutual_information; /* [n_layers] bits, if evaluated on data with domains, else NULL: what
                                          the experts say of the domains, which a mixture's sources are too */
+    /* [n_layers], if evaluated in a run with init.from, else NULL: mo_layer_drift.changed (routing.h) of the
+     * validation tokens against the base; and its mean over the layers. */
+    const double *drift;
+    double mean_drift;
     const mo_layer_report *layers;
     int n_layers;
     const mo_source_report *sources;

@@ -221,10 +221,15 @@ static void on_step(const mo_step_report *r, void *user)
     v->steps = r->steps;
     v->max_vio = worst_balance(r);
     v->dead = dead_experts(r);
-    if (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live()) print_step(v, r);
+    bool base = r->step == 0;
+    if (!base && (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live())) print_step(v, r);
     if (!r->evaluated) return;
-    mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte", "", r->validation_loss,
-             exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text);
+    char drift[64] = "";
+    if (r->drift) snprintf(drift, sizeof drift, ", routing drift %.2f%%", 100 * r->mean_drift);
+    mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte%s%s", base ? "base" : "",
+             r->validation_loss, exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text, drift,
+             base ? ", before the first step" : "");
+    if (base) return;
     print_dead(r);
     if (r->n_sources == 0) return;
     mo_free(v->sources);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/base_choices.h"
 #include "train/routing_count.h"
 
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size)
@@ -64,8 +65,8 @@ mo_status mo__eval_order(const mo_eval_options *o, mo_eval_order *order, int64_t
 }
 
 static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, const mo_eval_order *order,
-                             int64_t windows, mo_batch *batch, mo__routing_sum *sum, mo__routing_count *count,
-                             int first_domain, mo_eval_result *out)
+                             int64_t windows, mo_batch *batch, mo__routing_sum *sum,
+                             const mo__eval_watch *watch, mo_eval_result *out)
 {
     int64_t bytes = 0;
     mo_run run = {.training = false};
@@ -77,7 +78,8 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, const 
         add_losses(out, t, batch);
         bytes += batch->predicted_bytes;
         mo__routing_sum_add(sum, t);
-        if (count) mo__routing_count_add(count, t, batch, first_domain);
+        if (watch->count) mo__routing_count_add(watch->count, t, batch, watch->first_domain);
+        if (watch->base) MO_TRY(mo__base_choices_add(watch->base, t, batch->tokens));
         if (o->progress) o->progress((double)(w + t->batch_size), (double)windows, "windows", o->user);
     }
     out->windows = windows;
@@ -95,7 +97,7 @@ static mo_status run_windows(mo_model_graph *t, const mo_eval_options *o, const 
 }
 
 static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routing_sum *sum,
-                          mo__routing_count *count, int first_domain, mo_eval_result *out)
+                          const mo__eval_watch *watch, mo_eval_result *out)
 {
     double begin = mo_clock();
     MO_TRY(mo__check_tokens(o->file, t->model->config.vocab_size));
@@ -105,7 +107,7 @@ static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routi
     int64_t windows = 0;
     mo_status status = mo__eval_order(o, &order, &windows);
     if (status == MO_OK) status = mo_batch_create(t->batch_size, t->sequence_length, &batch);
-    if (status == MO_OK) status = run_windows(t, o, &order, windows, batch, sum, count, first_domain, out);
+    if (status == MO_OK) status = run_windows(t, o, &order, windows, batch, sum, watch, out);
     mo_batch_free(batch);
     mo_eval_order_free(&order);
     MO_TRY(status);
@@ -120,12 +122,12 @@ static mo_status evaluate(mo_model_graph *t, const mo_eval_options *o, mo__routi
     return MO_OK;
 }
 
-mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, mo__routing_count *count,
-                             int first_domain, mo_eval_result *out)
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *o, const mo__eval_watch *watch,
+                             mo_eval_result *out)
 {
     mo__routing_sum sum = {0};
     mo_status status = allocate(out, o->file, t->n_routing, t->model->config.num_local_experts);
-    if (status == MO_OK) status = evaluate(t, o, &sum, count, first_domain, out);
+    if (status == MO_OK) status = evaluate(t, o, &sum, watch, out);
     mo__routing_sum_free(&sum);
     if (status != MO_OK) mo_eval_result_free(out);
     return status;
@@ -149,7 +151,7 @@ static mo_status evaluate_routing(mo_model_graph *t, const mo_eval_options *o, m
     mo__routing_count *count = mo_calloc(1, sizeof *count);
     if (!count) return MO_E_MEMORY;
     mo_status status = open_count(t, o, count);
-    if (status == MO_OK) status = mo__evaluate_graph(t, o, count, 0, out);
+    if (status == MO_OK) status = mo__evaluate_graph(t, o, &(mo__eval_watch){.count = count}, out);
     if (status == MO_OK) {
         out->routing = &count->out;
         status = mo__routing_count_finish(count, t);
@@ -172,7 +174,8 @@ mo_status mo_evaluate(const mo_model *model, const mo_eval_options *o, mo_eval_r
     mo_status status = mo_graph_bind(t->graph, NULL);
     if (status == MO_OK) {
         mo_model_graph_attach(t);
-        status = o->routing ? evaluate_routing(t, o, out) : mo__evaluate_graph(t, o, NULL, 0, out);
+        status =
+            o->routing ? evaluate_routing(t, o, out) : mo__evaluate_graph(t, o, &(mo__eval_watch){0}, out);
     }
     mo_model_graph_free(t);
     return status;

@@ -154,7 +154,7 @@ static mo_status find_end(reader *r, int64_t step)
 static mo_status cut_back(reader *r, int64_t step)
 {
     MO_TRY(check_begin(r));
-    if (step > 0) MO_TRY(find_end(r, step));
+    if (step >= 0) MO_TRY(find_end(r, step));
     if (r->at == r->size || ftruncate(r->file->descriptor, (off_t)r->at) == 0) return MO_OK;
     return mo__file_error(r->file->path, "cut");
 }

@@ -15,7 +15,7 @@ typedef struct mo__event_file {
 } mo__event_file;
 
 /* Opens or makes the file, and cuts it at the first record that is torn, or of a step past `step`; at the
- * start if step is 0, for then a run begins. *empty: nothing is left. MO_E_FORMAT, with the file as it was,
+ * start if step is -1, for then a run begins. *empty: nothing is left. MO_E_FORMAT, with the file as it was,
  * if it is something else than an event file. */
 mo_status mo__event_file_open(const char *path, int64_t step, bool *empty, mo__event_file *out);
 /* One record, in one write; sets the event's wall_time. */

@@ -132,15 +132,18 @@ static void set_load(summary *s, value *v, const mo_layer_report *layer)
 
 /* ---- what a metrics line says ---- */
 
-enum { STEP_SCALARS = 8, LAYER_VALUES = 10, SOURCE_SCALARS = 3 };
+enum { STEP_SCALARS = 9, LAYER_VALUES = 11, SOURCE_SCALARS = 3 };
 
 static void add_step(summary *s, const mo_step_report *r)
 {
-    set_scalar(add(s, "loss/train"), r->train_loss);
+    bool trained = r->step > 0; /* not in the evaluation before the first step */
+    if (trained) set_scalar(add(s, "loss/train"), r->train_loss);
     if (r->evaluated) {
         set_scalar(add(s, "loss/validation"), r->validation_loss);
         if (!isnan(r->bits_per_byte)) set_scalar(add(s, "loss/bits_per_byte"), r->bits_per_byte);
     }
+    if (r->drift) set_scalar(add(s, "routing/drift"), r->mean_drift);
+    if (!trained) return;
     if (r->n_layers) set_scalar(add(s, "loss/balance"), r->balance_loss);
     for (int k = 0; k < MO_BALANCE_LOSSES; k++)
         if (r->n_layers && !isnan(r->balance[k]))
@@ -192,6 +195,7 @@ mo_status mo__events_step(mo__events *e, const mo_step_report *r)
             if (r->mutual_information && !isnan(r->mutual_information[l]))
                 set_scalar(add(&s, "routing/layer_%d/mutual_information", r->layers[l].layer),
                            r->mutual_information[l]);
+            if (r->drift) set_scalar(add(&s, "routing/layer_%d/drift", r->layers[l].layer), r->drift[l]);
         }
         for (int i = 0; i < r->n_sources; i++) add_source(&s, &r->sources[i], r->evaluated);
     }

@@ -92,16 +92,18 @@ static json_t *sources_json(const mo_step_report *r)
 
 static json_t *report_json(const mo_step_report *r)
 {
-    json_t *line = json_pack("{s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "version",
-                             MO_METRICS_VERSION, "step", (json_int_t)r->step, "tokens", (json_int_t)r->tokens,
-                             "train_loss", r->train_loss, "balance_loss", r->balance_loss, "learning_rate",
-                             r->learning_rate, "grad_norm", r->grad_norm, "tokens_per_second",
-                             r->tokens_per_second, "gflops", r->gflops, "seconds", r->seconds);
+    json_t *line = json_pack(
+        "{s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "version", MO_METRICS_VERSION, "step",
+        (json_int_t)r->step, "tokens", (json_int_t)r->tokens, "train_loss", real_or_null(r->train_loss),
+        "balance_loss", real_or_null(r->balance_loss), "learning_rate", real_or_null(r->learning_rate),
+        "grad_norm", real_or_null(r->grad_norm), "tokens_per_second", real_or_null(r->tokens_per_second),
+        "gflops", real_or_null(r->gflops), "seconds", r->seconds);
     if (!line) return NULL;
     if (r->evaluated) {
         json_object_set_new(line, "validation_loss", json_real(r->validation_loss));
         json_object_set_new(line, "bits_per_byte", json_real(r->bits_per_byte));
     }
+    if (r->drift) json_object_set_new(line, "drift", json_real(r->mean_drift));
     if (r->n_sources > 0) json_object_set_new(line, "sources", sources_json(r));
     if (r->n_layers == 0) return line;
     json_t *balance = json_object(), *layers = json_array();
@@ -112,6 +114,7 @@ static json_t *report_json(const mo_step_report *r)
         json_t *layer = layer_json(&r->layers[l]);
         if (r->mutual_information)
             json_object_set_new(layer, "mutual_information", real_or_null(r->mutual_information[l]));
+        if (r->drift) json_object_set_new(layer, "drift", json_real(r->drift[l]));
         json_array_append_new(layers, layer);
     }
     json_object_set_new(line, "balance", balance);

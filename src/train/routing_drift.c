@@ -87,12 +87,18 @@ static int32_t first_of(const choice *c)
     return best < 0 ? -1 : c->ids[best];
 }
 
+double mo__share_changed(int64_t a, int64_t b, int64_t both)
+{
+    int64_t most = a > b ? a : b;
+    return most > 0 ? 1 - (double)both / (double)most : 0;
+}
+
 static double changed(const choice *a, const choice *b)
 {
-    int64_t both = 0, x = size_of(a), y = size_of(b), most = x > y ? x : y;
+    int64_t both = 0;
     for (int64_t i = 0; i < a->K; i++)
         for (int64_t j = 0; a->ids[i] >= 0 && j < b->K; j++) both += a->ids[i] == b->ids[j];
-    return most > 0 ? 1 - (double)both / (double)most : 0;
+    return mo__share_changed(size_of(a), size_of(b), both);
 }
 
 /* With q - p, whose sum is 0, a term of KL is never negative, and rounding cannot make the sum so. */

@@ -25,6 +25,8 @@ void mo__drift_sum_free(mo__drift_sum *s);
 /* After both graphs, which were asked for their routing, have run on a batch of these tokens_N. */
 void mo__drift_sum_add(mo__drift_sum *s, const mo_model_graph *reference, const mo_model_graph *t,
                        const int32_t *tokens);
+/* mo_layer_drift.changed of a token with a experts before, b after, and so many in both. */
+double mo__share_changed(int64_t a, int64_t b, int64_t both);
 mo_status mo__drift_sum_finish(const mo__drift_sum *s, const mo_model_graph *reference,
                                const mo_model_graph *t, mo_drift *out);
 

@@ -91,22 +91,31 @@ void mo__source_sum_report(mo__source_sum *s, const mo_loader *loader, int64_t s
 
 /* NULL, or why not. */
 const char *mo__cannot_validate(const mo_run_source *source, int64_t sequence_length);
-struct mo__routing_log; /* routing_log.h */
+struct mo__routing_log;  /* routing_log.h */
+struct mo__base_choices; /* base_choices.h */
 
-/* Evaluates every source that can be, fills the report's part, the sum's reports, the counts of `routing`. At
- * least one can be. MO_E_INTERRUPTED leaves the report as it was. */
+/* Evaluates every source that can be, fills the report's part, the sum's reports, the counts of `routing`,
+ * and records or compares with `base`, which may be NULL. At least one source can be evaluated.
+ * MO_E_INTERRUPTED leaves the report as it was. */
 mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *config,
                        const volatile sig_atomic_t *stop, mo__source_sum *sum,
-                       struct mo__routing_log *routing, mo_step_report *report);
+                       struct mo__routing_log *routing, struct mo__base_choices *base,
+                       mo_step_report *report);
 
 /* ---- evaluate.c ---- */
 
 struct mo__routing_count; /* routing_count.h */
 
-/* Evaluates with a graph that is planned, bound and attached. Choices are counted in `count`, if there is
- * one, the file's first domain as number first_domain; options->routing is for mo_evaluate. */
-mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options,
-                             struct mo__routing_count *count, int first_domain, mo_eval_result *out);
+/* What looks at the choices of an evaluation. */
+typedef struct mo__eval_watch {
+    struct mo__routing_count *count; /* may be NULL */
+    int first_domain;                /* in count, of the file's first domain */
+    struct mo__base_choices *base;   /* of the file's source; may be NULL */
+} mo__eval_watch;
+
+/* Evaluates with a graph that is planned, bound and attached; options->routing is for mo_evaluate. */
+mo_status mo__evaluate_graph(mo_model_graph *t, const mo_eval_options *options, const mo__eval_watch *watch,
+                             mo_eval_result *out);
 /* The order, to be freed whatever the status, and how many of its windows are evaluated: at least one. */
 mo_status mo__eval_order(const mo_eval_options *options, mo_eval_order *order, int64_t *windows);
 mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);

@@ -16,7 +16,8 @@ static void look_ahead(const mo__trainer *t, mo_step_report *r)
 
 static mo_status evaluate(mo__trainer *t, mo_step_report *r, bool *improved)
 {
-    MO_TRY(mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources, &t->routing_log, r));
+    MO_TRY(mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources, &t->routing_log,
+                        t->base ? &t->base_choices : NULL, r));
     if (!isfinite(r->validation_loss))
         return mo_error(MO_E_NONFINITE,
                         "step %lld: the validation loss is %g; no checkpoint was made of it. Try a lower "
@@ -103,13 +104,47 @@ static mo_status after_step(mo__trainer *t, mo_step_report *r, bool judged)
     return save_due || improved ? mo__trainer_save(t, save_due, improved) : mo__trainer_poll(t);
 }
 
+/* Its one line has what the base does with the validation data. It is no evaluation of the run's: neither
+ * best.h5 nor patience know of it. */
+static mo_status tell_base(mo__trainer *t, mo_step_report *r)
+{
+    finish_report(t, r);
+    r->train_loss = r->balance_loss = r->learning_rate = r->grad_norm = (double)NAN;
+    r->tokens_per_second = r->gflops = (double)NAN;
+    r->mutual_information = NULL;
+    r->n_layers = 0;
+    for (int i = 0; i < t->sources.count; i++) t->sources.reports[i].train_loss = (double)NAN;
+    return tell(t, r);
+}
+
+/* The model has the base's weights: what they do with the validation data is looked at before anything else,
+ * in a run that goes on too, which then takes its own weights. */
+static mo_status begin(mo__trainer *t)
+{
+    mo_step_report r = {0};
+    bool fresh = !t->resumed;
+    if (!t->base) return MO_OK;
+    if (t->eval) {
+        MO_TRY(mo__base_choices_create(t->eval, t->data.count, &t->base_choices));
+        mo_status status = mo__validate(t->eval, &t->data, &t->config, t->options->stop, &t->sources,
+                                        &t->routing_log, &t->base_choices, &r);
+        if (status == MO_E_INTERRUPTED)
+            return mo_error(status,
+                            "interrupted while the base was evaluated; the run goes on with --resume");
+        MO_TRY(status);
+        mo__base_choices_recorded(&t->base_choices);
+    }
+    if (!fresh) return mo__trainer_load(t);
+    return t->eval ? tell_base(t, &r) : MO_OK;
+}
+
 /* *last without what is gone with the trainer. */
 static void keep(const mo_step_report *r, mo_step_report *last)
 {
     *last = *r;
     last->layers = NULL;
     last->sources = NULL;
-    last->mutual_information = NULL;
+    last->mutual_information = last->drift = NULL;
     last->n_layers = last->n_sources = 0;
 }
 
@@ -197,7 +232,8 @@ mo_status mo_train(const mo_train_options *options, mo_step_report *last)
         if (e->start)
             e->start(&t.config, &t.data, t.model, &t.memory, t.state.step,
                      !t.state.evaluation_due && mo__run_end(&t.config, &t.state) != MO_RUN_GOES_ON, e->user);
-        status = end_saving(&t, run(&t, last));
+        status = begin(&t);
+        if (status == MO_OK) status = end_saving(&t, run(&t, last));
         bool whole = status == MO_OK || status == MO_E_INTERRUPTED;
         if (t.profile.steps > 0 && whole && mo__profile_result(&t.profile, t.train->graph, &profile) != MO_OK)
             mo_log(MO_LOG_WARNING, "%s", mo_last_error());

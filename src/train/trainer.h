@@ -3,6 +3,7 @@
 #define MOIRA_TRAIN_TRAINER_H
 
 #include "moira/pretrained.h"
+#include "train/base_choices.h"
 #include "train/collapse.h"
 #include "train/profile.h"
 #include "train/routing_log.h"
@@ -23,12 +24,13 @@ typedef struct mo__trainer {
     int lock; /* on dir; -1: not yet */
     mo_run_data data;
     const mo_tokenizer *tokenizer; /* of all its sources */
-    mo_pretrained *base; /* of init.from; NULL without */
+    mo_pretrained *base;           /* of init.from; NULL without */
     mo_model *model;
     mo_loader *loader;
     mo_model_graph *train, *eval; /* eval: NULL without a validation split */
     void *arena;                  /* serves both graphs, which never run at once */
     size_t arena_bytes;
+    mo__base_choices base_choices; /* of validation tokens, if there is a base */
     mo__routing_sum routing;
     mo__source_sum sources;
     mo__spike_watch spike;
@@ -39,7 +41,6 @@ typedef struct mo__trainer {
     mo__events events;
     mo_run_memory memory;
     mo_checkpoint *resumed; /* what the run goes on from, until it is read; NULL: from the start */
-    bool fresh;             /* from the start */
     mo_checkpoint_state state;
     mo_checkpoint_writer *writer;
     mo__saving saving;
@@ -55,6 +56,8 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
 /* trainer_base.c: the model of init.from. Opens it and checks that it is the run's, and the data's. */
 mo_status mo__trainer_open_base(mo__trainer *t);
+/* Has its weights in the model, of which what is not the base's is drawn. */
+mo_status mo__trainer_load_base(mo__trainer *t);
 /* Whether a run in that state began from it. */
 mo_status mo__trainer_check_base(const mo__trainer *t, const mo_checkpoint_state *state);
 /* trainer_step.c: one optimizer step; fills the report's step part. */
@@ -73,6 +76,6 @@ mo_status mo__trainer_poll(mo__trainer *t);     /* settles a save that is done *
 mo_status mo__trainer_settle(mo__trainer *t);   /* waits for a save that was begun, tells of it, prunes */
 mo_status mo__trainer_save_now(mo__trainer *t); /* the step file, if it is not there yet, and waits */
 mo_status mo__trainer_find(mo__trainer *t);     /* opens the newest checkpoint and checks that it fits */
-mo_status mo__trainer_load(mo__trainer *t);     /* reads it into the model */
+mo_status mo__trainer_load(mo__trainer *t);     /* reads it into the model, and closes it */
 
 #endif

@@ -28,6 +28,14 @@ mo_status mo__trainer_open_base(mo__trainer *t)
     return check_tokenizer(t);
 }
 
+mo_status mo__trainer_load_base(mo__trainer *t)
+{
+    snprintf(t->state.init_digest, sizeof t->state.init_digest, "%s", mo_pretrained_digest(t->base));
+    mo_model_init(t->model, t->config.run.seed);
+    mo_status status = mo_pretrained_load(t->base, t->model);
+    return status == MO_OK ? MO_OK : mo_error_context(status, "init.from");
+}
+
 mo_status mo__trainer_check_base(const mo__trainer *t, const mo_checkpoint_state *state)
 {
     const char *digest = t->base ? mo_pretrained_digest(t->base) : "";

@@ -131,6 +131,7 @@ mo_status mo__trainer_find(mo__trainer *t)
     MO_TRY(status);
     status = check(t, t->resumed);
     if (status != MO_OK) mo_error_context(status, "%s", path);
+    if (status == MO_OK) t->state = *mo_checkpoint_get_state(t->resumed);
     mo_free(path);
     return status;
 }
@@ -143,7 +144,6 @@ mo_status mo__trainer_load(mo__trainer *t)
     mo_status status = mo_checkpoint_read(t->resumed, arrays, count);
     mo_free(arrays);
     MO_TRY(status);
-    t->state = *mo_checkpoint_get_state(t->resumed);
     mo_checkpoint_close(t->resumed);
     t->resumed = NULL;
     return MO_OK;

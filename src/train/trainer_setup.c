@@ -225,13 +225,13 @@ static mo_status cut_spikes(const mo__trainer *t)
 }
 
 /* The folder comes into being. */
-static mo_status open_folder(mo__trainer *t)
+static mo_status open_folder(mo__trainer *t, bool fresh)
 {
     MO_TRY(mo_make_dirs(t->dir));
     if (t->lock < 0) MO_TRY(mo__run_lock(t->dir, &t->lock));
     mo__remove_leftovers(t->dir);
     if (t->state.evaluation_due) MO_TRY(read_postponed(t));
-    int64_t told = t->state.step - t->state.evaluation_due; /* the last step that has had its say */
+    int64_t told = fresh ? -1 : t->state.step - t->state.evaluation_due; /* the last step that had its say */
     if (t->config.log.tensorboard) MO_TRY(mo__events_open(t->dir, told, t->resolved, &t->events));
     char *path = mo_path_join(t->dir, "config.yaml");
     if (!path) return MO_E_MEMORY;
@@ -242,7 +242,7 @@ static mo_status open_folder(mo__trainer *t)
     MO_TRY(cut_spikes(t));
     MO_TRY(mo__routing_log_open(t->dir, told, t->config.log.routing ? t->eval : NULL, &t->data,
                                 &t->routing_log));
-    return mo__metrics_open(t->dir, t->state.step, &t->metrics);
+    return mo__metrics_open(t->dir, fresh ? -1 : t->state.step, &t->metrics);
 }
 
 mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
@@ -266,14 +266,13 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(mo__collapse_open(&t->config, &t->model->config, &t->collapse));
     if (t->config.data.mixture.count > 0) MO_TRY(mo__source_sum_create(&t->data, &t->sources));
     MO_TRY(mo_model_allocate(t->model, MO_ALLOCATE_TRAINING));
-    t->fresh = !t->resumed;
-    if (t->resumed)
+    bool fresh = !t->resumed;
+    if (t->base)
+        MO_TRY(mo__trainer_load_base(t));
+    else if (t->resumed)
         MO_TRY(mo__trainer_load(t));
     else
         mo_model_init(t->model, t->config.run.seed);
-    if (t->base && t->fresh) MO_TRY(mo_pretrained_load(t->base, t->model));
-    if (t->base)
-        snprintf(t->state.init_digest, sizeof t->state.init_digest, "%s", mo_pretrained_digest(t->base));
     memcpy(t->state.data_hash, t->data.hash, sizeof t->state.data_hash);
     MO_TRY(open_graphs(t));
     MO_TRY(mo__trainer_open_writer(t));
@@ -281,7 +280,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     warn_of_warmup(&t->config);
     warn_of_capacity(&t->config.model);
     warn_of_future(t);
-    return open_folder(t);
+    return open_folder(t, fresh);
 }
 
 void mo__trainer_close(mo__trainer *t)
@@ -291,6 +290,7 @@ void mo__trainer_close(mo__trainer *t)
     mo_loader_close(t->loader);
     mo_model_graph_free(t->train);
     mo_model_graph_free(t->eval);
+    mo__base_choices_free(&t->base_choices);
     mo_pages_free(t->arena, t->arena_bytes);
     mo__routing_sum_free(&t->routing);
     mo__collapse_close(&t->collapse);

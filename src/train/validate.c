@@ -1,6 +1,7 @@
 /* validate.c -- the validation loss of a run: of a mixture, each source's and their mean by weight. */
 #include <math.h>
 
+#include "train/base_choices.h"
 #include "train/routing_log.h"
 
 const char *mo__cannot_validate(const mo_run_source *source, int64_t sequence_length)
@@ -14,10 +15,11 @@ const char *mo__cannot_validate(const mo_run_source *source, int64_t sequence_le
  * over the sources that have a validation split, with shares s, losses l and bytes for each token b. */
 mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_config *c,
                        const volatile sig_atomic_t *stop, mo__source_sum *sum, mo__routing_log *routing,
-                       mo_step_report *r)
+                       mo__base_choices *base, mo_step_report *r)
 {
     double shares = 0, loss = 0, bytes = 0, single_loss = 0, single_bits = 0;
     mo__routing_count *count = mo__routing_log_begin(routing);
+    if (base) mo__base_choices_begin(base);
     for (int i = 0; i < data->count; i++) {
         const mo_run_source *source = &data->sources[i];
         if (mo__cannot_validate(source, c->train.sequence_length)) continue;
@@ -28,7 +30,9 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
                                    .batches = c->eval.batches,
                                    .stop = stop};
         mo_eval_result result;
-        MO_TRY(mo__evaluate_graph(t, &options, count, count ? routing->first_domain[i] : 0, &result));
+        mo__eval_watch watch = {count, count ? routing->first_domain[i] : 0, base};
+        if (base) mo__base_choices_source(base, i);
+        MO_TRY(mo__evaluate_graph(t, &options, &watch, &result));
         shares += source->share;
         loss += source->share * result.loss;
         bytes += source->share * (double)result.bytes / (double)result.tokens;
@@ -38,6 +42,11 @@ mo_status mo__validate(mo_model_graph *t, const mo_run_data *data, const mo_run_
         mo_eval_result_free(&result);
     }
     MO_TRY(mo__routing_log_finish(routing, t));
+    if (base && base->recorded && base->n_layers > 0) {
+        mo__base_choices_finish(base);
+        r->drift = base->drift;
+        r->mean_drift = base->mean;
+    }
     r->mutual_information = count && count->out.n_domains > 0 ? routing->mutual_information : NULL;
     r->evaluated = true;
     r->validation_loss = data->count == 1 ? single_loss : loss / shares;
