@@ -66,7 +66,7 @@ mo_status mo_run_memory_estimate(const mo_run_config *c, uint64_t data_bytes, mo
                             .scratch = a.scratch,
                             .data = data_bytes + (uint64_t)batch_tokens * BATCHES * TOKEN_BYTES +
                                     mo__routing_log_bytes(c, &m->config),
-                            .snapshot = c->checkpoint.background ? MO_SAVED_SLABS * slab : 0,
+                            .snapshot = c->checkpoint.background ? mo__saved_bytes(m, *c->init.from) : 0,
                             .checkpoint = save_bytes(threads, c->checkpoint.compression) + decode_bytes(c, m),
                             .runtime = RUNTIME_BASE + RUNTIME_PER_THREAD * (uint64_t)threads};
         out->total = out->parameters + out->gradients + out->optimizer + out->activations + out->data +

@@ -37,3 +37,21 @@ mo_status mo_model_arrays_changed(const mo_model *m, bool moments, mo_checkpoint
 {
     return list(m, moments, false, arrays, count);
 }
+
+bool mo__has_frozen(const mo_model *m)
+{
+    for (int i = 0; i < m->n_params; i++)
+        if (m->params[i].frozen) return true;
+    return false;
+}
+
+uint64_t mo__saved_bytes(const mo_model *m, bool changed)
+{
+    uint64_t elements = 0;
+    for (int i = 0; i < m->n_params; i++) {
+        const mo_param *p = &m->params[i];
+        if (!p->stored && !(changed && p->frozen)) elements += (uint64_t)p->count;
+        if (mo_param_trains(p)) elements += 2 * (uint64_t)p->count;
+    }
+    return elements * sizeof(mo_real);
+}

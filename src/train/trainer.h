@@ -25,6 +25,7 @@ typedef struct mo__trainer {
     mo_run_data data;
     const mo_tokenizer *tokenizer; /* of all its sources */
     mo_pretrained *base;           /* of init.from; NULL without */
+    char *base_path;               /* owned; from anywhere */
     mo_model *model;
     mo_loader *loader;
     mo_model_graph *train, *eval; /* eval: NULL without a validation split */

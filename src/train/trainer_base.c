@@ -1,4 +1,5 @@
 /* trainer_base.c -- the model that a run starts from. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "train/trainer.h"
@@ -25,7 +26,10 @@ mo_status mo__trainer_open_base(mo__trainer *t)
     if (!*t->config.init.from) return MO_OK;
     mo_status status = mo_pretrained_open(t->config.init.from, o->parse, o->release, &t->base);
     if (status != MO_OK) return mo_error_context(status, "init.from");
-    return check_tokenizer(t);
+    char *path = realpath(t->config.init.from, NULL);
+    t->base_path = path ? mo_strdup(path) : NULL;
+    free(path);
+    return t->base_path ? check_tokenizer(t) : MO_E_MEMORY;
 }
 
 mo_status mo__trainer_load_base(mo__trainer *t)

@@ -260,6 +260,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     MO_TRY(options->dump(&t->config, &t->resolved));
     MO_TRY(mo_model_create_tuned(&t->config.model, &t->config.tuning, &t->model));
     MO_TRY(mo_model_group(t->model, &t->config.optimizer));
+    if (t->base) MO_TRY(mo_pretrained_map(t->base, t->model));
     MO_TRY(check_memory(t, available));
     t->flops_per_token = mo_model_counts(t->model, t->config.train.sequence_length).flops_per_token;
     MO_TRY(mo__routing_sum_create(t->model, &t->routing));
@@ -297,6 +298,7 @@ void mo__trainer_close(mo__trainer *t)
     mo__routing_log_close(&t->routing_log);
     mo_model_free(t->model);
     mo_pretrained_close(t->base);
+    mo_free(t->base_path);
     mo__source_sum_free(&t->sources);
     mo_run_data_close(&t->data);
     if (t->metrics.path && mo__metrics_close(&t->metrics) != MO_OK)

@@ -286,7 +286,7 @@ static void later_steps_are_cut_off_and_made_again(void **state)
     check_list(c.list);
     check_left(&c, 9, c.ends[2]);
     MO_CHECK_OK(
-        mo__events_open(dir, 0, "run: {name: b}\n", &e)); /* from the beginning: with its own config */
+        mo__events_open(dir, -1, "run: {name: b}\n", &e)); /* from the beginning: with its own config */
     MO_CHECK_OK(mo__events_close(&e));
     check_list("0 version brain.Event:2\n0 text config ```\nrun: {name: b}\n\n```\n");
     free_content(&c);
