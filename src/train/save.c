@@ -38,13 +38,6 @@ mo_status mo_model_arrays_changed(const mo_model *m, bool moments, mo_checkpoint
     return list(m, moments, false, arrays, count);
 }
 
-bool mo__has_frozen(const mo_model *m)
-{
-    for (int i = 0; i < m->n_params; i++)
-        if (m->params[i].frozen) return true;
-    return false;
-}
-
 uint64_t mo__saved_bytes(const mo_model *m, bool changed)
 {
     uint64_t elements = 0;

@@ -122,7 +122,6 @@ mo_status mo__check_tokens(const mo_tokenfile *file, int64_t vocab_size);
 
 /* ---- save.c ---- */
 
-bool mo__has_frozen(const mo_model *m);
 /* Of a checkpoint's arrays, values and moments; changed: without what is frozen. */
 uint64_t mo__saved_bytes(const mo_model *m, bool changed);
 

@@ -25,7 +25,7 @@ typedef struct mo__trainer {
     mo_run_data data;
     const mo_tokenizer *tokenizer; /* of all its sources */
     mo_pretrained *base;           /* of init.from; NULL without */
-    char *base_path;               /* owned; from anywhere */
+    char *base_path;               /* owned; from the folder of the run */
     mo_model *model;
     mo_loader *loader;
     mo_model_graph *train, *eval; /* eval: NULL without a validation split */
@@ -57,6 +57,8 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options);
 void mo__trainer_close(mo__trainer *t);
 /* trainer_base.c: the model of init.from. Opens it and checks that it is the run's, and the data's. */
 mo_status mo__trainer_open_base(mo__trainer *t);
+/* Once the folder of the run is there. */
+mo_status mo__trainer_place_base(mo__trainer *t);
 /* Has its weights in the model, of which what is not the base's is drawn. */
 mo_status mo__trainer_load_base(mo__trainer *t);
 /* Whether a run in that state began from it. */

@@ -1,5 +1,4 @@
 /* trainer_base.c -- the model that a run starts from. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "train/trainer.h"
@@ -15,9 +14,10 @@ static mo_status check_tokenizer(const mo__trainer *t)
     return mo_error(
         MO_E_MISMATCH,
         "%s has tokens of another tokenizer (%s, hash %s) than init.from %s was trained with (%s, hash "
-        "%s); prepare the text with --tokenizer %s",
+        "%s); prepare the text with --tokenizer %s%s",
         t->data.sources[0].file->path, mo_tokenizer_kind(t->tokenizer), hash, t->config.init.from,
-        mo_tokenizer_kind(base), base_hash, t->config.init.from);
+        mo_tokenizer_kind(base), base_hash, t->config.init.from,
+        mo_path_is_dir(t->config.init.from) ? "/tokenizer.model" : "");
 }
 
 mo_status mo__trainer_open_base(mo__trainer *t)
@@ -26,10 +26,12 @@ mo_status mo__trainer_open_base(mo__trainer *t)
     if (!*t->config.init.from) return MO_OK;
     mo_status status = mo_pretrained_open(t->config.init.from, o->parse, o->release, &t->base);
     if (status != MO_OK) return mo_error_context(status, "init.from");
-    char *path = realpath(t->config.init.from, NULL);
-    t->base_path = path ? mo_strdup(path) : NULL;
-    free(path);
-    return t->base_path ? check_tokenizer(t) : MO_E_MEMORY;
+    return check_tokenizer(t);
+}
+
+mo_status mo__trainer_place_base(mo__trainer *t)
+{
+    return t->base ? mo_path_from(t->dir, t->config.init.from, &t->base_path) : MO_OK;
 }
 
 mo_status mo__trainer_load_base(mo__trainer *t)

@@ -9,13 +9,6 @@ mo_status mo__trainer_open_writer(mo__trainer *t)
     return mo_checkpoint_writer_create(bytes, t->config.checkpoint.background, &t->writer);
 }
 
-/* Of the whole model, or, where the rest is the base's, of what the run changes. */
-static mo_status saved_arrays(const mo__trainer *t, mo_checkpoint_array **arrays, int *count)
-{
-    return t->base ? mo_model_arrays_changed(t->model, true, arrays, count)
-                   : mo_model_arrays(t->model, true, arrays, count);
-}
-
 /* ---- the end of a save ---- */
 
 static void forget(mo__trainer *t)
@@ -59,21 +52,12 @@ mo_status mo__trainer_poll(mo__trainer *t)
 static mo_status begin_content(mo__trainer *t, const char *const *paths, int n_paths)
 {
     mo_checkpoint_array *arrays = NULL;
-    int count = 0;
-    MO_TRY(saved_arrays(t, &arrays, &count));
-    mo_checkpoint_content content = {.arrays = arrays,
-                                     .n_arrays = count,
-                                     .state = t->state,
+    mo_checkpoint_content content = {.state = t->state,
                                      .config = t->resolved,
                                      .tokenizer = t->tokenizer,
                                      .data_hashes = t->data_hashes,
                                      .compression = (int)t->config.checkpoint.compression};
-    bool whole = !mo__has_frozen(t->model);
-    if (t->base && whole) content.files = mo_pretrained_files(t->base, &content.n_files);
-    if (t->base && !whole) {
-        content.base_path = t->base_path;
-        content.base_digest = mo_pretrained_digest(t->base);
-    }
+    MO_TRY(mo_pretrained_content(t->base, t->model, true, t->base_path, &arrays, &content));
     mo_status status = mo_checkpoint_writer_begin(t->writer, paths, n_paths, &content);
     mo_free(arrays);
     return status;
@@ -153,7 +137,8 @@ mo_status mo__trainer_load(mo__trainer *t)
 {
     mo_checkpoint_array *arrays = NULL;
     int count = 0;
-    MO_TRY(saved_arrays(t, &arrays, &count));
+    MO_TRY(t->base ? mo_model_arrays_changed(t->model, true, &arrays, &count)
+                   : mo_model_arrays(t->model, true, &arrays, &count));
     mo_status status = mo_checkpoint_read(t->resumed, arrays, count);
     mo_free(arrays);
     MO_TRY(status);

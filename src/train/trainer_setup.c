@@ -229,6 +229,7 @@ static mo_status open_folder(mo__trainer *t, bool fresh)
 {
     MO_TRY(mo_make_dirs(t->dir));
     if (t->lock < 0) MO_TRY(mo__run_lock(t->dir, &t->lock));
+    MO_TRY(mo__trainer_place_base(t));
     mo__remove_leftovers(t->dir);
     if (t->state.evaluation_due) MO_TRY(read_postponed(t));
     int64_t told = fresh ? -1 : t->state.step - t->state.evaluation_due; /* the last step that had its say */
