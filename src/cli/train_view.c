@@ -309,6 +309,9 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
         printf("\ndone         %s, %s, %s of training\n", mo__counted(last->step, "step").text,
                mo__counted(last->tokens, "token").text, mo__duration(last->seconds).text);
     print_end(config, last->end, last->steps == 0);
+    if (last->steps > 0 && mo_memory_peak_rss() > 0)
+        printf("resident     %s of memory at most, weights mapped from files included\n",
+               mo__bytes((double)mo_memory_peak_rss()).text);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
     if (best && mo_path_exists(best)) print_best(best);
