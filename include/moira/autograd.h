@@ -91,7 +91,9 @@ struct mo_op {
     void (*forward)(const mo_node *node, const mo_run *run);
     void (*backward)(const mo_node *node, const mo_run *run); /* NULL: no input has a gradient */
     uint32_t needs_in, needs_out; /* bit i: backward reads in[i]->data, out[i]->data */
-    uint32_t takes_stored;        /* bit i: in[i] may be a stored parameter; shape() is not asked otherwise */
+    /* Of each input, which of in[]->data backward reads for that one's gradient; NULL: needs_in for any. */
+    const uint32_t *needs_for;
+    uint32_t takes_stored; /* bit i: in[i] may be a stored parameter; shape() is not asked otherwise */
     unsigned flags;
     size_t (*scratch)(const mo_node *node, mo_phase phase); /* bytes, 64-byte aligned when run; NULL = none */
     mo_cost (*cost)(const mo_node *node, mo_phase phase);

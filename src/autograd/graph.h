@@ -96,6 +96,15 @@ static inline bool mo__needs(uint32_t mask, int i)
 {
     return mask == MO_NEEDS_ALL || (i < 32 && (mask & MO_NEEDS(i)));
 }
+/* Whether backward of a node reads in[i]->data, as far as inputs have gradients. */
+static inline bool mo__reads(const mo_graph *g, const mo_node *node, int i)
+{
+    const mo_op *op = node->op;
+    if (!op->needs_for) return mo__needs(op->needs_in, i);
+    for (int j = 0; j < node->n_in; j++)
+        if (g->values[node->in[j]->id].has_grad && mo__needs(op->needs_for[j], i)) return true;
+    return false;
+}
 static inline bool mo__differentiable(const mo_tensor *t)
 {
     return t->dtype == MO_REAL || t->dtype == MO_F64;

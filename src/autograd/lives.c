@@ -49,7 +49,7 @@ static mo_status data_lives(mo_graph *g)
                 data_use(g, node->out[j], s);
         }
         for (int i = 0; i < node->n_in; i++)
-            if (st->kind != STEP_BACKWARD || mo__needs(node->op->needs_in, i)) data_use(g, node->in[i], s);
+            if (st->kind != STEP_BACKWARD || mo__reads(g, node, i)) data_use(g, node->in[i], s);
     }
     for (int t = 0; t < g->n_tensors; t++)
         if (g->tensors[t]->role == MO_ROLE_OUTPUT) data_use(g, g->tensors[t], last);

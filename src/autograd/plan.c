@@ -92,7 +92,7 @@ static mo_status make_available(mo_graph *g, const mo_tensor *t)
 static mo_status schedule_backward(mo_graph *g, mo_node *node)
 {
     for (int i = 0; i < node->n_in; i++)
-        if (mo__needs(node->op->needs_in, i)) MO_TRY(make_available(g, node->in[i]));
+        if (mo__reads(g, node, i)) MO_TRY(make_available(g, node->in[i]));
     for (int j = 0; j < node->n_out; j++)
         if (mo__needs(node->op->needs_out, j)) MO_TRY(make_available(g, node->out[j]));
     return add_step(g, STEP_BACKWARD, node);

@@ -2,7 +2,7 @@
  *   y_ro  = sum_i x_ri W_eoi        dx_ri = sum_o dy_ro W_eoi        dW_eoi = sum_(r of e) dy_ro x_ri
  * x_RI, W_EOI and offsets_E1 (see dispatch.c) in, y_RO out; rows past offsets_E are 0, as is their dx. An
  * expert without rows has dW = 0. One grouped product each: expert sizes are data, not shapes. Backward reads
- * all three. W, frozen, may be stored.
+ * W for dx, x for dW. W, frozen, may be stored.
  * Threads: the tiles of mo_gemm_grouped. */
 #include "ops/kernels.h"
 #include "ops/weight.h"
@@ -82,11 +82,14 @@ static mo_cost experts_cost(const mo_node *node, mo_phase phase)
     return (mo_cost){gradients * product, gradients * bytes};
 }
 
+static const uint32_t experts_needs[] = {MO_NEEDS(1) | MO_NEEDS(2), MO_NEEDS(0) | MO_NEEDS(2), 0};
+
 const mo_op mo__op_experts = {.name = "experts",
                               .shape = experts_shape,
                               .forward = experts_forward,
                               .backward = experts_backward,
                               .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
+                              .needs_for = experts_needs,
                               .takes_stored = MO_NEEDS(1),
                               .scratch = experts_scratch,
                               .cost = experts_cost};

@@ -1,6 +1,6 @@
 /* linear.c -- a matrix product without bias
  *   y = x w^T        dx = dy w        dw = dy^T x
- * x_NI in, w_OI parameter (frozen, it may be stored), y_NO out; backward reads both.
+ * x_NI in, w_OI parameter (frozen, it may be stored), y_NO out; backward reads w for dx, x for dw.
  * Threads: mo_gemm's tiles of the output. */
 #include "ops/kernels.h"
 #include "ops/weight.h"
@@ -47,11 +47,14 @@ static mo_cost linear_cost(const mo_node *node, mo_phase phase)
     return (mo_cost){(dx + dw) * product, y + dx * (x + w) + dw * (x + 2 * w)};
 }
 
+static const uint32_t linear_needs[] = {MO_NEEDS(1), MO_NEEDS(0)};
+
 const mo_op mo__op_linear = {.name = "linear",
                              .shape = linear_shape,
                              .forward = linear_forward,
                              .backward = linear_backward,
                              .needs_in = MO_NEEDS(0) | MO_NEEDS(1),
+                             .needs_for = linear_needs,
                              .takes_stored = MO_NEEDS(1),
                              .scratch = linear_scratch,
                              .cost = linear_cost};

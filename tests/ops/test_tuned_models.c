@@ -208,6 +208,46 @@ static void test_same_bits(void **state)
     }
 }
 
+/* ---- what is left out ---- */
+
+/* How often ops of this name ran in layer `layer` during one step. */
+static int64_t runs_of(const mo_tuning_config *tuning, const char *op, int layer, mo_phase phase)
+{
+    mo_model *m = make(tuning, false);
+    mo_model_graph *t = open_graph(m, MO_GRAPH_TRAIN, MO_RECOMPUTE_NONE);
+    mo_graph_profile(t->graph, true);
+    mo_graph_train(t->graph, &run);
+    int64_t all = 0;
+    for (int i = 0; i < mo_graph_node_count(t->graph); i++) {
+        const mo_node *node = mo_graph_node_at(t->graph, i);
+        int64_t count;
+        mo_graph_node_seconds(t->graph, i, phase, &count);
+        if (node->layer == layer && (!op || strcmp(node->op->name, op) == 0)) all += count;
+    }
+    mo_model_graph_free(t);
+    mo_model_free(m);
+    return all;
+}
+
+static void test_what_is_left_out(void **state)
+{
+    (void)state;
+    mo_text head[] = {{(char[]){"*"}}, {(char[]){"!lm_head.weight"}}},
+            last[] = {{(char[]){"*"}}, {(char[]){"!*experts.w1.weight"}}};
+    mo_tuning_config a = frozen(head, 2), b = frozen(last, 2), experts = frozen(experts_frozen, 1);
+    /* Nothing before the first that trains has a backward pass. */
+    assert_int_equal(runs_of(&a, NULL, 0, MO_BACKWARD) + runs_of(&a, NULL, 1, MO_BACKWARD), 0);
+    assert_int_equal(runs_of(&a, "cross_entropy", -1, MO_BACKWARD), 1);
+    assert_int_equal(runs_of(&b, NULL, 0, MO_BACKWARD), 0);
+    assert_int_equal(runs_of(&b, "attention", 1, MO_BACKWARD), 0);
+    assert_int_equal(runs_of(&b, "experts", 1, MO_BACKWARD), 3 - 1); /* w3's input needs none */
+    /* Inputs of frozen matrices are not made again, here those of three experts' and three shared ones. */
+    assert_int_equal(runs_of(NULL, "glu", 1, MO_FORWARD), 2 + 2);
+    assert_int_equal(runs_of(&experts, "glu", 1, MO_FORWARD), 2);
+    assert_int_equal(runs_of(NULL, "gather", 1, MO_FORWARD), 1 + 1);
+    assert_int_equal(runs_of(&experts, "gather", 1, MO_FORWARD), 1);
+}
+
 /* ---- the base's function ---- */
 
 static void losses_of(const mo_model *m, double out_N[N])
@@ -388,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_gradients_of_adapters),
         cmocka_unit_test(test_gradients_beside_what_is_frozen),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_begins_as_its_base),
         cmocka_unit_test(test_decodes_with_a_cache),
         cmocka_unit_test(test_merged),
