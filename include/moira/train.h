@@ -292,9 +292,21 @@ typedef struct mo_trained {
     mo_run_config config;    /* owned by whoever filled it: see mo_trained_free */
     mo_tokenizer *tokenizer; /* NULL if the checkpoint has none */
     mo_checkpoint_state state;
+    mo_pretrained *base; /* where frozen matrices of the model lie: of adapters, and of a folder; else NULL */
 } mo_trained;
+
+/* Where a model is. */
+typedef struct mo_trained_paths {
+    const char *model; /* checkpoint, or folder in Hugging Face's layout: all of it is mapped */
+    /* Of a checkpoint that has only what was trained upon a base: where that is. NULL: where it says. */
+    const char *base;
+    const char *adapter; /* what was trained upon `model`: a checkpoint, or PEFT's folder; NULL */
+} mo_trained_paths;
+/* Statuses of mo_checkpoint_open, mo_hf_open and mo_checkpoint_read; MO_E_MISMATCH: the base is not the one
+ * that was trained upon; MO_E_USAGE: paths that do not go together. */
+mo_status mo_trained_open_paths(const mo_trained_paths *paths, mo_config_parse_fn *parse, mo_trained *out);
 mo_status mo_trained_open(const char *path, mo_config_parse_fn *parse, mo_trained *out);
-/* Frees model and tokenizer; the config is the caller's to free. */
+/* Frees model, tokenizer and base; the config is the caller's to free. */
 void mo_trained_free(mo_trained *t);
 
 /* ---- parts of a loop of one's own: tests/api/example.c is one ---- */

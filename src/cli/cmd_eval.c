@@ -10,7 +10,7 @@
 #include "units.h"
 
 typedef struct choices {
-    const char *data, *split;
+    const char *data, *split, *base, *adapter;
     int64_t sequence_length, batch_size, threads;
     bool by_domain, json;
 } choices;
@@ -22,6 +22,8 @@ static const mo__option options[] = {
                    "tokens of a window (as in training)"),
     MO__OPTION_INT(choices, batch_size, "batch-size", "B", "0", 1, 1048576,
                    "windows at once (as in training)"),
+    MO__OPTION_ADAPTER(choices),
+    MO__OPTION_BASE(choices),
     MO__OPTION_FLAG(choices, by_domain, "by-domain", "loss of each domain beside its entropy floor"),
     MO__OPTION_FLAG(choices, json, "json", "print JSON"),
     MO__OPTION_INT(choices, threads, "threads", "N", "0", 0, 1024, "threads; 0 is one for each core"),
@@ -154,7 +156,7 @@ static mo_status run(const void *given, const mo__words *words)
     mo_split split;
     MO_TRY(mo__split_parse(c->split, &split));
     mo_threads_set((int)c->threads);
-    MO_TRY(mo__trained_load(words->at[0], &t));
+    MO_TRY(mo__trained_load_upon(words->at[0], c->base, c->adapter, &t));
     mo_status status = mo__tokens_for(&t, words->at[0], c->data, &file);
     if (status == MO_OK) {
         status = evaluate(words->at[0], &t, c, file, split);

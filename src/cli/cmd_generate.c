@@ -8,7 +8,7 @@
 #include "session.h"
 
 typedef struct choices {
-    const char *prompt;
+    const char *prompt, *base, *adapter;
     int64_t max_tokens, top_k, threads;
     double temperature, top_p;
     uint64_t seed;
@@ -24,6 +24,8 @@ static const mo__option options[] = {
     MO__OPTION_REAL(choices, top_p, "top-p", "P", "1", 1e-6, 1,
                     "choose among the likeliest that have probability P together"),
     MO__OPTION_SEED(choices, seed, "seed", "S", "1337", "same seed, same text"),
+    MO__OPTION_ADAPTER(choices),
+    MO__OPTION_BASE(choices),
     MO__OPTION_FLAG(choices, tokens, "tokens", "print token ids instead of text"),
     MO__OPTION_INT(choices, threads, "threads", "N", "0", 0, 1024, "threads; 0 is one for each core"),
     {.name = NULL},
@@ -129,7 +131,7 @@ static mo_status run(const void *given, const mo__words *words)
     int64_t count = 0;
     mo_threads_set((int)c->threads);
     MO_TRY(mo_blas_init());
-    MO_TRY(mo__trained_load(words->at[0], &t));
+    MO_TRY(mo__trained_load_upon(words->at[0], c->base, c->adapter, &t));
     mo_status status = mo_model_decode_check(&t.model->config);
     if (status != MO_OK) mo_error_context(status, "%s", words->at[0]);
     if (status == MO_OK) status = read_prompt(&t, words->at[0], c->prompt, &prompt, &count);

@@ -22,6 +22,8 @@ static const mo__option options[] = {
                     "which split of it (validation)"),
     MO__OPTION_TEXT(mo__inspect_choices, against, "against", 0, "OTHER.h5", "",
                     "how far its routing is from another checkpoint's"),
+    MO__OPTION_ADAPTER(mo__inspect_choices),
+    MO__OPTION_BASE(mo__inspect_choices),
     MO__OPTION_INT(mo__inspect_choices, layer, "layer", "N", "-1", 0, 1048576,
                    "this layer alone, with all its experts"),
     MO__OPTION_INT(mo__inspect_choices, sequence_length, "sequence-length", "L", "0", 1, 2147483647,
@@ -102,6 +104,8 @@ static mo_status run(const void *given, const mo__words *words)
     MO_TRY(for_routing(c, *c->split, "--split"));
     MO_TRY(for_routing(c, c->layer >= 0, "--layer"));
     MO_TRY(for_routing(c, *c->against, "--against"));
+    MO_TRY(for_routing(c, *c->adapter, "--adapter"));
+    MO_TRY(for_routing(c, *c->base, "--base"));
     if (c->routing && (c->memory || c->parameters || c->verify || c->restamp || *c->dot))
         return mo_error(
             MO_E_USAGE,

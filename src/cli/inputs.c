@@ -5,11 +5,18 @@
 
 #include "units.h"
 
-mo_status mo__trained_load(const char *path, mo_trained *out)
+mo_status mo__trained_load_upon(const char *path, const char *base, const char *adapter, mo_trained *out)
 {
-    mo_status status = mo_trained_open(path, mo_config_parse, out);
+    const mo_trained_paths paths = {
+        .model = path, .base = *base ? base : NULL, .adapter = *adapter ? adapter : NULL};
+    mo_status status = mo_trained_open_paths(&paths, mo_config_parse, out);
     if (status != MO_OK) mo_config_free(&out->config);
     return status;
+}
+
+mo_status mo__trained_load(const char *path, mo_trained *out)
+{
+    return mo__trained_load_upon(path, "", "", out);
 }
 
 void mo__trained_close(mo_trained *t)

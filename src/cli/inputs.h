@@ -7,6 +7,14 @@
 
 /* Close with mo__trained_close; on failure nothing is left to close. */
 mo_status mo__trained_load(const char *path, mo_trained *out);
+/* The same with what --base and --adapter give, "" for nothing. */
+mo_status mo__trained_load_upon(const char *path, const char *base, const char *adapter, mo_trained *out);
+#define MO__OPTION_BASE(type)                          \
+    MO__OPTION_TEXT(type, base, "base", 0, "PATH", "", \
+                    "checkpoint of adapters: their base, if it is not where it was")
+#define MO__OPTION_ADAPTER(type)                                 \
+    MO__OPTION_TEXT(type, adapter, "adapter", 0, "A.h5|DIR", "", \
+                    "what was trained upon the model: a checkpoint, or a PEFT folder")
 void mo__trained_close(mo_trained *t);
 
 /* Opens a token file for a model: MO_E_MISMATCH where both carry a tokenizer and the two differ. `checkpoint`

@@ -6,7 +6,7 @@
 #include "inputs.h"
 
 typedef struct mo__inspect_choices {
-    const char *data, *dot, *split, *against;
+    const char *data, *dot, *split, *against, *base, *adapter;
     int64_t layer;           /* -1: all */
     int64_t sequence_length; /* 0: not given */
     bool memory, verify, restamp, parameters, routing, json;

@@ -12,6 +12,10 @@ typedef struct subject {
     mo_run_config config;
     mo_model *model;
     int arrays, moments; /* stored */
+    struct {
+        char text[64]; /* ", 21 of them bfloat16", or "" */
+    } halves;
+    int n_files;
 } subject;
 
 static void count_array(const char *name, int ndim, const int64_t *dim, void *user)
@@ -20,6 +24,49 @@ static void count_array(const char *name, int ndim, const int64_t *dim, void *us
     (void)ndim;
     (void)dim;
     ++*(int *)user;
+}
+
+static mo_status look_at_types(subject *s)
+{
+    int count[2] = {0, 0};
+    size_t at = 0;
+    for (int i = 0; i < s->model->n_params; i++) {
+        mo_dtype dtype;
+        if (mo_checkpoint_dtype(s->file, "model", s->model->params[i].name, &dtype) != MO_OK)
+            mo_error_clear(); /* of the base */
+        else if (dtype == MO_BF16 || dtype == MO_F16)
+            count[dtype == MO_F16]++;
+    }
+    for (int k = 0; k < 2; k++)
+        if (count[k] > 0)
+            at += (size_t)snprintf(s->halves.text + at, sizeof s->halves.text - at, ", %d of them %s",
+                                   count[k], mo_dtype_name(k ? MO_F16 : MO_BF16));
+    const mo_checkpoint_file *files;
+    return mo_checkpoint_files(s->file, &files, &s->n_files);
+}
+
+static json_t *base_json(const mo_checkpoint *c)
+{
+    if (!mo_checkpoint_base_path(c)) return json_null();
+    json_t *one = json_object();
+    mo__json_set(one, "path", mo__json_text(mo_checkpoint_base_path(c)));
+    mo__json_set(one, "digest", mo__json_text(mo_checkpoint_base_digest(c)));
+    return one;
+}
+
+static json_t *files_json(mo_checkpoint *c)
+{
+    const mo_checkpoint_file *files = NULL;
+    int count = 0;
+    json_t *list = json_array();
+    if (mo_checkpoint_files(c, &files, &count) != MO_OK) mo_error_clear(); /* they have been read before */
+    for (int i = 0; i < count; i++) {
+        json_t *one = json_object();
+        mo__json_set(one, "name", mo__json_text(files[i].name));
+        mo__json_set(one, "bytes", mo__json_integer((int64_t)files[i].size));
+        mo__json_add(list, one);
+    }
+    return list;
 }
 
 static void print_state(const subject *s)
@@ -40,8 +87,13 @@ static void print_state(const subject *s)
     } else {
         printf("tokenizer    none\n");
     }
-    printf("holds        %d arrays, %s\n", s->arrays,
+    printf("holds        %d arrays%s, %s\n", s->arrays, s->halves.text,
            s->moments ? "and their optimizer state" : "without optimizer state");
+    if (s->n_files > 0)
+        printf("files        %s of the model\'s folder\n", mo__counted(s->n_files, "file").text);
+    if (mo_checkpoint_base_path(s->file))
+        printf("base         %s, digest %s\n", mo_checkpoint_base_path(s->file),
+               mo_checkpoint_base_digest(s->file));
 }
 
 static mo_status print_text(const subject *s, const mo_run_memory *memory, const mo__inspect_choices *c)
@@ -81,6 +133,8 @@ static mo_status print_json(const subject *s, const mo_run_memory *memory, const
     mo__json_set(root, "seconds", mo__json_real(state->seconds));
     mo__json_set(root, "best_loss", mo__json_real(state->best_loss));
     mo__json_set(root, "best_step", mo__json_integer(state->best_step));
+    mo__json_set(root, "base", base_json(s->file));
+    mo__json_set(root, "files", files_json(s->file));
     mo__json_set(root, "tokenizer", tokenizer_json(mo_checkpoint_tokenizer(s->file)));
     mo__json_set(parameters, "total", mo__json_integer(n.total));
     mo__json_set(parameters, "active", mo__json_integer(n.active));
@@ -105,6 +159,7 @@ static mo_status inspect(subject *s, const mo__inspect_choices *c)
     MO_TRY(mo_model_group(s->model, &s->config.optimizer));
     MO_TRY(mo_checkpoint_list(s->file, "model", count_array, &s->arrays));
     MO_TRY(mo_checkpoint_list(s->file, "optimizer/adamw/m", count_array, &s->moments));
+    MO_TRY(look_at_types(s));
     if (c->memory) {
         MO_TRY(mo__config_vocabulary(&s->config, &data_bytes));
         MO_TRY(mo_run_memory_estimate(&s->config, data_bytes, &memory));

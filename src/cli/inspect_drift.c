@@ -194,7 +194,7 @@ mo_status mo__inspect_drift(const char *path, const mo__inspect_choices *c)
 {
     mo_trained t, against;
     mo_threads_set(0);
-    MO_TRY(mo__trained_load(path, &t));
+    MO_TRY(mo__trained_load_upon(path, c->base, c->adapter, &t));
     mo_status status = mo__trained_load(c->against, &against);
     if (status == MO_OK) {
         drifted d = {.path = path, .choices = c, .trained = &t, .against = &against};

@@ -101,7 +101,7 @@ mo_status mo__inspect_routing(const char *path, const mo__inspect_choices *c)
     mo_split split;
     MO_TRY(mo__split_parse(*c->split ? c->split : "validation", &split));
     mo_threads_set(0);
-    MO_TRY(mo__trained_load(path, &t));
+    MO_TRY(mo__trained_load_upon(path, c->base, c->adapter, &t));
     mo_status status = MO_OK;
     if (t.config.model.num_local_experts == 0)
         status = mo_error(MO_E_MISMATCH, "%s: is a dense model; it routes nothing", path);

@@ -51,6 +51,13 @@ static mo_status open_folder(mo_pretrained *p, mo_config_parse_fn *parse)
     return parse ? mo__folder_config(p->hf, p->path, parse, &p->config) : MO_OK;
 }
 
+static mo_status open_it(mo_pretrained *p, const char *path, mo_config_parse_fn *parse)
+{
+    p->path = mo_strdup(path);
+    if (!p->path) return MO_E_MEMORY;
+    return mo_path_is_dir(path) ? open_folder(p, parse) : open_checkpoint(p, parse);
+}
+
 mo_status mo_pretrained_open(const char *path, mo_config_parse_fn *parse, mo_config_release_fn *release,
                              mo_pretrained **out)
 {
@@ -58,9 +65,23 @@ mo_status mo_pretrained_open(const char *path, mo_config_parse_fn *parse, mo_con
     mo_pretrained *p = mo_calloc(1, sizeof *p);
     if (!p) return MO_E_MEMORY;
     p->release = parse ? release : NULL;
-    p->path = mo_strdup(path);
-    mo_status status = MO_E_MEMORY;
-    if (p->path) status = mo_path_is_dir(path) ? open_folder(p, parse) : open_checkpoint(p, parse);
+    mo_status status = open_it(p, path, parse);
+    if (status == MO_OK)
+        *out = p;
+    else
+        mo_pretrained_close(p);
+    return status;
+}
+
+mo_status mo__pretrained_open_into(const char *path, mo_config_parse_fn *parse, mo_run_config *config,
+                                   mo_pretrained **out)
+{
+    *out = NULL;
+    mo_pretrained *p = mo_calloc(1, sizeof *p);
+    if (!p) return MO_E_MEMORY;
+    mo_status status = open_it(p, path, parse);
+    *config = p->config;
+    p->config = (mo_run_config){0};
     if (status == MO_OK)
         *out = p;
     else

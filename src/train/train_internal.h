@@ -30,6 +30,10 @@ static inline bool mo__is_adapter(const char *name)
 /* folder_config.c: model and balance as the folder says, the rest as it is without a config; owned by out. */
 mo_status mo__folder_config(const mo_hf *hf, const char *path, mo_config_parse_fn *parse, mo_run_config *out);
 
+/* pretrained.c: the config goes to the caller, who owns it; it is left empty where opening fails before. */
+mo_status mo__pretrained_open_into(const char *path, mo_config_parse_fn *parse, mo_run_config *config,
+                                   mo_pretrained **out);
+
 /* ---- run_data.c ---- */
 
 /* Ids within the vocabulary, and tokens enough for a sequence, in every source. */
