@@ -47,7 +47,7 @@ refused '--routing is shown alone' inspect "$best" --routing --data "$dir/text.h
 
 # A later version's file says so, whatever else is in it.
 sed '1s/CHECKPOINT 1/CHECKPOINT 9/' "$best" >"$dir/bad.h5"
-broken 'is a checkpoint of version 9, moira 0.1.0 reads versions up to 1; use a newer moira'
+broken 'is a checkpoint of version 9, moira 0.1.0 reads versions up to 2; use a newer moira'
 
 for word in generate eval; do
     set -- --prompt x
