@@ -39,6 +39,26 @@ loss "$dir/noisy.h5"
 near "$before" "$(cat "$dir/.loss")" 1e-5 && fail "$ran: noise has changed nothing"
 near "$before" "$(cat "$dir/.loss")" 0.5 || fail "$ran: loss $(cat "$dir/.loss"), of the dense model $before"
 
+# ---- a folder in Hugging Face's layout: experts are its matrices to the bit, in its own type of 16 bits ----
+
+hf=tests/golden/hf/mistral
+moira 0 upcycle $hf -o "$dir/hf.h5" --experts 3
+moira 0 import $hf -o "$dir/import.h5"
+dump() { h5dump -d "/model/model.layers.1.$2.weight" -b LE -o "$dir/$3" "$1" >/dev/null || fail "$1: no $2"; }
+for pair in gate:w1 down:w2 up:w3; do
+    dump "$dir/import.h5" "mlp.${pair%:*}_proj" one
+    dump "$dir/hf.h5" "block_sparse_moe.experts.${pair#*:}" three
+    [ "$(wc -c <"$dir/one")" -eq $((16 * 24 * 2)) ] || fail "import.h5: ${pair%:*}_proj is not of 16 bits"
+    cat "$dir/one" "$dir/one" "$dir/one" >"$dir/want"
+    same "$dir/three" "$dir/want"
+done
+dump "$dir/import.h5" self_attn.q_proj one
+dump "$dir/hf.h5" self_attn.q_proj three
+same "$dir/one" "$dir/three"
+h5dump -a /config "$dir/hf.h5" | grep -q 'sliding_window: 5' || fail 'hf.h5: no sliding window'
+moira 0 export "$dir/hf.h5" -o "$dir/exported"
+grep -q '"MixtralForCausalLM"' "$dir/exported/config.json" || fail "$ran: not a Mixtral"
+
 # ---- refused, and nothing is left ----
 
 refused "$dir/moe.h5: is there already; remove it, or name another file" upcycle "$dense" -o "$dir/moe.h5"
