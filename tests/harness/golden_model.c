@@ -49,7 +49,7 @@ mo_model *golden_model_load(const golden_model *g)
 {
     mo_model *m = NULL;
     MO_CHECK_OK(mo_blas_init());
-    MO_CHECK_OK(mo_model_create(&g->config, &m));
+    MO_CHECK_OK(mo_model_create_tuned(&g->config, &g->tuning, &m));
     MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
     for (int i = 0; i < m->n_params; i++) {
         const mo_param *p = &m->params[i];
@@ -165,7 +165,7 @@ void golden_model_check_gradients(const golden_model *g, const mo_model *m, doub
 {
     for (int i = 0; i < m->n_params; i++) {
         const mo_param *p = &m->params[i];
-        if (p->buffer) continue;
+        if (!mo_param_trains(p)) continue;
         golden_array want = golden_model_read(g, "gradients/", p->name);
         golden_compare(p->name, m->grad + p->offset, &want, tolerance);
         golden_array_free(&want);

@@ -11,6 +11,7 @@ typedef struct golden_model {
     const golden *file;
     char group[16];         /* where it lies in the file: "" or "olmoe/" */
     mo_model_config config; /* sizes, rope_theta and rms_norm_eps are filled in; the test sets the rest */
+    mo_tuning_config tuning; /* nothing; the test sets it */
     int64_t batch, sequence;
 } golden_model;
 
@@ -30,7 +31,7 @@ void golden_model_check_logits(const golden_model *g, const mo_model *m, const i
                                double tolerance);
 /* The experts chosen in each MoE layer. */
 void golden_model_check_ids(const golden_model *g, const mo_model *m);
-/* Every gradient, relative to the largest element of its parameter; buffers have none. */
+/* Every gradient of what trains, relative to the largest element of its parameter. */
 void golden_model_check_gradients(const golden_model *g, const mo_model *m, double tolerance);
 
 #endif
