@@ -1,4 +1,4 @@
-/* test_format.c -- the format policy, on files that the first program of format 1 wrote: they are read,
+/* test_format.c -- the format policy, on files that the first programs of a format wrote: they are read,
  * evaluated and gone on from, by this program and every later one; what is newer is refused by name; what is
  * added is passed over. The figures are what that program said of them. */
 #include "harness/harness.h"
@@ -11,6 +11,7 @@
 #include "store/stamp.h"
 
 static const char tokens_path[] = "tests/golden/format1_tokens.h5";
+static const char conversations_path[] = "tests/golden/format2_tokens.h5";
 static const char checkpoint_path[] = "tests/golden/format1_checkpoint.h5";
 
 static int make_folder(void **state)
@@ -32,7 +33,7 @@ static void check_hash(const void *bytes, size_t size, const char *expected)
     assert_string_equal(hash, expected);
 }
 
-/* ---- files of format 1 ---- */
+/* ---- files of formats 1 and 2 ---- */
 
 static void tokens_are_read(void **state)
 {
@@ -91,24 +92,53 @@ static void checkpoint_is_read(void **state)
     mo_config_free(&t.config);
 }
 
-/* Tolerances leave room for another processor's rounding; neighbouring steps differ by 0.03. */
-static void checkpoint_evaluates(void **state)
+static void check_loss(const char *path, int64_t sequence_length, double loss, int64_t tokens)
 {
-    (void)state;
     mo_trained t;
     mo_tokenfile *f;
     mo_eval_result result;
     MO_CHECK_OK(mo_trained_open(checkpoint_path, mo_config_parse, &t));
-    MO_CHECK_OK(mo_tokenfile_open(tokens_path, &f));
+    MO_CHECK_OK(mo_tokenfile_open(path, &f));
     mo_eval_options options = {
-        .file = f, .split = MO_SPLIT_VALIDATION, .sequence_length = 32, .batch_size = 4};
+        .file = f, .split = MO_SPLIT_VALIDATION, .sequence_length = sequence_length, .batch_size = 4};
     MO_CHECK_OK(mo_evaluate(t.model, &options, &result));
-    MO_CHECK_NEAR(result.loss, 4.1317317424155418, 1e-5);
-    assert_int_equal(result.tokens, 2407);
+    MO_CHECK_NEAR(result.loss, loss, 1e-5);
+    assert_int_equal(result.tokens, tokens);
     mo_eval_result_free(&result);
     mo_tokenfile_close(f);
     mo_trained_free(&t);
     mo_config_free(&t.config);
+}
+
+/* Tolerances leave room for another processor's rounding; neighbouring steps differ by 0.03. */
+static void checkpoint_evaluates(void **state)
+{
+    (void)state;
+    check_loss(tokens_path, 32, 4.1317317424155418, 2407);
+    check_loss(conversations_path, 300, 4.1234204235864427, 315);
+    check_loss(conversations_path, 169, 4.1234204235864427, 315); /* the longest conversation */
+}
+
+/* How whole documents are packed belongs to the format: a run goes on with the windows that it began with. */
+static void conversations_are_read(void **state)
+{
+    (void)state;
+    mo_tokenfile *f;
+    mo_packing p;
+    MO_CHECK_OK(mo_tokenfile_open(conversations_path, &f));
+    const mo_tokens *train = &f->split[MO_SPLIT_TRAIN], *validation = &f->split[MO_SPLIT_VALIDATION];
+    assert_string_equal(f->hash, "4cd26fe1c4112e49c4df735c0fb5e758");
+    assert_true(train->whole && validation->whole && train->documents == 32 && validation->documents == 8);
+    assert_true(train->count == 3426 && train->predictable == 1190 && train->unlearnt == 0);
+    check_hash(train->data, 3426, "9301745193c1fe28dce6be61760716ca");
+    check_hash(train->mask, 3426, "9a4afa8741664665497eee1f7f007c86");
+    check_hash(train->offsets, 33 * sizeof(uint64_t), "ebe334c5d21f9f2b7f8bb5c7e7b25448");
+    check_hash(validation->mask, 891, "877310e2039f0f9f1c7e5fb6de6d68f3");
+    MO_CHECK_OK(mo_packing_create(train, 200, &p));
+    assert_int_equal(p.windows, 21);
+    check_hash(p.document, 32 * sizeof(int64_t), "27802d5fc5a7dc94d5a180bb46fcf75a");
+    mo_packing_free(&p);
+    mo_tokenfile_close(f);
 }
 
 /* ---- going on with a run of format 1 ---- */
@@ -301,9 +331,13 @@ static void metrics_have_versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_are_read),       cmocka_unit_test(checkpoint_is_read),
-        cmocka_unit_test(checkpoint_evaluates),  WITH_FOLDER(run_goes_on),
-        WITH_FOLDER(newer_versions_are_refused), WITH_FOLDER(additions_are_passed_over),
+        cmocka_unit_test(tokens_are_read),
+        cmocka_unit_test(checkpoint_is_read),
+        cmocka_unit_test(checkpoint_evaluates),
+        cmocka_unit_test(conversations_are_read),
+        WITH_FOLDER(run_goes_on),
+        WITH_FOLDER(newer_versions_are_refused),
+        WITH_FOLDER(additions_are_passed_over),
         WITH_FOLDER(metrics_have_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

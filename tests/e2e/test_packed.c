@@ -174,8 +174,11 @@ static void tokens_are_those_that_are_predicted(void **state)
     predicted = json_integer_value(json_object_get(last, "tokens"));
     assert_true(predicted >= whole * t->predictable && predicted <= (whole + 1) * t->predictable);
     for (size_t i = 1; i < json_array_size(lines); i++) {
-        double loss = json_real_value(json_object_get(json_array_get(lines, i), "train_loss"));
+        json_t *line = json_array_get(lines, i);
+        double loss = json_real_value(json_object_get(line, "train_loss")),
+               balance = json_real_value(json_object_get(json_object_get(line, "balance"), "switch"));
         assert_true(loss > 0 && loss < 7);
+        assert_true(balance > 0.99 && balance < 1.5); /* 1 when even, if padding does not count */
     }
     json_decref(lines);
     mo_tokenfile_close(f);
@@ -211,6 +214,48 @@ static void validation_is_the_evaluation(void **state)
     mo_free(path);
 }
 
+/* Of a file in which little is to be learnt, one window a step: most steps predict nothing, and neither harm
+ * nor count. */
+static void steps_may_have_nothing_to_predict(void **state)
+{
+    (void)state;
+    mo_tokenizer *bytes;
+    mo_tokenwriter *w;
+    char *path = run_path("little.h5"), *dir = run_path("little"), *data = alone(path);
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    const mo_tokenwriter_options o = {.path = path, .tokenizer = bytes, .masked = true, .whole = true};
+    MO_CHECK_OK(mo_tokenwriter_open(&o, &w));
+    for (int d = 0; d < 16; d++) {
+        int32_t ids[LENGTH];
+        uint8_t mask[LENGTH] = {0};
+        for (int i = 0; i < LENGTH; i++) ids[i] = 'a' + (d + i) % 26;
+        mask[9] = d == 3;
+        MO_CHECK_OK(mo_tokenwriter_append_masked(w, d % 4 == 2, ids, mask, LENGTH));
+        MO_CHECK_OK(mo_tokenwriter_end_document(w, d % 4 == 2, 0));
+    }
+    MO_CHECK_OK(mo_tokenwriter_finish(w));
+    mo_tokenizer_free(bytes);
+    char *where = mo_strprintf("run.dir=%s", dir);
+    MO_CHECK_OK(
+        run_train((const char *[]){where, data, "train.batch_size=1", "train.gradient_accumulation_steps=1"},
+                  4, (mo_train_options){0}, NULL)); /* and nothing validates, for there is nothing */
+    json_t *lines = metrics_of(dir);
+    int predicting = 0;
+    for (size_t i = 0; i < json_array_size(lines); i++) {
+        json_t *line = json_array_get(lines, i);
+        double loss = json_real_value(json_object_get(line, "train_loss"));
+        assert_true(isfinite(loss) && json_real_value(json_object_get(line, "grad_norm")) > 0);
+        predicting += loss > 0;
+        assert_int_equal(json_integer_value(json_object_get(line, "tokens")), predicting);
+    }
+    assert_true(json_array_size(lines) == STEPS && predicting >= 1 && predicting <= 2);
+    json_decref(lines);
+    mo_free(where);
+    mo_free(path);
+    mo_free(dir);
+    mo_free(data);
+}
+
 /* ---- what is refused ---- */
 
 static void long_documents_are_refused(void **state)
@@ -231,7 +276,8 @@ int main(int argc, char **argv)
     int child = run_as_child(argc, argv);
     if (child >= 0) return child;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(disturbances_change_nothing), cmocka_unit_test(tokens_are_those_that_are_predicted),
-        cmocka_unit_test(validation_is_the_evaluation), cmocka_unit_test(long_documents_are_refused)};
+        cmocka_unit_test(steps_may_have_nothing_to_predict), cmocka_unit_test(disturbances_change_nothing),
+        cmocka_unit_test(tokens_are_those_that_are_predicted), cmocka_unit_test(validation_is_the_evaluation),
+        cmocka_unit_test(long_documents_are_refused)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
