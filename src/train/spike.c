@@ -35,7 +35,7 @@ double mo__piece_excess(const mo__piece *piece, double median)
     return piece->loss - median * (double)piece->predicted;
 }
 
-/* Among equals the first stays first. */
+/* Among equals the first stays first; padding, and documents that are only read, are no pieces. */
 static void consider(mo__spike_watch *w, const mo__piece *piece)
 {
     if (piece->predicted == 0) return;
@@ -57,8 +57,7 @@ void mo__spike_add(mo__spike_watch *w, const mo_model_graph *t, const mo_batch *
         mo__piece piece = {0};
         for (int64_t i = 0; i < T; i++) {
             int64_t n = row * T + i;
-            if (batch->at[n] < 0) break; /* the rest is padding */
-            if (i == batch->starts[n]) { /* a document begins, or the row */
+            if (i == batch->starts[n]) { /* a document begins, or the row, or padding */
                 if (i > 0) consider(w, &piece);
                 piece = (mo__piece){.source = batch->source[row], .at = batch->at[n]};
             }

@@ -93,6 +93,57 @@ static void sources_have_names_shares_and_epochs(void **state)
     mo_free(single.data.path);
 }
 
+/* Documents of 1, 2, ... 10 tokens, of which the last is to be predicted, or with `none` no token is. */
+static void write_whole(const char *path, bool none)
+{
+    mo_tokenizer *bytes;
+    mo_tokenwriter *w;
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    const mo_tokenwriter_options o = {.path = path, .tokenizer = bytes, .masked = true, .whole = true};
+    MO_CHECK_OK(mo_tokenwriter_open(&o, &w));
+    for (int d = 0; d < 20; d++) {
+        int32_t ids[10] = {0};
+        uint8_t mask[10] = {0};
+        mask[d % 10] = !none;
+        MO_CHECK_OK(mo_tokenwriter_append_masked(w, (mo_split)(d / 10), ids, mask, d % 10 + 1));
+        MO_CHECK_OK(mo_tokenwriter_end_document(w, (mo_split)(d / 10), 0));
+    }
+    MO_CHECK_OK(mo_tokenwriter_finish(w));
+    mo_tokenizer_free(bytes);
+}
+
+/* 55 tokens make 6 windows of 10: 10, 9 + 1, 8 + 2, 7 + 3, 6 + 4, 5. */
+static void whole_documents_are_packed(void **state)
+{
+    static const char *const names[] = {"stream.h5", "whole.h5"};
+    mixture m;
+    mo_run_data data;
+    write_tokens(temp_path(*state, names[0]), NULL, 100, 0);
+    write_whole(temp_path(*state, names[1]), false);
+    make_mixture(&m, *state, names, 2);
+    MO_CHECK_OK(mo_run_data_open(&m.config, &data));
+    assert_true(data.sources[0].windows == 9 && data.sources[0].fill == 1);
+    assert_true(data.sources[1].windows == 6 && data.sources[1].fill == 55.0 / 60);
+    assert_true(fabs(mo_run_data_epochs(&data, 1, &m.config, 3) - 3 * 6 * 2.0 / 3 / 6) < 1e-12);
+    MO_CHECK_OK(mo__run_data_check(&data, 256, 10));
+    assert_true(mo__run_data_fits(&data, 10) && !mo__run_data_fits(&data, 9));
+    assert_null(mo__cannot_validate(&data.sources[1], 10));
+    assert_true(mo_run_data_bytes(&data, 10) >
+                mo_tokenfile_bytes(data.sources[0].file) + mo_tokenfile_bytes(data.sources[1].file) + 20 * 8);
+    mo_run_data_close(&data);
+    m.config.train.sequence_length = 9;
+    MO_CHECK_STATUS(mo_run_data_open(&m.config, &data), MO_E_RANGE);
+    MO_CHECK_MESSAGE("whole.h5: train: document 9 has 10 tokens");
+    m.config.train.sequence_length = 10;
+    write_whole(temp_path(*state, names[1]), true);
+    MO_CHECK_OK(mo_run_data_open(&m.config, &data));
+    MO_CHECK_STATUS(mo__run_data_check(&data, 256, 10), MO_E_RANGE);
+    MO_CHECK_MESSAGE("whole.h5: no token of its 10 documents to train on is to be predicted");
+    assert_string_equal(mo__cannot_validate(&data.sources[1], 10), "has nothing to predict in any sequence");
+    mo_run_data_close(&data);
+    free_mixture(&m);
+}
+
 static void equal_names_become_paths(void **state)
 {
     static const char *const names[] = {"en/text.h5", "fr/text.h5", "other.h5"};
@@ -221,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(sources_have_names_shares_and_epochs),
+        IN_FOLDER(whole_documents_are_packed),
         IN_FOLDER(equal_names_become_paths),
         IN_FOLDER(what_does_not_go_together_is_refused),
         IN_FOLDER(a_source_that_is_too_short_is_named),

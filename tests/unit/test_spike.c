@@ -141,6 +141,31 @@ static void pieces_are_parts_of_documents(void **state)
     free(f);
 }
 
+/* Padding ends a row, and documents without anything to predict are no pieces. */
+static void padding_is_no_piece(void **state)
+{
+    (void)state;
+    fake *f = malloc(sizeof *f);
+    assert_non_null(f);
+    make_fake(f);
+    for (int i = 2; i < T; i++) { /* two tokens, then padding */
+        f->at[i] = f->targets[i] = -1;
+        f->starts[i] = i;
+        f->loss[i] = 0;
+    }
+    for (int n = T; n < T + 3; n++) { /* row 1's first document is only read */
+        f->targets[n] = -1;
+        f->loss[n] = 0;
+    }
+    for (int n = 2 * T; n < 3 * T; n++) f->at[n] = f->targets[n] = -1, f->starts[n] = n - 2 * T;
+    mo__spike_watch w = watch_at(3);
+    mo__spike_add(&w, &f->graph, &f->batch);
+    assert_int_equal(w.n_worst, 2);
+    assert_true(w.worst[0].at == 100 && w.worst[0].tokens == 2 && w.worst[0].predicted == 2);
+    assert_true(w.worst[1].at == 203 && w.worst[1].tokens == 5);
+    free(f);
+}
+
 /* Of all microbatches the worst are kept, the very worst first; a long piece that is a little worse does more
  * than a short one that is much worse. */
 static void the_worst_come_first(void **state)
@@ -171,9 +196,11 @@ static void the_worst_come_first(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_window_holds_the_last_losses), cmocka_unit_test(median_and_deviation),
-        cmocka_unit_test(noise_is_no_spike), cmocka_unit_test(pieces_are_parts_of_documents),
-        cmocka_unit_test(the_worst_come_first)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_window_holds_the_last_losses),
+                                       cmocka_unit_test(median_and_deviation),
+                                       cmocka_unit_test(noise_is_no_spike),
+                                       cmocka_unit_test(pieces_are_parts_of_documents),
+                                       cmocka_unit_test(padding_is_no_piece),
+                                       cmocka_unit_test(the_worst_come_first)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
