@@ -146,12 +146,15 @@ typedef struct mo_run_memory {
     uint64_t checkpoint;    /* buffers while saving */
     uint64_t runtime;       /* program, libraries, thread stacks, BLAS buffers */
     uint64_t total;
+    uint64_t mapped; /* weights read where they lie in the base's files: not of the total, since the system
+                        keeps of them what memory is left for */
 } mo_run_memory;
 
 /* The graph of a run's microbatch, to train on or to evaluate. */
 mo_model_graph_options mo_run_graph_options(const mo_run_config *config, mo_graph_kind kind);
 
-/* Plans without allocating. vocab_size must be known; data_bytes: size of the tokens in memory. */
+/* Plans without allocating, with the headers of init.from where it is a folder whose frozen weights stay in
+ * its files. vocab_size must be known; data_bytes: size of the tokens in memory. */
 mo_status mo_run_memory_estimate(const mo_run_config *config, uint64_t data_bytes, mo_run_memory *out);
 
 /* ---- reports ---- */
@@ -371,7 +374,8 @@ typedef struct mo_generate_options {
  * *ids is owned. MO_E_RANGE: that is no token at all. */
 mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids,
                              int64_t *count);
-/* With a key-value cache of max_position_embeddings; past that the older half of the context is dropped. */
+/* With a key-value cache of prompt and max_tokens, at most max_position_embeddings; past those the older half
+ * of the context is dropped. */
 mo_status mo_generate(const mo_model *model, const mo_generate_options *options);
 
 /* ---- measurement ---- */

@@ -263,6 +263,7 @@ static const memory_row memory_rows[] = {
     {"checkpoint", "saving and sampling", offsetof(mo_run_memory, checkpoint), false},
     {"runtime", "program, libraries, threads", offsetof(mo_run_memory, runtime), false},
     {"total", "total", offsetof(mo_run_memory, total), false},
+    {"mapped", "mapped from the base's files", offsetof(mo_run_memory, mapped), true},
 };
 enum { MEMORY_ROWS = sizeof memory_rows / sizeof *memory_rows };
 
@@ -278,6 +279,7 @@ mo_status mo__describe_memory(const mo_run_memory *memory)
     mo__table t = mo__table_begin("<memory of training|>bytes|>");
     for (int i = 0; i < MEMORY_ROWS; i++) {
         uint64_t bytes = memory_of(memory, &memory_rows[i]);
+        if (memory_rows[i].offset == offsetof(mo_run_memory, mapped) && bytes == 0) continue;
         mo__cell(&t, "%s", memory_rows[i].what);
         mo__cell(&t, "%s", mo__count((int64_t)bytes).text);
         mo__cell(&t, "%s", mo__bytes((double)bytes).text);

@@ -21,6 +21,7 @@ static void print_memory(const mo_run_memory *m)
            mo__bytes((double)m->activations).text,
            mo__bytes((double)(m->total - slabs - m->activations)).text);
     if (available) printf("; %s available", mo__bytes((double)available).text);
+    if (m->mapped) printf("; mapped from the base's files: %s", mo__bytes((double)m->mapped).text);
     putchar('\n');
 }
 

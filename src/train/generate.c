@@ -29,12 +29,21 @@ static mo_status make_graph(generator *g, int64_t tokens, mo_model_graph **out)
     return MO_OK;
 }
 
-static mo_status start(generator *g, const mo_model *model)
+/* No more than the text can come to: a model that is for very long ones takes no memory for a short one. */
+static int64_t capacity_for(const mo_model *model, const mo_generate_options *o)
+{
+    int64_t longest = model->config.max_position_embeddings;
+    return o->prompt_count < longest && o->max_tokens < longest - o->prompt_count
+               ? o->prompt_count + o->max_tokens
+               : longest;
+}
+
+static mo_status start(generator *g, const mo_model *model, const mo_generate_options *o)
 {
     const mo_model_config *c = &model->config;
     int64_t layers = c->num_hidden_layers, width = c->num_key_value_heads * c->head_dim;
     g->model = model;
-    g->capacity = c->max_position_embeddings;
+    g->capacity = capacity_for(model, o);
     g->caches = mo_calloc((size_t)layers, sizeof *g->caches);
     g->storage = mo_malloc((size_t)(layers * 2 * g->capacity * width) * sizeof *g->storage);
     g->context = mo_malloc((size_t)g->capacity * sizeof *g->context);
@@ -151,7 +160,7 @@ mo_status mo_generate(const mo_model *model, const mo_generate_options *o)
     MO_TRY(check(model, o));
     MO_TRY(mo_blas_init());
     generator g = {0};
-    mo_status status = start(&g, model);
+    mo_status status = start(&g, model, o);
     if (status == MO_OK) generate(&g, o);
     finish(&g);
     return status;
