@@ -95,6 +95,9 @@ struct mo_op {
     const uint32_t *needs_for;
     uint32_t takes_stored; /* bit i: in[i] may be a stored parameter; shape() is not asked otherwise */
     unsigned flags;
+    /* Whether running reads this part of a stored input; known: integer inputs hold this run's values, else
+     * it is a guess. NULL: all parts. */
+    bool (*reads)(const mo_node *node, int64_t part, bool known);
     size_t (*scratch)(const mo_node *node, mo_phase phase); /* bytes, 64-byte aligned when run; NULL = none */
     mo_cost (*cost)(const mo_node *node, mo_phase phase);
 };
@@ -175,6 +178,8 @@ const mo_node *mo_graph_node_at(const mo_graph *g, int i);
 void mo_graph_profile(mo_graph *g, bool on); /* times every node; clears what was measured */
 /* Seconds and executions so far of one node; recomputation counts as MO_FORWARD. */
 double mo_graph_node_seconds(const mo_graph *g, int node, mo_phase phase, int64_t *executions);
+/* Seconds that runs have waited so far for stored weights to come from their files. */
+double mo_graph_waited(const mo_graph *g);
 /* The graph, with shapes and lifetimes, in Graphviz's dot language. Owned text. */
 mo_status mo_graph_dot(const mo_graph *g, char **out);
 

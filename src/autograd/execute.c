@@ -24,7 +24,7 @@ mo_status mo_graph_bind(mo_graph *g, void *arena)
     for (int i = 0; i < g->n_losses; i++)
         if (g->plan.backward) g->losses[i].tensor->grad = &g->losses[i].seed;
     g->bound = true;
-    return MO_OK;
+    return mo__follow_create(g, NULL);
 }
 
 static void bind_outputs(mo_graph *g, const step *st)
@@ -36,9 +36,11 @@ static void bind_outputs(mo_graph *g, const step *st)
     }
 }
 
-static void run_step(mo_graph *g, const step *st, const mo_run *run)
+static void run_step(mo_graph *g, int s, const mo_run *run)
 {
+    const step *st = &g->steps[s];
     mo_node *node = st->node;
+    if (g->follow) mo__follow_step(g, s);
     double begin = g->profile ? mo_clock() : 0;
     node->scratch = place_of(g, st->scratch);
     if (st->kind == STEP_BACKWARD) {
@@ -56,13 +58,13 @@ static void run_step(mo_graph *g, const step *st, const mo_run *run)
 void mo_graph_forward(mo_graph *g, const mo_run *run)
 {
     MO_ASSERT(g->bound);
-    for (int s = 0; s < g->n_forward; s++) run_step(g, &g->steps[s], run);
+    for (int s = 0; s < g->n_forward; s++) run_step(g, s, run);
 }
 
 void mo_graph_backward(mo_graph *g, const mo_run *run)
 {
     MO_ASSERT(g->bound && g->plan.backward);
-    for (int s = g->n_forward; s < g->n_steps; s++) run_step(g, &g->steps[s], run);
+    for (int s = g->n_forward; s < g->n_steps; s++) run_step(g, s, run);
 }
 
 void mo_graph_train(mo_graph *g, const mo_run *run)
@@ -73,7 +75,7 @@ void mo_graph_train(mo_graph *g, const mo_run *run)
         if (st->node->op->flags & MO_OP_FUSED_LOSS && g->values[st->node->out[0]->id].has_grad)
             bind_outputs(g, st);
         else
-            run_step(g, st, run);
+            run_step(g, s, run);
     }
     mo_graph_backward(g, run);
 }

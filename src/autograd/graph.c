@@ -79,6 +79,7 @@ void mo_graph_free(mo_graph *g)
     mo_free(g->lives);
     mo_free(g->values);
     mo_free(g->timings);
+    mo__follow_free(g);
     mo_free(g);
 }
 

@@ -48,6 +48,9 @@ typedef struct timing {
     int64_t executions[2];
 } timing;
 
+/* What brings stored weights in ahead of their steps. */
+typedef struct mo__follow mo__follow;
+
 /* Blocks of memory that live as long as the graph. */
 typedef struct pool_block pool_block;
 
@@ -75,7 +78,8 @@ struct mo_graph {
 
     char *arena;
     void *own_arena;
-    timing *timings; /* per node */
+    timing *timings;    /* per node */
+    mo__follow *follow; /* NULL: nothing is stored */
 };
 
 void *mo__graph_alloc(mo_graph *g, size_t size); /* zeroed; NULL makes the graph fail */
@@ -86,6 +90,17 @@ mo_status mo__graph_grow(void **array, int count, int *capacity, size_t element)
 mo_status mo__plan_schedule(mo_graph *g);
 mo_status mo__plan_lives(mo_graph *g);
 mo_status mo__plan_pack(mo_graph *g);
+
+/* follow.c: nothing is made if no step reads a stored weight, or if it is made already. */
+typedef struct mo__follow_options {
+    void (*fetch)(const void *at, size_t size); /* on threads of its own: brings the bytes in */
+    size_t ahead; /* bytes to ask for beyond the step's own, at least one part */
+    bool once;    /* each part only the first time that it is needed */
+} mo__follow_options;
+mo_status mo__follow_create(mo_graph *g,
+                            const mo__follow_options *options); /* NULL: what suits the machine */
+void mo__follow_free(mo_graph *g);
+void mo__follow_step(mo_graph *g, int now); /* before the step is run */
 
 static inline bool mo__is_value(const mo_tensor *t)
 {

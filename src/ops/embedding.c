@@ -70,6 +70,13 @@ static void embedding_backward(const mo_node *node, const mo_run *run)
                   table->dim[0], table->dim[1]);
 }
 
+/* Rows here and there: each comes when it is touched. */
+static bool embedding_reads(const mo_node *node, int64_t part, bool known)
+{
+    (void)node, (void)part, (void)known;
+    return false;
+}
+
 static mo_cost embedding_cost(const mo_node *node, mo_phase phase)
 {
     double n = (double)mo_tensor_count(node->out[0]);
@@ -83,6 +90,7 @@ const mo_op mo__op_embedding = {.name = "embedding",
                                 .backward = embedding_backward,
                                 .needs_in = MO_NEEDS(0),
                                 .takes_stored = MO_NEEDS(1),
+                                .reads = embedding_reads,
                                 .cost = embedding_cost};
 
 mo_tensor *mo_embedding(mo_graph *g, mo_tensor *tokens_N, mo_tensor *table_VD)

@@ -65,6 +65,15 @@ static void experts_backward(const mo_node *node, const mo_run *run)
         mo_gemm_grouped(MO_GROUP_TN, E, offsets, O, I, dy, x->data, w->grad, node->accumulate[1] ? 1 : 0);
 }
 
+/* Parts whose experts have rows; before that is known, all if there are more rows than experts. */
+static bool experts_reads(const mo_node *node, int64_t part, bool known)
+{
+    int64_t E = node->in[1]->dim[0], each = E / node->in[1]->stored->parts;
+    const int32_t *offsets = node->in[2]->data;
+    if (!known) return node->in[0]->dim[0] > E;
+    return offsets[(part + 1) * each] > offsets[part * each];
+}
+
 static size_t experts_scratch(const mo_node *node, mo_phase phase)
 {
     (void)phase;
@@ -91,6 +100,7 @@ const mo_op mo__op_experts = {.name = "experts",
                               .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
                               .needs_for = experts_needs,
                               .takes_stored = MO_NEEDS(1),
+                              .reads = experts_reads,
                               .scratch = experts_scratch,
                               .cost = experts_cost};
 

@@ -20,13 +20,13 @@
 enum {
     STRIP = 256,
     STRIP_MIN = 64,
-    DEPTH = 512,
+    DEPTH = 384,
     ROWS = 1024,
     ROWS_MIN = 256,
     TASKS_WANTED = 16,
     THIN_ROWS = 8,
     THIN_STRIP = 64,
-    THIN_DEPTH = 512, /* numbers of a weight's row that are expanded at a time, in first-level cache */
+    THIN_DEPTH = 384, /* numbers of a weight's row that are expanded at a time, in first-level cache */
     LEAST_THREADS = 16
 };
 
