@@ -67,6 +67,7 @@ mkdir -p "$out/data" || exit 2
 
 # ---- what ends this ----
 
+exec 3>&2 # what is said past a command's own log
 child=
 stopped=
 trap 'stopped=1; [ -n "$child" ] && kill -TERM $child 2>/dev/null' INT TERM HUP
@@ -88,13 +89,13 @@ run() { # COMMAND...: as a child that a signal to this process ends too
 }
 
 interrupted() {
-    echo "interrupted; the same command goes on" >&2
+    echo "interrupted; the same command goes on" >&3
     exit 130
 }
 
 failed() { # WHAT LOG
-    echo "FAILED: $1; the end of $2:" >&2
-    tail -n 5 "$2" | sed 's/^/  /' >&2
+    echo "FAILED: $1; the end of $2:" >&3
+    tail -n 5 "$2" | sed 's/^/  /' >&3
     exit 1
 }
 

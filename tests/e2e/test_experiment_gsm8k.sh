@@ -63,6 +63,27 @@ table SWEEP=1 WAYS=frozen RATES='1e-3 1e-2'
 [ "$(awk -F, '$1 == "frozen" && $5 > 0 && $7 == "" { print $3 }' "$dir/table/sweep.csv" | tr '\n' ' ')" = '1e-3 1e-2 ' ] ||
     { fail "$ran: not a row for each rate"; show; }
 
+# Interrupted, the same command goes on and ends in the same figures, but seconds and memory.
+mv "$dir/table" "$dir/kept"
+ran='interrupted run.sh'
+SEEDS=1 WAYS='full lora' SMOKE=1 DATA=$dir/data OUT=$dir/table THREADS=1 sh $here/run.sh >"$out" 2>"$err" &
+pid=$!
+for wait in $(seq 500); do
+    [ -s "$dir/table/full.1/run/config.yaml" ] && break
+    sleep 0.02
+done
+kill -TERM $pid
+wait $pid
+code=$?
+[ $code -eq 130 ] || { fail "$ran: exit status $code"; show; }
+err_has 'interrupted; the same command goes on'
+[ -e "$dir/table/lora.1/row.csv" ] && fail "$ran: did not stop"
+table SEEDS=1 WAYS='full lora'
+[ $code -eq 0 ] || { fail "$ran: exit status $code"; show; }
+grep -v '^frozen' "$dir/first.csv" | cut -d, -f1-7,10- >"$dir/first.cut"
+cut -d, -f1-7,10- "$results" >"$dir/second.cut"
+same "$dir/first.cut" "$dir/second.cut"
+
 # ---- the statistics: 1, 2, 6 have mean 3, deviation 2.6458, interval 4.303 * 2.6458 / sqrt(3) = 6.5728 ----
 
 ran='table.awk'
