@@ -24,7 +24,7 @@ BEGIN {
     allow["cli"]       = allow["lab"] " lab"
 
     # public headers that are not called after their module
-    module_of["checkpoint"] = "store"; module_of["pretrained"] = "train"; module_of["upcycle"] = "train"
+    module_of["checkpoint"] = "store"; module_of["pretrained"] = "train"; module_of["upcycle"] = "train"; module_of["peft"] = "hf"
     module_of["tokenfile"] = "data"; module_of["chat"] = "data"; module_of["routing"] = "train"
 
     # outside headers: the only files that may include them

@@ -30,6 +30,8 @@ const mo_tokenizer *mo_pretrained_tokenizer(const mo_pretrained *p); /* NULL wit
 const char *mo_pretrained_path(const mo_pretrained *p);
 const char *mo_pretrained_digest(const mo_pretrained *p);
 const mo_checkpoint_file *mo_pretrained_files(const mo_pretrained *p, int *count);
+/* The type of a parameter there: MO_F32, MO_F64, MO_F16, MO_BF16. MO_E_NOT_FOUND. */
+mo_status mo_pretrained_dtype(mo_pretrained *p, const mo_param *own, mo_dtype *out);
 /* Has the model's frozen matrices read from the folder's files; a checkpoint has none that can be mapped. */
 mo_status mo_pretrained_map(mo_pretrained *p, mo_model *m);
 /* Fills the value slab with all that is not mapped; adapters are left alone. MO_E_MISMATCH lists what is

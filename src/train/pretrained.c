@@ -129,6 +129,16 @@ const mo_checkpoint_file *mo_pretrained_files(const mo_pretrained *p, int *count
 
 /* ---- its weights ---- */
 
+mo_status mo_pretrained_dtype(mo_pretrained *p, const mo_param *own, mo_dtype *out)
+{
+    const mo_stored *stored = NULL;
+    if (p->checkpoint) return mo_checkpoint_dtype(p->checkpoint, "model", own->name, out);
+    MO_TRY(mo_hf_stored(p->hf, own, &stored));
+    if (!stored) return mo_error(MO_E_NOT_FOUND, "%s: has no %s", p->path, own->name);
+    *out = stored->dtype;
+    return MO_OK;
+}
+
 mo_status mo_pretrained_map(mo_pretrained *p, mo_model *m)
 {
     for (int i = 0; p->hf && i < m->n_params; i++) {
