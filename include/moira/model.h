@@ -234,6 +234,8 @@ void mo_model_freeze(mo_model *m);
 /* Leaves a frozen matrix where it lies: its place in the slab goes to others. Before allocation and before
  * any graph; stored is borrowed while the model lives. */
 void mo_model_map(mo_model *m, const mo_param *p, const mo_stored *stored);
+/* Elements first .. first + count of a parameter, wherever it lies. */
+void mo_model_values(const mo_model *m, const mo_param *p, int64_t first, int64_t count, mo_real *out);
 /* The matrix W_part + lora_scale B_part A_part of a parameter with an adapter, else W_part, wherever it lies:
  * out[count / parts]. part: expert of a stack of three dimensions, else 0. MO_E_MEMORY. */
 mo_status mo_model_merged(const mo_model *m, const mo_param *p, int64_t part, mo_real *out);

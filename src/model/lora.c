@@ -148,17 +148,6 @@ mo_tensor *mo__adapted_experts(mo__builder *b, int64_t layer, const char *weight
 
 /* ---- merging ---- */
 
-/* Part of a parameter into out, wherever it lies. */
-static void copy_part(const mo_model *m, const mo_param *p, int64_t part, int64_t count, mo_real *out)
-{
-    if (!p->stored) {
-        memcpy(out, m->value + p->offset + part * count, (size_t)count * sizeof *out);
-        return;
-    }
-    int64_t own = p->stored->part_elements, first = part * count;
-    mo_stored_expand(p->stored, first / own, first % own, count, out);
-}
-
 static const mo_param *adapter_param(const mo_model *m, const mo_param *p, char which)
 {
     char name[192];
@@ -171,7 +160,7 @@ mo_status mo_model_merged(const mo_model *m, const mo_param *p, int64_t part, mo
 {
     int64_t O = p->ndim > 1 ? p->dim[p->ndim - 2] : 1, I = p->dim[p->ndim - 1];
     MO_ASSERT(part >= 0 && (part == 0 || (p->ndim == 3 && part < p->dim[0])));
-    copy_part(m, p, part, O * I, out);
+    mo_model_values(m, p, part * O * I, O * I, out);
     const mo_param *a = m->lora_scale > 0 ? adapter_param(m, p, 'A') : NULL;
     if (!a) return MO_OK;
     int64_t r = a->dim[a->ndim - 2];

@@ -116,6 +116,20 @@ mo_status mo_model_allocate(mo_model *m, mo_allocate what)
     return MO_OK;
 }
 
+void mo_model_values(const mo_model *m, const mo_param *p, int64_t first, int64_t count, mo_real *out)
+{
+    MO_ASSERT(first >= 0 && count >= 0 && first + count <= p->count);
+    if (!p->stored) memcpy(out, m->value + p->offset + first, (size_t)count * sizeof *out);
+    for (int64_t done = 0; p->stored && done < count;) {
+        int64_t part = (first + done) / p->stored->part_elements,
+                at = (first + done) % p->stored->part_elements;
+        int64_t n =
+            p->stored->part_elements - at < count - done ? p->stored->part_elements - at : count - done;
+        mo_stored_expand(p->stored, part, at, n, out + done);
+        done += n;
+    }
+}
+
 void mo__slabs_free(mo_model *m)
 {
     size_t trainable = (size_t)m->trainable * sizeof(mo_real);

@@ -157,6 +157,22 @@ static bool is_router_matrix(const char *name, int layer)
     return mo_glob_match(pattern, name) && !mo_glob_match("*_noise.weight", name);
 }
 
+enum { CHUNK = 1024 };
+
+/* Elements first .. first + count of both, at most CHUNK. */
+static void add_moved(const mo_model *a, const mo_param *p, const mo_model *b, const mo_param *q,
+                      int64_t first, int64_t count, double *moved, double *size)
+{
+    mo_real x[CHUNK], y[CHUNK];
+    mo_model_values(a, p, first, count, x);
+    mo_model_values(b, q, first, count, y);
+    for (int64_t j = 0; j < count; j++) {
+        double d = (double)y[j] - (double)x[j];
+        *moved += d * d;
+        *size += (double)x[j] * (double)x[j];
+    }
+}
+
 /* Over all matrices of the layer's router, W_noise left out: one, or two in a router with two levels. */
 static double weights_moved(const mo_model *a, const mo_model *b, int layer)
 {
@@ -167,12 +183,8 @@ static double weights_moved(const mo_model *a, const mo_model *b, int layer)
         if (!is_router_matrix(p->name, layer)) continue;
         q = mo_model_find(b, p->name);
         if (!q || q->count != p->count) return (double)NAN;
-        const mo_real *x = a->value + p->offset, *y = b->value + q->offset;
-        for (int64_t j = 0; j < p->count; j++) {
-            double d = (double)y[j] - (double)x[j];
-            moved += d * d;
-            size += (double)x[j] * (double)x[j];
-        }
+        for (int64_t j = 0; j < p->count; j += CHUNK)
+            add_moved(a, p, b, q, j, p->count - j < CHUNK ? p->count - j : CHUNK, &moved, &size);
         any = true;
     }
     if (any && moved == 0) return 0;

@@ -279,6 +279,9 @@ static void test_mapped(void **state)
     mo_real merged[20 * 8];
     MO_CHECK_OK(mo_model_merged(m, p, 2, merged)); /* B is zero */
     for (int i = 0; i < 20 * 8; i++) assert_true(merged[i] == (mo_real)values[2 * 20 * 8 + i]);
+    mo_real some[200];
+    mo_model_values(m, p, 100, 200, some); /* of two parts */
+    for (int i = 0; i < 200; i++) assert_true(some[i] == (mo_real)values[100 + i]);
     const mo_param *b = mo_model_find(m, L1 "block_sparse_moe.experts.w1.lora_B.weight"),
                    *a = mo_model_find(m, L1 "block_sparse_moe.experts.w1.lora_A.weight");
     mo_real *b2 = m->value + b->offset + 2 * 20 * 2, *a2 = m->value + a->offset + 2 * 2 * 8;
