@@ -67,7 +67,7 @@ static void add_section(const mo__section *section, mo__buffer *out)
 
 static bool has_field(const mo__key *key, const char *name)
 {
-    for (int f = 0; key->type == MO__LIST && f < key->record->n_fields; f++)
+    for (int f = 0; key->type == MO__LIST && !key->record->bare && f < key->record->n_fields; f++)
         if (strcmp(key->record->fields[f].name, name) == 0) return true;
     return false;
 }

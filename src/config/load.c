@@ -167,7 +167,7 @@ static mo_status set_override(build *b, const char *word)
                         : mo_strprintf("%.*s", (int)(equals - word), word);
     mo_status status = MO_E_MEMORY;
     if (section && leaf) {
-        int key = mo__key_find(section, leaf);
+        int key = dotted && !*section ? -1 : mo__key_find(section, leaf);
         if (key >= 0)
             status = set_word(b, key, equals + 1);
         else if (!dotted)

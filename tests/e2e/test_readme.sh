@@ -2,10 +2,11 @@
 . tests/e2e/lib.sh
 
 moira 0 help config
-awk '/^[a-z]+: / { sub(":.*", ""); section = $0 }
+awk '/^[a-z]+: / { sub(":.*", ""); section = $0 "." }
+     /^keys at the top / { section = "" }
      # A key; the sentence about it stands in the next line.
      /^  [a-z]/ {
-         name = "`" section "." $1 "`"
+         name = "`" section $1 "`"
          initial = $2 == "required" ? "**required**" : "`" $2 "`"
          takes = $0
          sub(/^ *[^ ]+ +[^ ]+ +/, "", takes)
