@@ -2,11 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include <moira/config.h>
-#include <moira/hf.h>
-
 #include "commands.h"
 #include "describe.h"
+#include "hf_view.h"
 #include "session.h"
 #include "terminal.h"
 #include "units.h"
@@ -22,29 +20,6 @@ static const mo__option options[] = {
                    "deflate level; 0 stores without compression"),
     {.name = NULL},
 };
-
-/* The folder's own name, where a run can be called so. */
-static char *name_of(const char *dir)
-{
-    size_t end = strlen(dir);
-    while (end > 1 && dir[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && dir[begin - 1] != '/') begin--;
-    bool good = begin < end && end - begin <= 200 && dir[begin] != '.';
-    for (size_t i = begin; i < end && good; i++)
-        good = (unsigned char)dir[i] >= ' ' && dir[i] != 127 && dir[i] != '/';
-    return good ? mo_strprintf("%.*s", (int)(end - begin), dir + begin) : mo_strdup("imported");
-}
-
-static mo_status dump_config(const mo_hf *hf, const char *dir, char **out)
-{
-    mo_balance_config balance = {.mixtral = mo_hf_router_aux_loss_coef(hf), .scope = MO_SCOPE_MICROBATCH};
-    char *name = name_of(dir);
-    if (!name) return MO_E_MEMORY;
-    mo_status status = mo_config_dump_model(name, mo_hf_config(hf), &balance, out);
-    mo_free(name);
-    return status;
-}
 
 static mo_status list_arrays(const mo_hf *hf, const mo_model *m, mo_checkpoint_array *arrays)
 {
@@ -100,7 +75,7 @@ static mo_status import(const mo_hf *hf, const char *dir, const choices *c)
     mo_model *m = NULL;
     char *config = NULL;
     mo_status status = mo_model_create(mo_hf_config(hf), &m);
-    if (status == MO_OK) status = dump_config(hf, dir, &config);
+    if (status == MO_OK) status = mo__hf_dump_config(hf, dir, &config);
     if (status == MO_OK) status = save(hf, m, config, c);
     if (status == MO_OK) print_result(hf, m, dir, c->output);
     mo_free(config);

@@ -9,11 +9,11 @@
 
 static const mo__option options[] = {
     MO__OPTION_FLAG(mo__inspect_choices, memory, "memory",
-                    "config, checkpoint: what its training takes, before it starts"),
+                    "config, checkpoint, HF_DIR: what its training takes, before it starts"),
     MO__OPTION_FLAG(mo__inspect_choices, parameters, "parameters",
-                    "config, checkpoint: every parameter, layers not folded"),
+                    "config, checkpoint, HF_DIR: every parameter, layers not folded"),
     MO__OPTION_FLAG(mo__inspect_choices, verify, "verify",
-                    "checkpoint, token file: read and check every byte"),
+                    "checkpoint, token file, HF_DIR: read and check every byte"),
     MO__OPTION_FLAG(mo__inspect_choices, restamp, "restamp",
                     "checkpoint, token file: check and stamp anew what other tools have changed"),
     MO__OPTION_FLAG(mo__inspect_choices, routing, "routing", "checkpoint: where its routers send --data"),
@@ -34,7 +34,7 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
-typedef enum kind { CONFIG, CHECKPOINT, TOKENS } kind;
+typedef enum kind { CONFIG, CHECKPOINT, TOKENS, FOLDER } kind;
 
 mo_status mo__refuse_option(bool given, const char *option, const char *wanted, const char *path,
                             const char *found)
@@ -54,8 +54,19 @@ static mo_status find_kind(const char *path, kind *out)
 {
     char head[512];
     struct stat info;
-    if (mo_path_is_dir(path))
-        return mo_error(MO_E_FORMAT, "%s: is a folder; name a file in it, such as best.h5", path);
+    if (mo_path_is_dir(path)) {
+        char *config = mo_path_join(path, "config.json");
+        if (!config) return MO_E_MEMORY;
+        *out = FOLDER;
+        mo_status status = mo_path_exists(config)
+                               ? MO_OK
+                               : mo_error(MO_E_FORMAT,
+                                          "%s: is a folder without config.json; name one in Hugging "
+                                          "Face's layout, or a file in it, such as best.h5",
+                                          path);
+        mo_free(config);
+        return status;
+    }
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* a pipe can be read only once */
         *out = CONFIG;
         return MO_OK;
@@ -114,8 +125,9 @@ static mo_status run(const void *given, const mo__words *words)
     if (what != CONFIG && words->count > 1)
         return mo_error(MO_E_USAGE, "'%.60s' is one argument too many; only a config takes settings",
                         words->at[1]);
-    MO_TRY(mo__refuse_option(c->restamp && what == CONFIG, "--restamp", "a checkpoint or a token file", path,
-                             "a config"));
+    MO_TRY(mo__refuse_option(c->restamp && (what == CONFIG || what == FOLDER), "--restamp",
+                             "a checkpoint or a token file", path,
+                             what == CONFIG ? "a config" : "a model folder"));
     if (c->restamp) MO_TRY(mo_restamp(path, what == CHECKPOINT ? mo_checkpoint_verify : check_tokens));
     if (what != TOKENS)
         MO_TRY(mo__refuse_option(c->sequence_length > 0, "--sequence-length", "a token file", path,
@@ -126,6 +138,8 @@ static mo_status run(const void *given, const mo__words *words)
         return *c->against ? mo__inspect_drift(path, c) : mo__inspect_routing(path, c);
     case TOKENS:
         return mo__inspect_tokens(path, c);
+    case FOLDER:
+        return mo__inspect_hf(path, c);
     case CONFIG:
         break;
     }
@@ -134,14 +148,16 @@ static mo_status run(const void *given, const mo__words *words)
 
 const mo__command mo__cmd_inspect = {
     .name = "inspect",
-    .summary = "what is in a config, a checkpoint or a token file",
-    .synopsis = "CONFIG [section.key=value...] | CHECKPOINT | FILE.h5 [options]",
+    .summary = "what is in a config, a checkpoint, a token file or a model folder",
+    .synopsis = "CONFIG [section.key=value...] | CHECKPOINT | FILE.h5 | HF_DIR [options]",
     .text =
         "Looks at what it is given and says what is in it. Of a config: the model's parameters, in all and "
         "as\n"
         "one token uses them, and its operations; with --memory every byte that its training will take. Of "
         "a\n"
-        "checkpoint: the same, and how far its training was. Of a token file: tokens, documents, domains.\n"
+        "checkpoint: the same, and how far its training was. Of a token file: tokens, documents, domains. Of "
+        "a\n"
+        "model folder of Hugging Face's layout: its files, types and layout, and the model that they make.\n"
         "\n"
         "--routing sends the validation split of --data through a checkpoint and shows, for each layer with\n"
         "experts: how even their load is, and which experts are dead (below a tenth of their fair share); "

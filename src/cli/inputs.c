@@ -79,6 +79,8 @@ mo_status mo__config_data(mo_run_config *config, mo_run_data *data)
 {
     const char *missing = missing_file(config);
     *data = (mo_run_data){0};
+    bool none = !*config->data.path && config->data.mixture.count == 0; /* of a model that no run made */
+    if (none && config->model.vocab_size > 0) return MO_OK;
     if (missing && config->model.vocab_size > 0) return MO_OK;
     if (missing)
         return mo_error(MO_E_NOT_FOUND,

@@ -2,6 +2,8 @@
 #ifndef MOIRA_CLI_INSPECT_H
 #define MOIRA_CLI_INSPECT_H
 
+#include <jansson.h>
+
 #include "args.h"
 #include "inputs.h"
 
@@ -16,6 +18,9 @@ mo_status mo__inspect_config(const mo__words *words,
                              const mo__inspect_choices *c); /* the config, then settings */
 mo_status mo__inspect_checkpoint(const char *path, const mo__inspect_choices *c);
 mo_status mo__inspect_tokens(const char *path, const mo__inspect_choices *c);
+mo_status mo__inspect_hf(const char *path, const mo__inspect_choices *c);
+
+json_t *mo__tokenizer_json(const mo_tokenizer *tokenizer); /* null for NULL */
 
 /* Runs a split of c->data through the model and shows where its routers send what; with c->against through
  * another model too, and shows how far the routers of the two are from each other. */

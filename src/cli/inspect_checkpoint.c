@@ -108,7 +108,7 @@ static mo_status print_text(const subject *s, const mo_run_memory *memory, const
     return mo__describe_memory(memory);
 }
 
-static json_t *tokenizer_json(const mo_tokenizer *tokenizer)
+json_t *mo__tokenizer_json(const mo_tokenizer *tokenizer)
 {
     if (!tokenizer) return json_null();
     json_t *one = json_object();
@@ -135,7 +135,7 @@ static mo_status print_json(const subject *s, const mo_run_memory *memory, const
     mo__json_set(root, "best_step", mo__json_integer(state->best_step));
     mo__json_set(root, "base", base_json(s->file));
     mo__json_set(root, "files", files_json(s->file));
-    mo__json_set(root, "tokenizer", tokenizer_json(mo_checkpoint_tokenizer(s->file)));
+    mo__json_set(root, "tokenizer", mo__tokenizer_json(mo_checkpoint_tokenizer(s->file)));
     mo__json_set(parameters, "total", mo__json_integer(n.total));
     mo__json_set(parameters, "active", mo__json_integer(n.active));
     mo__json_set(parameters, "embedding", mo__json_integer(n.embedding));

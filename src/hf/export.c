@@ -158,6 +158,31 @@ static mo_status write_config(const job *j)
     return status;
 }
 
+static mo_status put_piece(json_t *root, const char *key, const mo_tokenizer *t, int32_t id)
+{
+    return mo__hf_json_put(root, key, id < 0 ? json_null() : json_string(mo_tokenizer_piece(t, id)));
+}
+
+/* Which of transformers' classes reads tokenizer.model, and that a document begins with <s>, as in training
+ * here. */
+static mo_status write_tokenizer_config(const job *j)
+{
+    const mo_tokenizer *t = j->o->tokenizer;
+    char *text = NULL;
+    json_t *root = json_object();
+    mo_status status = mo__hf_json_put(root, "tokenizer_class", json_string("LlamaTokenizer"));
+    if (status == MO_OK) status = put_piece(root, "bos_token", t, mo_tokenizer_bos(t));
+    if (status == MO_OK) status = put_piece(root, "eos_token", t, mo_tokenizer_eos(t));
+    if (status == MO_OK)
+        status = mo__hf_json_put(root, "add_bos_token", json_boolean(mo_tokenizer_bos(t) >= 0));
+    if (status == MO_OK) status = mo__hf_json_put(root, "add_eos_token", json_false());
+    if (status == MO_OK) status = mo__hf_json_dump(root, &text);
+    if (status == MO_OK) status = write_named(j, "tokenizer_config.json", text, strlen(text));
+    mo_free(text);
+    json_decref(root);
+    return status;
+}
+
 static mo_status write_files(const job *j)
 {
     const mo_hf_export_options *o = j->o;
@@ -169,7 +194,8 @@ static mo_status write_files(const job *j)
         return MO_OK;
     size_t size = 0;
     const void *blob = mo_tokenizer_blob(o->tokenizer, &size);
-    return write_named(j, "tokenizer.model", blob, size);
+    MO_TRY(write_named(j, "tokenizer.model", blob, size));
+    return carried(o, "tokenizer_config.json") ? MO_OK : write_tokenizer_config(j);
 }
 
 static mo_status fill(job *j)
