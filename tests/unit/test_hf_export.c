@@ -33,6 +33,9 @@ typedef struct through {
     mo_checkpoint *checkpoint;
     mo_dtype dtypes[100];
     int bad_at; /* parameter whose values are too large for 16 bits; -1: none */
+    int parts;  /* asked for so far; stop is set at stop_at of them */
+    int stop_at;
+    volatile sig_atomic_t stop;
 } through;
 
 static mo_checkpoint_array array_of(const through *t, const mo_param *p)
@@ -69,6 +72,7 @@ static void forget(through *t)
 static mo_status values(const mo_param *p, int64_t part, mo_real *out, void *user)
 {
     through *t = user;
+    if (++t->parts == t->stop_at) t->stop = 1;
     mo_checkpoint_array a = array_of(t, p);
     MO_TRY(mo_checkpoint_read_part(t->checkpoint, &a, part, out));
     if (t->bad_at >= 0 && p == &t->model->params[t->bad_at]) out[1] = MO_C(70000.0);
@@ -329,15 +333,20 @@ static void test_places(void **state)
     (void)state;
     char *dir = temp_make();
     through t;
-    volatile sig_atomic_t stop = 1;
     import("tests/golden/hf/mixtral_f32", temp_path(dir, "x.h5"), &t);
     mo_hf_export_options o = options_of(&t);
     MO_CHECK_STATUS(mo_hf_export(dir, &o), MO_E_EXISTS);
     MO_CHECK_MESSAGE("is a folder with files in it");
     MO_CHECK_STATUS(mo_hf_export(temp_path(dir, "x.h5"), &o), MO_E_EXISTS);
     MO_CHECK_STATUS(mo_hf_export(temp_path(dir, "none/out"), &o), MO_E_NOT_FOUND);
-    o.stop = &stop;
-    refuse(dir, &o, MO_E_INTERRUPTED, "interrupted");
+    o.stop = &t.stop;
+    o.max_shard_bytes = 20000;
+    for (t.stop_at = 1; t.stop_at < 36; t.stop_at += 6) {
+        t.parts = 0;
+        t.stop = 0;
+        refuse(dir, &o, MO_E_INTERRUPTED, "interrupted");
+        assert_int_equal(t.parts, t.stop_at);
+    }
     o.stop = NULL;
     MO_CHECK_OK(mo_make_dirs(temp_path(dir, "out")));
     MO_CHECK_OK(mo_hf_export(temp_path(dir, "out"), &o)); /* empty: taken over */
@@ -354,7 +363,6 @@ static void test_memory(void **state)
     int n = 0;
     import("tests/golden/hf/mixtral_f32", temp_path(dir, "x.h5"), &t);
     mo_hf_export_options o = options_of(&t);
-    o.max_shard_bytes = 9000;
     o.fused = true;
     snprintf(out, sizeof out, "%s/out", dir);
     int64_t live = mo__alloc_live();
