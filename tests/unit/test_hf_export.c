@@ -367,7 +367,7 @@ static void test_memory(void **state)
     snprintf(out, sizeof out, "%s/out", dir);
     int64_t live = mo__alloc_live();
     MO_CHECK_EACH_ALLOCATION(n, mo_hf_export(out, &o));
-    assert_true(n > 20);
+    assert_true(n > 10);
     assert_int_equal(mo__alloc_live(), live);
     assert_int_equal(damage_count_files(dir), 2);
     forget(&t);
