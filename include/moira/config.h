@@ -1,9 +1,9 @@
 /* config.h -- run configs: YAML, overrides, defaults, help and the resolved dump, all from one schema table.
  *
- * A file is a mapping of sections (run, data, init, model, balance, train, optimizer, schedule, eval,
- * checkpoint, sample, log) to mappings of keys. `extends: other.yaml` (a path relative to the file) is read
- * first and then built upon. Errors are MO_E_CONFIG and name file, line, key and the nearest valid key; a
- * newer version is MO_E_VERSION.
+ * A file is a mapping of sections (run, data, init, model, balance, lora, train, optimizer, schedule, eval,
+ * checkpoint, sample, log) to mappings of keys, and of the key freeze to a list. `extends: other.yaml` (a
+ * path relative to the file) is read first and then built upon. Errors are MO_E_CONFIG and name file, line,
+ * key and the nearest valid key; a newer version is MO_E_VERSION.
  *
  *     mo_run_config c; MO_TRY(mo_config_load("configs/demo.yaml", overrides, n, &c)); ... mo_config_free(&c);
  */
