@@ -10,7 +10,7 @@
  *     system     how a system message is put; without it there can be none
  *     user       around a user's message
  *     reply      in front of an assistant's message; not learnt
- *     assistant  around an assistant's message; learnt, its last token ends the message
+ *     assistant  an assistant's message, learnt: text, if any, {content}, and the token that ends it
  *     between    after an assistant's message if another one follows; not learnt
  *     comment    for people
  * user and assistant must be there; {content} is where a message goes, once in user, assistant and system. In
@@ -71,6 +71,11 @@ mo_status mo_chat_encode_next(const mo_chat_template *t, const char *content, si
 void mo_chat_tokens_free(mo_chat_tokens *tokens);
 /* The token that ends an assistant's message. */
 int32_t mo_chat_end(const mo_chat_template *t);
+/* Whether the template names the token: what an assistant says is over where one comes, be it the end or not.
+ */
+bool mo_chat_is_mark(const mo_chat_template *t, int32_t id);
+/* The text that an assistant's message begins with before its content: *size bytes, borrowed. */
+const char *mo_chat_lead(const mo_chat_template *t, size_t *size);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,7 @@
 #define MOIRA_TRAIN_H
 
 #include "moira/checkpoint.h"
+#include "moira/chat.h"
 #include "moira/data.h"
 #include "moira/model.h"
 
@@ -377,6 +378,61 @@ mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t siz
 /* With a key-value cache of prompt and max_tokens, at most max_position_embeddings; past those the older half
  * of the context is dropped. */
 mo_status mo_generate(const mo_model *model, const mo_generate_options *options);
+
+typedef struct mo_sampling {
+    double temperature; /* as in mo_generate_options */
+    int64_t top_k;
+    double top_p;
+    uint64_t seed;
+} mo_sampling;
+mo_status mo_sampling_check(const mo_sampling *sampling); /* MO_E_RANGE */
+
+/* Generation that goes on: tokens are read, whoever they are of, and drawn; what was read stays in the cache.
+ * The model is borrowed. Its cache is for `capacity` tokens, or, with 0 or more than it can,
+ * max_position_embeddings. */
+typedef struct mo_generator mo_generator;
+mo_status mo_generator_create(const mo_model *model, int64_t capacity, mo_generator **out);
+void mo_generator_free(mo_generator *g);
+int64_t mo_generator_capacity(const mo_generator *g); /* tokens of context */
+int64_t mo_generator_length(const mo_generator *g);   /* tokens in it */
+void mo_generator_clear(mo_generator *g);             /* empties it */
+/* Reads tokens after those that are there. MO_E_RANGE: more than there is room for, or an id that is none;
+ * nothing is read then. */
+mo_status mo_generator_read(mo_generator *g, const int32_t *ids, int64_t count);
+/* The next token; it is not read yet. At least one token was read. `place` numbers the draws of a seed. */
+int32_t mo_generator_draw(mo_generator *g, const mo_sampling *sampling, uint64_t place);
+
+/* ---- conversation ---- */
+
+typedef enum mo_reply_end {
+    MO_REPLY_ENDED,   /* by the model */
+    MO_REPLY_CUT,     /* at max_tokens */
+    MO_REPLY_FULL,    /* the context is full of this one exchange */
+    MO_REPLY_STOPPED, /* by emit */
+} mo_reply_end;
+typedef struct mo_reply {
+    mo_reply_end end;
+    int64_t tokens;
+    int forgotten; /* exchanges, the oldest ones, that made room for this one */
+} mo_reply;
+typedef struct mo_chat_options {
+    const mo_model *model; /* borrowed, like the rest, while the chat lives */
+    const mo_tokenizer *tokenizer;
+    const mo_chat_template *chat;
+    const char *system; /* NULL: none */
+    mo_sampling sampling;
+    int64_t max_tokens;                                      /* of a reply */
+    bool (*emit)(const char *text, size_t size, void *user); /* a reply's text as it comes; false stops it */
+    void *user;
+} mo_chat_options;
+typedef struct mo_chat mo_chat;
+/* MO_E_MISMATCH for a tokenizer that has more ids than the model. */
+mo_status mo_chat_open(const mo_chat_options *options, mo_chat **out);
+/* What the user says, and the model's reply to it. The cache is kept from turn to turn; where the context is
+ * full the oldest exchanges are forgotten, and what is left is read anew. A reply that did not end is ended.
+ * MO_E_FORMAT, MO_E_RANGE (longer than the context): it is as if it had not been said. */
+mo_status mo_chat_say(mo_chat *chat, const char *text, size_t size, mo_reply *reply);
+void mo_chat_close(mo_chat *chat);
 
 /* ---- measurement ---- */
 

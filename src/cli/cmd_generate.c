@@ -4,20 +4,30 @@
 
 #include "base/utf8.h"
 #include "commands.h"
+#include "generate_chat.h"
 #include "inputs.h"
 #include "session.h"
 
 typedef struct choices {
-    const char *prompt, *base, *adapter;
+    const char *prompt, *base, *adapter, *template, *system;
     int64_t max_tokens, top_k, threads;
     double temperature, top_p;
     uint64_t seed;
-    bool tokens;
+    bool tokens, chat;
 } choices;
 
+/* Told apart from an empty text by its address. */
+static const char NOT_GIVEN[] = "";
+
 static const mo__option options[] = {
-    MO__OPTION_TEXT(choices, prompt, "prompt", 0, "TEXT", NULL, "the text to go on from"),
-    MO__OPTION_INT(choices, max_tokens, "max-tokens", "N", "200", 0, 1e9, "tokens to add"),
+    MO__OPTION_TEXT(choices, prompt, "prompt", 0, "TEXT", NOT_GIVEN,
+                    "the text to go on from; with --chat what is said first"),
+    MO__OPTION_FLAG(choices, chat, "chat", "a conversation: a line that is read is a turn"),
+    MO__OPTION_TEXT(choices, template, "template", 0, "NAME|FILE", NOT_GIVEN,
+                    "of --chat: how messages are put (mixtral)"),
+    MO__OPTION_TEXT(choices, system, "system", 0, "TEXT", NOT_GIVEN, "of --chat: the system message"),
+    MO__OPTION_INT(choices, max_tokens, "max-tokens", "N", "200", 0, 1e9,
+                   "tokens to add; of --chat, in a reply"),
     MO__OPTION_REAL(choices, temperature, "temperature", "T", "0.8", 0, 100,
                     "0 always takes the likeliest token"),
     MO__OPTION_INT(choices, top_k, "top-k", "K", "0", 1, 1e9, "choose among the K likeliest (all)"),
@@ -123,20 +133,54 @@ static mo_status read_prompt(const mo_trained *t, const char *path, const char *
     return status;
 }
 
+static mo_status go_on(const mo_trained *t, const choices *c, const char *path)
+{
+    int32_t *prompt = NULL;
+    int64_t count = 0;
+    MO_TRY(read_prompt(t, path, c->prompt, &prompt, &count));
+    mo_status status = generate(t, c, prompt, count);
+    mo_free(prompt);
+    return status;
+}
+
+static const char *given_text(const char *text)
+{
+    return text != NOT_GIVEN ? text : NULL;
+}
+
+static mo_status converse(const mo_trained *t, const choices *c, const char *path)
+{
+    if (!t->tokenizer) return mo_error(MO_E_MISMATCH, "%s: holds no tokenizer to read messages with", path);
+    mo__chat_choices chat = {.template = given_text(c->template),
+                             .system = given_text(c->system),
+                             .prompt = given_text(c->prompt),
+                             .sampling = {c->temperature, c->top_k, c->top_p, c->seed},
+                             .max_tokens = c->max_tokens};
+    return mo__generate_chat(t, &chat);
+}
+
+static mo_status check_choices(const choices *c)
+{
+    if (!c->chat && c->prompt == NOT_GIVEN) return mo_error(MO_E_USAGE, "--prompt TEXT is missing");
+    if (c->chat && c->tokens) return mo_error(MO_E_USAGE, "--tokens: a conversation is shown as text");
+    if (!c->chat && (given_text(c->template) || given_text(c->system)))
+        return mo_error(MO_E_USAGE, "--%s: is of conversations, and --chat is not given",
+                        given_text(c->template) ? "template" : "system");
+    mo_chat_template *none;
+    return c->chat && given_text(c->template) ? mo_chat_template_open(c->template, NULL, &none) : MO_OK;
+}
+
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
     mo_trained t;
-    int32_t *prompt = NULL;
-    int64_t count = 0;
+    MO_TRY(check_choices(c));
     mo_threads_set((int)c->threads);
     MO_TRY(mo_blas_init());
     MO_TRY(mo__trained_load_upon(words->at[0], c->base, c->adapter, &t));
     mo_status status = mo_model_decode_check(&t.model->config);
     if (status != MO_OK) mo_error_context(status, "%s", words->at[0]);
-    if (status == MO_OK) status = read_prompt(&t, words->at[0], c->prompt, &prompt, &count);
-    if (status == MO_OK) status = generate(&t, c, prompt, count);
-    mo_free(prompt);
+    if (status == MO_OK) status = (c->chat ? converse : go_on)(&t, c, words->at[0]);
     mo__trained_close(&t);
     return status;
 }
@@ -144,7 +188,7 @@ static mo_status run(const void *given, const mo__words *words)
 const mo__command mo__cmd_generate = {
     .name = "generate",
     .summary = "continue a text with a trained model",
-    .synopsis = "CHECKPOINT --prompt TEXT [options]",
+    .synopsis = "CHECKPOINT --prompt TEXT|--chat [options]",
     .text =
         "Prints the prompt and what the model makes of it, token by token as they come. The checkpoint "
         "holds\n"
@@ -156,9 +200,19 @@ const mo__command mo__cmd_generate = {
         "may\n"
         "be empty), and the text ends where the model ends it. On a terminal control characters are shown "
         "as\n"
-        "U+FFFD; what goes into a file or a pipe is the text as it is.\n",
+        "U+FFFD; what goes into a file or a pipe is the text as it is.\n"
+        "\n"
+        "With --chat it is a conversation, put as --template says (moira help prepare): use the one that "
+        "the\n"
+        "model was trained with. Each line of standard input is a turn of the user's, and is answered; its "
+        "end\n"
+        "ends the conversation. --prompt is the first turn, and the only one where standard input is no\n"
+        "terminal. A reply ends where the model ends it, or after --max-tokens. What was said stays in "
+        "memory;\n"
+        "where the model's context is full the oldest exchanges are forgotten, and that is told.\n",
     .example =
-        "  moira generate checkpoints/demo/best.h5 --prompt 'Once upon' --temperature 0.7 --top-p 0.9\n",
+        "  moira generate checkpoints/demo/best.h5 --prompt 'Once upon' --temperature 0.7 --top-p 0.9\n"
+        "  moira generate checkpoints/tuned/best.h5 --chat --system 'Be brief.'\n",
     .options = options,
     .options_size = sizeof(choices),
     .word = "CHECKPOINT",

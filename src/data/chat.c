@@ -109,6 +109,21 @@ int32_t mo_chat_end(const mo_chat_template *t)
     return t->end;
 }
 
+bool mo_chat_is_mark(const mo_chat_template *t, int32_t id)
+{
+    for (int i = 0; i < MO__CHAT_PIECES; i++)
+        for (int e = 0; e < t->pieces[i].count; e++)
+            if (t->pieces[i].at[e].kind == MO__CHAT_TOKEN && t->pieces[i].at[e].id == id) return true;
+    return false;
+}
+
+const char *mo_chat_lead(const mo_chat_template *t, size_t *size)
+{
+    const mo__chat_element *first = t->pieces[MO__CHAT_ASSISTANT_PIECE].at;
+    *size = first->kind == MO__CHAT_TEXT ? first->size : 0;
+    return first->text;
+}
+
 /* ---- encoding ---- */
 
 typedef struct encoder {

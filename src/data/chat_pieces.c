@@ -105,10 +105,13 @@ static mo_status check_piece(int which, const mo__chat_piece *pieces)
 
 static mo_status check_assistant(const mo__chat_piece *p)
 {
-    const mo__chat_element *last = p->count ? &p->at[p->count - 1] : NULL;
-    if (last && last->kind == MO__CHAT_TOKEN && strcmp(last->text, "bos") != 0) return MO_OK;
+    const mo__chat_element *last = &p->at[p->count - 1];
+    if (p->count >= 2 && last[-1].kind == MO__CHAT_CONTENT && last->kind == MO__CHAT_TOKEN &&
+        strcmp(last->text, "bos") != 0)
+        return MO_OK;
     return mo_error(MO_E_FORMAT,
-                    "must end with the token that ends a message: {eos}, or another by its name");
+                    "must end with {content} and the token that ends a message: {eos}, or another "
+                    "by its name");
 }
 
 static mo_status check(const mo__chat_piece *pieces)

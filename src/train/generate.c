@@ -1,7 +1,7 @@
-/* generate.c -- text from a model: the prompt in chunks, then token by token, keys and values cached.
+/* generate.c -- text from a model: tokens are read in chunks, then drawn one by one, keys and values cached.
  *
- * Two graphs share the caches: one takes CHUNK tokens of the prompt at once, one a single token. When the
- * cache is full, the newer half of the context is read again and generation goes on from there. */
+ * Two graphs share the caches: one takes CHUNK tokens at once, one a single token. mo_generate, whose cache
+ * may fill up, then reads the newer half of the context again and goes on from there. */
 #include <string.h>
 
 #include "train/sampler.h"
@@ -9,7 +9,7 @@
 
 enum { CHUNK = 32 };
 
-typedef struct generator {
+struct mo_generator {
     const mo_model *model;
     mo_model_graph *chunk, *single; /* chunk: NULL if the context is shorter than CHUNK */
     mo_kv_cache *caches;            /* per layer */
@@ -17,9 +17,10 @@ typedef struct generator {
     int32_t *context; /* tokens in the cache, then those to come: capacity */
     mo__candidate *work;
     int64_t capacity, length;
-} generator;
+    const mo_real *logits; /* after the last token that was read */
+};
 
-static mo_status make_graph(generator *g, int64_t tokens, mo_model_graph **out)
+static mo_status make_graph(mo_generator *g, int64_t tokens, mo_model_graph **out)
 {
     mo_model_graph_options options = {
         .kind = MO_GRAPH_DECODE, .batch_size = 1, .sequence_length = tokens, .caches = g->caches};
@@ -29,21 +30,12 @@ static mo_status make_graph(generator *g, int64_t tokens, mo_model_graph **out)
     return MO_OK;
 }
 
-/* No more than the text can come to: a model that is for very long ones takes no memory for a short one. */
-static int64_t capacity_for(const mo_model *model, const mo_generate_options *o)
-{
-    int64_t longest = model->config.max_position_embeddings;
-    return o->prompt_count < longest && o->max_tokens < longest - o->prompt_count
-               ? o->prompt_count + o->max_tokens
-               : longest;
-}
-
-static mo_status start(generator *g, const mo_model *model, const mo_generate_options *o)
+static mo_status start(mo_generator *g, const mo_model *model, int64_t capacity)
 {
     const mo_model_config *c = &model->config;
     int64_t layers = c->num_hidden_layers, width = c->num_key_value_heads * c->head_dim;
     g->model = model;
-    g->capacity = capacity_for(model, o);
+    g->capacity = capacity;
     g->caches = mo_calloc((size_t)layers, sizeof *g->caches);
     g->storage = mo_malloc((size_t)(layers * 2 * g->capacity * width) * sizeof *g->storage);
     g->context = mo_malloc((size_t)g->capacity * sizeof *g->context);
@@ -57,18 +49,35 @@ static mo_status start(generator *g, const mo_model *model, const mo_generate_op
     return make_graph(g, 1, &g->single);
 }
 
-static void finish(generator *g)
+mo_status mo_generator_create(const mo_model *model, int64_t capacity, mo_generator **out)
 {
+    int64_t longest = model->config.max_position_embeddings;
+    *out = NULL;
+    MO_TRY(mo_blas_init());
+    mo_generator *g = mo_calloc(1, sizeof *g);
+    if (!g) return MO_E_MEMORY;
+    mo_status status = start(g, model, capacity > 0 && capacity < longest ? capacity : longest);
+    if (status == MO_OK)
+        *out = g;
+    else
+        mo_generator_free(g);
+    return status;
+}
+
+void mo_generator_free(mo_generator *g)
+{
+    if (!g) return;
     mo_model_graph_free(g->chunk);
     mo_model_graph_free(g->single);
     mo_free(g->caches);
     mo_free(g->storage);
     mo_free(g->context);
     mo_free(g->work);
+    mo_free(g);
 }
 
-/* Runs the next `count` tokens of the context; returns the logits of the last. */
-static const mo_real *advance(generator *g, mo_model_graph *t, int64_t count)
+/* Runs the next `count` tokens of the context. */
+static void advance(mo_generator *g, mo_model_graph *t, int64_t count)
 {
     int32_t *tokens = t->tokens->data, *positions = t->positions->data, *starts = t->starts->data;
     for (int64_t i = 0; i < count; i++) {
@@ -80,31 +89,72 @@ static const mo_real *advance(generator *g, mo_model_graph *t, int64_t count)
     mo_run run = {.training = false};
     mo_graph_forward(t->graph, &run);
     g->length += count;
-    return (const mo_real *)t->logits->data + (count - 1) * g->model->config.vocab_size;
+    g->logits = (const mo_real *)t->logits->data + (count - 1) * g->model->config.vocab_size;
 }
 
-static const mo_real *read_context(generator *g, int64_t upto)
+static void read_context(mo_generator *g, int64_t upto)
 {
-    const mo_real *logits = NULL;
-    while (g->length < upto)
-        logits =
-            g->chunk && upto - g->length >= CHUNK ? advance(g, g->chunk, CHUNK) : advance(g, g->single, 1);
-    return logits;
-}
-
-/* Appends a token; a full context keeps its newer half. */
-static const mo_real *push(generator *g, int32_t id)
-{
-    if (g->length == g->capacity) {
-        int64_t kept = g->capacity / 2;
-        memmove(g->context, g->context + g->capacity - kept, (size_t)kept * sizeof *g->context);
-        g->length = 0;
-        g->context[kept] = id;
-        return read_context(g, kept + 1);
+    while (g->length < upto) {
+        bool chunk = g->chunk && upto - g->length >= CHUNK;
+        advance(g, chunk ? g->chunk : g->single, chunk ? CHUNK : 1);
     }
-    g->context[g->length] = id;
-    return read_context(g, g->length + 1);
 }
+
+/* ---- a context that grows ---- */
+
+int64_t mo_generator_capacity(const mo_generator *g)
+{
+    return g->capacity;
+}
+
+int64_t mo_generator_length(const mo_generator *g)
+{
+    return g->length;
+}
+
+void mo_generator_clear(mo_generator *g)
+{
+    g->length = 0;
+    g->logits = NULL;
+}
+
+static mo_status check_ids(const mo_model *model, const int32_t *ids, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= model->config.vocab_size)
+            return mo_error(MO_E_RANGE, "generate: token %lld of the prompt is id %d; ids are 0 to %lld",
+                            (long long)i, ids[i], (long long)model->config.vocab_size - 1);
+    return MO_OK;
+}
+
+mo_status mo_generator_read(mo_generator *g, const int32_t *ids, int64_t count)
+{
+    MO_TRY(check_ids(g->model, ids, count));
+    if (count > g->capacity - g->length)
+        return mo_error(MO_E_RANGE, "generate: %lld tokens after %lld, and the context holds %lld",
+                        (long long)count, (long long)g->length, (long long)g->capacity);
+    if (count) memcpy(g->context + g->length, ids, (size_t)count * sizeof *ids);
+    read_context(g, g->length + count);
+    return MO_OK;
+}
+
+int32_t mo_generator_draw(mo_generator *g, const mo_sampling *s, uint64_t place)
+{
+    double u = mo_rng_uniform(s->seed, MO_RNG_SAMPLE, place, 0, 0);
+    return mo__sample(g->logits, g->model->config.vocab_size, s->temperature, s->top_k, s->top_p, u, g->work);
+}
+
+mo_status mo_sampling_check(const mo_sampling *s)
+{
+    if (!(s->temperature >= 0) || !(s->top_p > 0 && s->top_p <= 1) || s->top_k < 0)
+        return mo_error(MO_E_RANGE,
+                        "generate: temperature %g, top-p %g, top-k %lld; expected at least 0, in (0, 1], "
+                        "at least 0",
+                        s->temperature, s->top_p, (long long)s->top_k);
+    return MO_OK;
+}
+
+/* ---- a prompt and what comes after it ---- */
 
 mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t size, int32_t **ids,
                              int64_t *count)
@@ -125,43 +175,51 @@ mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t siz
     return *ids ? MO_OK : MO_E_MEMORY;
 }
 
-static mo_status check(const mo_model *model, const mo_generate_options *o)
+/* Reads a token; a full context keeps its newer half. */
+static mo_status push(mo_generator *g, int32_t id)
 {
-    if (o->prompt_count < 1)
-        return mo_error(MO_E_RANGE, "generate: the prompt is empty; it needs at least one token");
-    for (int64_t i = 0; i < o->prompt_count; i++)
-        if (o->prompt[i] < 0 || o->prompt[i] >= model->config.vocab_size)
-            return mo_error(MO_E_RANGE, "generate: token %lld of the prompt is id %d; ids are 0 to %lld",
-                            (long long)i, o->prompt[i], (long long)model->config.vocab_size - 1);
-    if (!(o->temperature >= 0) || !(o->top_p > 0 && o->top_p <= 1) || o->top_k < 0)
-        return mo_error(MO_E_RANGE,
-                        "generate: temperature %g, top-p %g, top-k %lld; expected at least 0, in (0, 1], "
-                        "at least 0",
-                        o->temperature, o->top_p, (long long)o->top_k);
+    if (g->length == g->capacity) {
+        int64_t kept = g->capacity / 2;
+        memmove(g->context, g->context + g->capacity - kept, (size_t)kept * sizeof *g->context);
+        mo_generator_clear(g);
+        g->context[kept] = id;
+        read_context(g, kept + 1);
+        return MO_OK;
+    }
+    return mo_generator_read(g, &id, 1);
+}
+
+static mo_status generate(mo_generator *g, const mo_generate_options *o)
+{
+    int64_t kept = o->prompt_count < g->capacity ? o->prompt_count : g->capacity;
+    mo_sampling sampling = {o->temperature, o->top_k, o->top_p, o->seed};
+    MO_TRY(mo_generator_read(g, o->prompt + o->prompt_count - kept, kept));
+    for (int64_t i = 0; i < o->max_tokens; i++) {
+        int32_t id = mo_generator_draw(g, &sampling, (uint64_t)i);
+        if (!o->emit(id, o->user)) return MO_OK;
+        if (i + 1 < o->max_tokens) MO_TRY(push(g, id));
+    }
     return MO_OK;
 }
 
-static void generate(generator *g, const mo_generate_options *o)
+/* No more than the text can come to: a model that is for very long ones takes no memory for a short one. */
+static int64_t capacity_for(const mo_model *model, const mo_generate_options *o)
 {
-    int64_t kept = o->prompt_count < g->capacity ? o->prompt_count : g->capacity;
-    memcpy(g->context, o->prompt + o->prompt_count - kept, (size_t)kept * sizeof *g->context);
-    const mo_real *logits = read_context(g, kept);
-    for (int64_t i = 0; i < o->max_tokens; i++) {
-        double u = mo_rng_uniform(o->seed, MO_RNG_SAMPLE, (uint64_t)i, 0, 0);
-        int32_t id =
-            mo__sample(logits, g->model->config.vocab_size, o->temperature, o->top_k, o->top_p, u, g->work);
-        if (!o->emit(id, o->user)) return;
-        if (i + 1 < o->max_tokens) logits = push(g, id);
-    }
+    int64_t longest = model->config.max_position_embeddings;
+    return o->prompt_count < longest && o->max_tokens < longest - o->prompt_count
+               ? o->prompt_count + o->max_tokens
+               : longest;
 }
 
 mo_status mo_generate(const mo_model *model, const mo_generate_options *o)
 {
-    MO_TRY(check(model, o));
-    MO_TRY(mo_blas_init());
-    generator g = {0};
-    mo_status status = start(&g, model, o);
-    if (status == MO_OK) generate(&g, o);
-    finish(&g);
+    mo_generator *g;
+    if (o->prompt_count < 1)
+        return mo_error(MO_E_RANGE, "generate: the prompt is empty; it needs at least one token");
+    MO_TRY(check_ids(model, o->prompt, o->prompt_count));
+    MO_TRY(mo_sampling_check(&(mo_sampling){o->temperature, o->top_k, o->top_p, o->seed}));
+    MO_TRY(mo_generator_create(model, capacity_for(model, o), &g));
+    mo_status status = generate(g, o);
+    mo_generator_free(g);
     return status;
 }

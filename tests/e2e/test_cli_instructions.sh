@@ -95,4 +95,61 @@ echo '{"prompt": "x"}' >>"$dir/a.jsonl"
 refused 'line 21: has no field "completion"' prepare "$dir/a.jsonl" -o "$dir/a.h5"
 same "$dir/a.h5" "$dir/keep.h5"
 
+# ---- a conversation ----
+
+small_config
+sed "s/text.h5/ok.h5/; s/steps: 20, batch_size: 4, sequence_length: 32/steps: 60, batch_size: 4, sequence_length: 64/
+    s/3.0e-3/1.0e-2/; s/num_experts_per_tok: 2/num_experts_per_tok: 2, max_position_embeddings: 96/" \
+    "$dir/small.yaml" >"$dir/chat.yaml"
+i=0
+while [ $i -lt 40 ]; do i=$((i + 1)) && line "Say $i." ok; done >"$dir/ok.jsonl"
+moira 0 prepare "$dir/ok.jsonl" -o "$dir/ok.h5"
+moira 0 train "$dir/chat.yaml" sample.tokens=0
+model=$dir/run/best.h5
+
+# chat STATUS INPUT OPTION...: turns through a pipe.
+chat() {
+    wanted=$1 input=$2
+    shift 2
+    ran="printf '$input' | moira generate $model --chat $*"
+    # shellcheck disable=SC2059
+    printf "$input" | "$MOIRA" generate "$model" --chat "$@" >"$out" 2>"$err"
+    code=$?
+    [ $code -eq "$wanted" ] || { fail "$ran: exit status $code, expected $wanted" && show; }
+}
+says() { [ "$(cat "$out")" = "$1" ] || { fail "$ran: does not say '$1'" && show; }; }
+# Replies and nothing else; blank lines say nothing; the last line needs no end.
+chat 0 'Say 3.\n\nSay 4.\r\nSay 5.' --temperature 0
+says "ok
+ok
+ok"
+err_has 'the context is full: the oldest '
+chat 0 'not read\n' --temperature 0 --prompt 'Say 7.'
+says ok
+[ -s "$err" ] && fail "$ran: says something"
+chat 0 '' --temperature 0
+says ''
+chat 0 'Say 3.\n' --temperature 0 --max-tokens 2
+says o
+err_has 'the reply is cut after 2 tokens (--max-tokens)'
+chat 0 'Say 3.\n' --temperature 0 --system 'Be brief.'
+says ok
+chat 2 'Say 3.\na\000b\nSay 4.\n' --temperature 0
+says ok
+err_has 'moira generate: message 1 (user) has the text of {eos}'
+chat 2 "$(printf '%0100d' 0)\n"
+says ''
+err_has 'moira generate: the message has 116 tokens with what the template adds, and the model'
+chat 2 'x\n' --template configs/templates/chatml.json
+err_has 'the tokenizer has no such token'
+chat 2 'x\n' --template none.json
+err_has "'none.json' is no template"
+chat 2 'x\n' --tokens
+err_has '--tokens: a conversation is shown as text'
+echo '{"user": "{content}:", "assistant": "{content}{eos}"}' >"$dir/t.json"
+chat 2 'x\n' --template "$dir/t.json" --system x
+err_has 'message 1 is a system message, and the template has no "system"'
+refused '--prompt TEXT is missing' generate "$model"
+refused '--system: is of conversations, and --chat is not given' generate "$model" --prompt x --system y
+
 finish

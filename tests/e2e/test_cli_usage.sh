@@ -19,9 +19,11 @@ moira 0 train none.yaml --no-such-option -h
 out_has 'usage: moira train'
 # Every option of a command is in its help, with its default.
 moira 0 help generate
-out_matches '^  --prompt TEXT .*\(required\)$'
+out_matches '^  --prompt TEXT '
 out_matches '^  --max-tokens N .*\(200\)$'
 out_matches '^  --tokens '
+moira 0 help prepare
+out_matches '^  -o, --output FILE.h5 .*\(required\)$'
 
 moira 0 help config
 for section in run data model balance train optimizer schedule eval checkpoint sample log; do

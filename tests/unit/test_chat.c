@@ -166,7 +166,7 @@ static void check_bytes(const mo_chat_template *t, const mo_chat_message *m, int
 
 static const char TURNS[] = "{\"comment\": \"x\", \"bos\": \"{bos}#\", \"system\": \"S:{content};\", "
                             "\"user\": \"U:{content}{{}}\", \"reply\": \"A:\", "
-                            "\"assistant\": \"{content}.{eos}\", \"between\": \"|\"}";
+                            "\"assistant\": \".{content}{eos}\", \"between\": \"|\"}";
 
 static void a_files_pieces_are_where_they_belong(void **state)
 {
@@ -176,9 +176,13 @@ static void a_files_pieces_are_where_they_belong(void **state)
     mo_chat_message m[] = {say(MO_CHAT_SYSTEM, "be"), say(MO_CHAT_USER, "1{content}"),
                            say(MO_CHAT_ASSISTANT, "x"), say(MO_CHAT_USER, ""),
                            say(MO_CHAT_ASSISTANT, "{eos}")};
+    size_t lead;
     assert_int_equal(mo_chat_end(t), 0);
-    check_bytes(t, m, 5, (const char *[]){"#S:be;U:1{content}{}A:", "x.$", "|U:{}A:", "{eos}.$", NULL});
-    check_bytes(t, m + 1, 2, (const char *[]){"#U:1{content}{}A:", "x.$", NULL});
+    assert_true(mo_chat_is_mark(t, 0) && !mo_chat_is_mark(t, '#') && !mo_chat_is_mark(t, -2));
+    assert_memory_equal(mo_chat_lead(t, &lead), ".", 1);
+    assert_int_equal(lead, 1);
+    check_bytes(t, m, 5, (const char *[]){"#S:be;U:1{content}{}A:", ".x$", "|U:{}A:", ".{eos}$", NULL});
+    check_bytes(t, m + 1, 2, (const char *[]){"#U:1{content}{}A:", ".x$", NULL});
     mo_chat_template_free(t);
     MO_CHECK_OK(mo_chat_template_open("mixtral", bytes, &t));
     check_bytes(t, m, 4,
@@ -238,10 +242,13 @@ static void templates_that_say_nothing_are_refused(void **state)
          MO_E_FORMAT},
         {"{\"user\": \"{content}\", \"assistant\": \"{content}{content}{eos}\"}",
          "\"assistant\": has {content} 2 times", MO_E_FORMAT},
-        {"{\"user\": \"{content}\", \"assistant\": \"{content}\"}", "must end with the token", MO_E_FORMAT},
-        {"{\"user\": \"{content}\", \"assistant\": \"{content}{eos}.\"}", "must end with the token",
+        {"{\"user\": \"{content}\", \"assistant\": \"{content}\"}", "must end with {content} and",
          MO_E_FORMAT},
-        {"{\"user\": \"{content}\", \"assistant\": \"{content}{bos}\"}", "must end with the token",
+        {"{\"user\": \"{content}\", \"assistant\": \"{content}{eos}.\"}", "must end with {content} and",
+         MO_E_FORMAT},
+        {"{\"user\": \"{content}\", \"assistant\": \"{content}.{eos}\"}", "must end with {content} and",
+         MO_E_FORMAT},
+        {"{\"user\": \"{content}\", \"assistant\": \"{content}{bos}\"}", "must end with {content} and",
          MO_E_FORMAT},
         {"{\"bos\": \"{content}\", \"user\": \"{content}\", \"assistant\": \"{content}{eos}\"}",
          "\"bos\": has {content} 1 times", MO_E_FORMAT},
