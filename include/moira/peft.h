@@ -30,15 +30,14 @@ mo_status mo_peft_export(const char *dir, const mo_peft_export_options *options)
 /* ---- reading ---- */
 
 typedef struct mo_peft mo_peft;
-/* Opens a folder for adapters beside a model of `config`. Ranks and scales may differ between matrices: all
- * are padded to the largest rank with zeros, and a scale (use_rslora, too) goes into B. Statuses of
- * safetensors; MO_E_UNSUPPORTED names the setting, or the tensor, that Moira does not have adapters for. */
+/* Opens a folder for adapters beside a model of `config`. Where ranks differ between matrices, all are padded
+ * to the largest with zeros. Statuses of safetensors; MO_E_NOT_FOUND; MO_E_MISMATCH: shapes that are not the
+ * model's, half a pair; MO_E_UNSUPPORTED names the setting, or the tensor, that Moira has no adapters for. */
 mo_status mo_peft_open(const char *dir, const mo_model_config *config, mo_peft **out);
 void mo_peft_close(mo_peft *p);
 /* What the model is to be created with; borrowed. */
 const mo_tuning_config *mo_peft_tuning(const mo_peft *p);
-/* Fills the adapters of such a model; where the folder has none for one, it adds nothing. MO_E_MISMATCH: of
- * other shapes. */
+/* Fills the adapters of such a model; where the folder has none for one, it adds nothing. MO_E_MEMORY. */
 mo_status mo_peft_load(const mo_peft *p, mo_model *m);
 
 #ifdef __cplusplus

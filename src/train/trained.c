@@ -2,6 +2,7 @@
  * trained upon a base, upon it. */
 #include <string.h>
 
+#include "moira/peft.h"
 #include "moira/pretrained.h"
 #include "train/train_internal.h"
 
@@ -148,6 +149,29 @@ static mo_status open_folder(const mo_trained_paths *p, mo_config_parse_fn *pars
     return make_upon(out, NULL);
 }
 
+/* ---- a base, and PEFT's adapters ---- */
+
+static mo_status make_with(const mo_peft *peft, mo_trained *out)
+{
+    const mo_tuning_config *tuning = mo_peft_tuning(peft);
+    MO_TRY(make_upon(out, tuning));
+    /* The targets are the folder's; which they are is seen by the model's names. */
+    out->config.tuning.lora.rank = tuning->lora.rank;
+    out->config.tuning.lora.alpha = tuning->lora.alpha;
+    out->config.tuning.lora.dropout = tuning->lora.dropout;
+    return mo_peft_load(peft, out->model);
+}
+
+static mo_status open_peft(const mo_trained_paths *p, mo_config_parse_fn *parse, mo_trained *out)
+{
+    mo_peft *peft = NULL;
+    MO_TRY(take_config(p, parse, out));
+    MO_TRY(mo_peft_open(p->adapter, &out->config.model, &peft));
+    mo_status status = make_with(peft, out);
+    mo_peft_close(peft);
+    return status;
+}
+
 /* ---- the door ---- */
 
 typedef mo_status opener(mo_checkpoint *c, const mo_trained_paths *p, mo_config_parse_fn *parse,
@@ -182,6 +206,7 @@ static mo_status open_any(const mo_trained_paths *p, mo_config_parse_fn *parse, 
         return mo_error(MO_E_USAGE,
                         "--base and --adapter: one of them; the model before --adapter is its base");
     if (mo_path_is_dir(p->model)) MO_TRY(check_folder(p->model));
+    if (p->adapter && mo_path_is_dir(p->adapter)) return open_peft(p, parse, out);
     if (p->adapter) return with_checkpoint(p->adapter, open_adapter, p, parse, out);
     if (mo_path_is_dir(p->model)) return open_folder(p, parse, out);
     return with_checkpoint(p->model, open_checkpoint, p, parse, out);
