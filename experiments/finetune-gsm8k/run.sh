@@ -25,7 +25,7 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 2
 cd "$here/../.." || exit 2
 
 every_way='full frozen lora'
-every_rate='3e-4 1e-3 3e-3 1e-2'
+every_rate='1e-3 3e-3 1e-2 3e-2'
 moira=${MOIRA:-build/moira}
 seeds=${SEEDS:-5}
 ways=${WAYS:-$every_way}
