@@ -209,12 +209,13 @@ mo_status mo__hf_config_read(const char *path, const json_t *root, mo__hf_config
 {
     mo__hf_json_place at = {path, root};
     mo_model_config *c = &out->model;
-    *out = (mo__hf_config){.model = {.hidden_act = MO_ACT_SWIGLU,
-                                     .norm = MO_NORM_RMS,
-                                     .noise_floor = 1e-2,
-                                     .clip_qkv = NAN,
-                                     .capacity_factor = NAN,
-                                     .eval_capacity_factor = NAN}}; /* what a run config has by default */
+    *out = (mo__hf_config){
+        .model = {.hidden_act = MO_ACT_SWIGLU,
+                  .norm = MO_NORM_RMS,
+                  .noise_floor = 1e-2,
+                  .clip_qkv = (double)NAN,
+                  .capacity_factor = (double)NAN,
+                  .eval_capacity_factor = (double)NAN}}; /* what a run config has by default */
     MO_TRY(read_architecture(&at, &out->architecture));
     MO_TRY(read_shape(&at, out->architecture, c));
     MO_TRY(read_numbers(&at, out->architecture, c));

@@ -9,7 +9,8 @@ typedef struct update {
     json_t *root;
     bool all;     /* write every key, whether it differs or not */
     bool changed; /* something was written */
-    const mo__hf_config *have, *want;
+    mo__hf_config have;
+    const mo__hf_config *want;
 } update;
 
 static mo_status put(update *u, json_t *object, const char *key, json_t *value)
@@ -30,7 +31,7 @@ static mo_status put_real(update *u, const char *key, double have, double want)
 
 static mo_status put_shape(update *u)
 {
-    const mo_model_config *h = &u->have->model, *w = &u->want->model;
+    const mo_model_config *h = &u->have.model, *w = &u->want->model;
     MO_TRY(put_int(u, "vocab_size", h->vocab_size, w->vocab_size));
     MO_TRY(put_int(u, "hidden_size", h->hidden_size, w->hidden_size));
     MO_TRY(put_int(u, "intermediate_size", h->intermediate_size, w->intermediate_size));
@@ -47,7 +48,7 @@ static mo_status put_shape(update *u)
 
 static mo_status put_experts(update *u)
 {
-    const mo__hf_config *h = u->have, *w = u->want;
+    const mo__hf_config *h = &u->have, *w = u->want;
     if (w->architecture != MO__MIXTRAL) return MO_OK;
     MO_TRY(put_int(u, "num_local_experts", h->model.num_local_experts, w->model.num_local_experts));
     MO_TRY(put_int(u, "num_experts_per_tok", h->model.num_experts_per_tok, w->model.num_experts_per_tok));
@@ -58,7 +59,7 @@ static mo_status put_experts(update *u)
 /* A new config.json has both forms, for programs of either age. */
 static mo_status put_rope(update *u)
 {
-    double have = u->have->model.rope_theta, want = u->want->model.rope_theta;
+    double have = u->have.model.rope_theta, want = u->want->model.rope_theta;
     json_t *parameters = json_object_get(u->root, "rope_parameters");
     if (have == want && !u->all) return MO_OK;
     if (u->all) {
@@ -72,7 +73,7 @@ static mo_status put_rope(update *u)
 
 static mo_status put_numbers(update *u)
 {
-    const mo_model_config *h = &u->have->model, *w = &u->want->model;
+    const mo_model_config *h = &u->have.model, *w = &u->want->model;
     MO_TRY(put_real(u, "rms_norm_eps", h->rms_norm_eps, w->rms_norm_eps));
     MO_TRY(put_real(u, "initializer_range", h->initializer_range, w->initializer_range));
     MO_TRY(put_real(u, "attention_dropout", h->attention_dropout, w->attention_dropout));
@@ -85,7 +86,7 @@ static mo_status put_numbers(update *u)
 static mo_status put_dtype(update *u)
 {
     const char *key = json_object_get(u->root, "dtype") ? "dtype" : "torch_dtype";
-    if (u->have->dtype == u->want->dtype && !u->all) return MO_OK;
+    if (u->have.dtype == u->want->dtype && !u->all) return MO_OK;
     if (!json_object_get(u->root, key) && u->want->dtype == MO_F32 && !u->all) return MO_OK; /* the default */
     return put(u, u->root, key, json_string(mo_dtype_name((mo_dtype)u->want->dtype)));
 }
@@ -120,10 +121,8 @@ static mo_status put_architecture(update *u)
 
 static mo_status update_all(update *u, const mo_tokenizer *tokenizer)
 {
-    mo__hf_config have = {.dtype = -1};
-    u->have = &have;
     MO_TRY(put_architecture(u));
-    if (!u->all) MO_TRY(mo__hf_config_read("config.json", u->root, &have));
+    if (!u->all) MO_TRY(mo__hf_config_read("config.json", u->root, &u->have));
     MO_TRY(put_shape(u));
     MO_TRY(put_numbers(u));
     MO_TRY(put_experts(u));
@@ -134,7 +133,7 @@ static mo_status update_all(update *u, const mo_tokenizer *tokenizer)
 mo_status mo__hf_config_write(const mo__hf_config *config, const mo_checkpoint_file *carried,
                               const mo_tokenizer *tokenizer, char **text, size_t *size)
 {
-    update u = {.all = !carried, .want = config};
+    update u = {.all = !carried, .have = {.dtype = -1}, .want = config};
     if (carried)
         MO_TRY(mo__hf_json_read("config.json", carried->bytes, carried->size, &u.root));
     else if (!(u.root = json_object()))
