@@ -22,7 +22,7 @@ static mo_status train(mo_model *model, const mo_run_config *c, mo_loader *loade
         const mo_batch *batch;
         MO_TRY(mo_loader_get(loader, step, 0, &batch));
         mo_model_graph_feed(graph, batch);
-        mo_model_graph_scale(graph, batch->predicted_step, batch->valid);
+        mo_model_graph_scale(graph, batch->predicted_step, batch->valid_step);
         mo_run run = {.seed = c->run.seed, .step = step, .training = true};
         mo_graph_train(graph->graph, &run); /* forward and backward: gradients are added to the slab */
         double loss = mo_model_graph_loss(graph, balance) / (double)batch->predicted_step;

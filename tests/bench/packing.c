@@ -29,13 +29,13 @@ static double time_batches(const mo_tokens *t, int64_t window, int64_t B, int64_
     mo_tokenizer *bytes;
     mo_loader *l;
     mo_loader_source source = {t, 1};
-    if (mo_tokenizer_bytes(&bytes) != MO_OK) return NAN;
+    if (mo_tokenizer_bytes(&bytes) != MO_OK) return -1;
     mo_loader_options o = {&source, 1, bytes, B, window, accumulation, 1, false};
-    if (mo_loader_open(&o, &l) != MO_OK) return NAN;
+    if (mo_loader_open(&o, &l) != MO_OK) return -1;
     double begin = mo_clock();
     for (int64_t i = 0; i < n; i++) {
         const mo_batch *b;
-        if (mo_loader_get(l, i / accumulation, i % accumulation, &b) != MO_OK) return NAN;
+        if (mo_loader_get(l, i / accumulation, i % accumulation, &b) != MO_OK) return -1;
     }
     double seconds = (mo_clock() - begin) / (double)n;
     mo_loader_close(l);

@@ -269,6 +269,43 @@ static void a_seed_permutes_windows(void **state)
     free_whole(&c);
 }
 
+/* Rows of a packed source and of a stream in one step: each as its own kind, and counted together. */
+static void packed_and_stream_mix(void **state)
+{
+    (void)state;
+    enum { L = 70, B = 3, M = 2, STEPS = 40 };
+    corpus packed = make_whole(4000, true), stream = corpus_make(3000, 500000, false);
+    mo_loader_source sources[] = {{&packed.tokens, 1}, {&stream.tokens, 2}};
+    mo_loader_options o = {sources, 2, packed.tokenizer, B, L, M, 3, true};
+    mo_loader *l;
+    MO_CHECK_OK(mo_loader_open(&o, &l));
+    int *seen = mo_calloc((size_t)packed.tokens.documents, sizeof *seen), rows = 0;
+    for (int64_t i = 0; i < STEPS * M; i++) {
+        static int64_t sum, valid, step, step_valid;
+        const mo_batch *b;
+        MO_CHECK_OK(mo_loader_get(l, i / M, i % M, &b));
+        for (int64_t row = 0; row < B; row++) {
+            int64_t predicted = 0, bytes = 0, n = 0;
+            if (b->source[row] == 0)
+                check_row(&packed, b, row, seen, &predicted, &bytes, &n);
+            else
+                for (int64_t k = 0; k < L; k++)
+                    assert_int_equal(b->tokens[row * L + k], 500000 + b->at[row * L] + k);
+            rows += b->source[row] == 0;
+        }
+        if (i % M == 0) sum = valid = 0, step = b->predicted_step, step_valid = b->valid_step;
+        sum += b->predicted;
+        valid += b->valid;
+        if (i % M == M - 1) assert_true(sum == step && valid == step_valid);
+    }
+    assert_int_equal(rows, STEPS * M * B / 3);
+    assert_int_equal(mo_loader_drawn(l, 0, STEPS), rows);
+    mo_loader_close(l);
+    mo_free(seen);
+    free_whole(&packed);
+    corpus_free(&stream);
+}
+
 /* The mask of a stream: windows as ever, fewer targets, counted before. */
 static void streams_may_have_a_mask(void **state)
 {
@@ -342,8 +379,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packing_is_best_fit_decreasing), cmocka_unit_test(full_windows_are_full),
         cmocka_unit_test(no_leak_when_memory_fails),      cmocka_unit_test(every_document_once_per_epoch),
-        cmocka_unit_test(a_seed_permutes_windows),        cmocka_unit_test(streams_may_have_a_mask),
-        cmocka_unit_test(evaluation_leaves_nothing_out),
+        cmocka_unit_test(a_seed_permutes_windows),        cmocka_unit_test(packed_and_stream_mix),
+        cmocka_unit_test(streams_may_have_a_mask),        cmocka_unit_test(evaluation_leaves_nothing_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
