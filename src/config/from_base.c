@@ -65,19 +65,32 @@ static bool same_parameters(const mo_model *a, const mo_model *b)
     return true;
 }
 
-/* "model.hidden_size is 64 and was 32" of every key that differs and has one of the flags, or none of those
- * that `but` names. */
-static mo_status add_differences(const mo_run_config *base, const mo_run_config *config, unsigned flags,
-                                 unsigned but, mo__buffer *text)
+/* A config as it is, and with every 0-means-default of its model filled in. */
+typedef struct side {
+    const mo_run_config *said;
+    mo_run_config resolved; /* shallow */
+} side;
+
+/* Not where one is the base's own word and only follows another setting, nor 0 against what 0 stands for. */
+static bool differs(const mo__key *key, const side *base, const side *mine)
+{
+    return !mo__value_equal(key, base->said, mine->said) &&
+           !mo__value_equal(key, &base->resolved, &mine->resolved);
+}
+
+/* "model.hidden_size is 64 and was 32" of every key that differs and has one of the flags (0: any), and none
+ * of `but`. */
+static mo_status add_differences(const side *base, const side *mine, unsigned flags, unsigned but,
+                                 mo__buffer *text)
 {
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
         bool told = mo__key_in_section(key, "model") && !(key->flags & but) && (!flags || key->flags & flags);
-        if (!told || mo__value_equal(key, base, config)) continue;
+        if (!told || !differs(key, base, mine)) continue;
         mo__buffer_add(text, "%s%s is ", text->size ? ", " : "", key->name);
-        MO_TRY(mo__value_add(key, config, text));
+        MO_TRY(mo__value_add(key, &mine->resolved, text));
         mo__buffer_add(text, " and was ");
-        MO_TRY(mo__value_add(key, base, text));
+        MO_TRY(mo__value_add(key, &base->resolved, text));
     }
     return MO_OK;
 }
@@ -99,27 +112,32 @@ static void warn(const char *path, const char *differences)
 }
 
 /* fits: the parameters are the same. */
-static mo_status tell(const mo_run_config *base, const mo_run_config *config, bool fits)
+static mo_status tell(const side *base, const side *mine, bool fits)
 {
+    const char *path = mine->said->init.from;
     mo__buffer text = {0};
     char *differences = NULL;
-    mo_status status =
-        add_differences(base, config, fits ? 0 : MO__SHAPES, fits ? MO__IN_TRAINING : 0, &text);
+    mo_status status = add_differences(base, mine, fits ? 0 : MO__SHAPES, fits ? MO__IN_TRAINING : 0, &text);
     MO_TRY(mo__buffer_finish(&text, status, &differences));
-    if (!fits) status = refuse(config->init.from, differences);
-    if (fits && *differences) warn(config->init.from, differences);
+    if (!fits) status = refuse(path, differences);
+    if (fits && *differences) warn(path, differences);
     mo_free(differences);
     return status;
 }
 
+static side side_of(const mo_run_config *config)
+{
+    side s = {config, *config};
+    mo_model_config_resolve(&s.resolved.model);
+    return s;
+}
+
 static mo_status compare(const mo_pretrained *p, const mo_run_config *config)
 {
-    mo_run_config base = *mo_pretrained_config(p), mine = *config; /* shallow */
+    side base = side_of(mo_pretrained_config(p)), mine = side_of(config);
     mo_model *a = NULL, *b = NULL;
-    mo_model_config_resolve(&base.model);
-    mo_model_config_resolve(&mine.model);
-    mo_status status = mo_model_create(&base.model, &a);
-    if (status == MO_OK) status = mo_model_create(&mine.model, &b);
+    mo_status status = mo_model_create(&base.resolved.model, &a);
+    if (status == MO_OK) status = mo_model_create(&mine.resolved.model, &b);
     if (status == MO_OK) status = tell(&base, &mine, same_parameters(a, b));
     mo_model_free(a);
     mo_model_free(b);
