@@ -335,6 +335,48 @@ static void orders_that_cannot_be_said_are_refused(void **state)
     mo_tokenizer_free(bytes);
 }
 
+/* configs/templates: one for any tokenizer, one for tokenizers that have its tokens. */
+static void the_examples_are_templates(void **state)
+{
+    (void)state;
+    mo_tokenizer *bytes;
+    mo_chat_template *t;
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    MO_CHECK_OK(mo_chat_template_open("configs/templates/plain.json", bytes, &t));
+    mo_chat_message m[] = {say(MO_CHAT_SYSTEM, "Be."), say(MO_CHAT_USER, "a"), say(MO_CHAT_ASSISTANT, "b"),
+                           say(MO_CHAT_USER, "c"), say(MO_CHAT_ASSISTANT, "d")};
+    check_bytes(t, m, 5,
+                (const char *[]){"Be.\n\n### Instruction:\na\n\n### Response:\n", "b$",
+                                 "\n\n### Instruction:\nc\n\n### Response:\n", "d$", NULL});
+    mo_chat_template_free(t);
+    assert_int_equal(mo_chat_template_open("configs/templates/chatml.json", bytes, &t), MO_E_MISMATCH);
+    MO_CHECK_OK(mo_chat_template_open("configs/templates/chatml.json", NULL, &t));
+    mo_tokenizer_free(bytes);
+}
+
+static mo_status open_and_encode(const char *path, const mo_tokenizer *tokenizer)
+{
+    mo_chat_message m[] = {say(MO_CHAT_SYSTEM, "s"), say(MO_CHAT_USER, "1"), say(MO_CHAT_ASSISTANT, "x")};
+    mo_chat_template *t;
+    mo_chat_tokens tokens;
+    MO_TRY(mo_chat_template_open(path, tokenizer, &t));
+    mo_status status = mo_chat_encode(t, m, 3, false, &tokens);
+    mo_chat_tokens_free(&tokens);
+    mo_chat_template_free(t);
+    return status;
+}
+
+static void no_memory_is_told(void **state)
+{
+    mo_tokenizer *bytes;
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    const char *path = write_template(*state, TURNS);
+    int64_t failed;
+    MO_CHECK_EACH_ALLOCATION(failed, open_and_encode(path, bytes));
+    assert_true(failed > 20);
+    mo_tokenizer_free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_files_pieces_are_where_they_belong),
         cmocka_unit_test(a_message_cannot_give_the_templates_tokens),
         cmocka_unit_test(templates_that_say_nothing_are_refused),
+        cmocka_unit_test(the_examples_are_templates),
+        cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(orders_that_cannot_be_said_are_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

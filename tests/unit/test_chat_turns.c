@@ -328,6 +328,40 @@ static void draws_go_on_from_turn_to_turn(void **state)
     mo_free(path);
 }
 
+static mo_status open_and_say(const fixture *f)
+{
+    said s = {.size = 0};
+    mo_reply reply;
+    mo_chat *chat;
+    mo_chat_options options = {.model = f->model,
+                               .tokenizer = f->tokenizer,
+                               .chat = f->template,
+                               .system = "x",
+                               .sampling = {.top_p = 1},
+                               .max_tokens = 3,
+                               .emit = listen,
+                               .user = &s};
+    MO_TRY(mo_chat_open(&options, &chat));
+    mo_status status = MO_OK;
+    for (int i = 0; status == MO_OK && i < 3; i++) status = mo_chat_say(chat, "say it", 6, &reply);
+    mo_chat_close(chat);
+    return status;
+}
+
+static void no_memory_is_told(void **state)
+{
+    char *path = plain_template(*state);
+    mo_tokenizer *bytes;
+    fixture f;
+    int64_t failed;
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    start(&f, bytes, path, 32);
+    MO_CHECK_EACH_ALLOCATION(failed, open_and_say(&f));
+    assert_true(failed > 50);
+    finish(&f);
+    mo_free(path);
+}
+
 static int make_folder(void **state)
 {
     *state = temp_make();
@@ -348,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_reply_may_fill_the_context),
         cmocka_unit_test(what_cannot_be_said_was_not_said),
         cmocka_unit_test(text_is_that_of_the_tokens),
+        cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(draws_go_on_from_turn_to_turn),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
