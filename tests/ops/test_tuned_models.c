@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include "harness/small_model.h"
+#include "ops/dropout.h"
 
 enum { B = 2, T = 6, N = B * T, VOCAB = 11 };
 
@@ -248,6 +249,33 @@ static void test_what_is_left_out(void **state)
     assert_int_equal(runs_of(&experts, "gather", 1, MO_FORWARD), 1);
 }
 
+/* Every adapter's input has masks of its own, none of which a block's output has; and none outside training.
+ */
+static void test_streams_of_masks(void **state)
+{
+    (void)state;
+    mo_tuning_config tuning = adapted(2, 0.25);
+    mo_model_config dropping = small;
+    dropping.embd_pdrop = dropping.resid_pdrop = 0.1;
+    mo_model *m;
+    MO_CHECK_OK(mo_model_create_tuned(&dropping, &tuning, &m));
+    MO_CHECK_OK(mo_model_allocate(m, MO_ALLOCATE_TRAINING));
+    for (int kind = MO_GRAPH_TRAIN; kind <= MO_GRAPH_LOSS; kind++) {
+        mo_model_graph *t = open_graph(m, (mo_graph_kind)kind, MO_RECOMPUTE_NONE);
+        int streams[64], n = 0;
+        for (int i = 0; i < mo_graph_node_count(t->graph); i++) {
+            const mo_node *node = mo_graph_node_at(t->graph, i);
+            if (strncmp(node->op->name, "dropout", 7) != 0) continue;
+            streams[n] = ((const mo__dropout *)node->attr)->stream;
+            for (int j = 0; j < n; j++) assert_int_not_equal(streams[j], streams[n]);
+            n++;
+        }
+        assert_int_equal(n, kind == MO_GRAPH_TRAIN ? 17 + 1 + 4 : 0);
+        mo_model_graph_free(t);
+    }
+    mo_model_free(m);
+}
+
 /* ---- the base's function ---- */
 
 static void losses_of(const mo_model *m, double out_N[N])
@@ -429,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_gradients_beside_what_is_frozen),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_what_is_left_out),
+        cmocka_unit_test(test_streams_of_masks),
         cmocka_unit_test(test_begins_as_its_base),
         cmocka_unit_test(test_decodes_with_a_cache),
         cmocka_unit_test(test_merged),
