@@ -201,7 +201,7 @@ $(if $(filter-out release portable,$(FLAVOUR)),$(error FLAVOUR is $(FLAVOUR); it
 INSTALLED := build/$(FLAVOUR)
 TO        := $(DESTDIR)$(PREFIX)
 HEADERS   := $(wildcard include/moira/*.h)
-CONFIGS   := $(wildcard configs/*.yaml configs/models/*.yaml)
+CONFIGS   := $(wildcard configs/*.yaml configs/models/*.yaml configs/templates/*.json)
 # What `install` makes below $(TO); `uninstall` removes the same.
 INSTALLED_FILES := bin/moira lib/libmoira.a lib/libmoira.so lib/$(SONAME) lib/libmoira.so.$(VERSION) lib/pkgconfig/moira.pc \
     $(HEADERS) share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira \
@@ -239,8 +239,8 @@ install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## 
 
 uninstall: ## remove what install has put into PREFIX
 	rm -f $(addprefix $(TO)/,$(INSTALLED_FILES))
-	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs/models $(TO)/share/moira/configs \
-	    $(TO)/share/moira
+	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs/models $(TO)/share/moira/configs/templates \
+	    $(TO)/share/moira/configs $(TO)/share/moira
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
 F64_TESTS     := $(call programs,f64,ops)

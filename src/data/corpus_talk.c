@@ -144,9 +144,9 @@ static mo_status look_at(const mo__corpus_file *file, bool *out)
     json_t *object = NULL;
     mo_status status = mo__reader_open(&one, &reader);
     while (status == MO_OK && batch.count == 0 && !batch.last) status = mo__reader_next(reader, &batch);
-    if (status == MO_OK && batch.count > 0 &&
-        mo__line_object(&batch.at[0], batch.bytes + batch.at[0].at, &object) == MO_OK)
-        *out = is_talk(object);
+    for (int64_t i = 0; status == MO_OK && !object && i < batch.count; i++)
+        mo__line_object(&batch.at[i], batch.bytes + batch.at[i].at, &object);
+    *out = object && is_talk(object);
     json_decref(object);
     mo__records_free(&batch);
     mo__reader_close(reader);

@@ -10,8 +10,8 @@
 mo_status mo__talk_parse(const mo__record *record, const char *line, const mo_corpus *corpus,
                          mo__record_text *out);
 
-/* Whether the first line of the first file of JSONL is a conversation and no text; false for lines that are
- * neither, and for corpora of texts. */
+/* Whether the first line of the first file of JSONL, broken ones apart, is a conversation and no text; false
+ * for lines that are neither, and for corpora of texts. */
 mo_status mo__talk_look(const mo__corpus_files *files, bool *out);
 
 #endif

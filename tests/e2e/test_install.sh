@@ -24,7 +24,7 @@ install_to install DESTDIR="$dir/stage" PREFIX=/usr
     printf '%s\n' bin/moira lib/libmoira.a lib/libmoira.so "lib/$soname" "lib/libmoira.so.$version" lib/pkgconfig/moira.pc \
         share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira
     ls include/moira/*.h
-    ls configs/*.yaml configs/models/*.yaml | sed 's|^|share/moira/|'
+    ls configs/*.yaml configs/models/*.yaml configs/templates/*.json | sed 's|^|share/moira/|'
 } | sort >"$dir/want"
 files_below "$dir/stage/usr" >"$dir/got"
 diff "$dir/want" "$dir/got" || fail "$ran: other files than these"

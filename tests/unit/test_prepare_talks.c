@@ -122,6 +122,13 @@ static void the_first_line_says_what_they_are(void **state)
     finish(&s);
     start(&s, *state, LINES);
     s.options.corpus.content = MO_CORPUS_BY_FIRST_LINE;
+    s.options.corpus.skip_bad = true;
+    MO_CHECK_OK(mo_write_file(s.input, "{\n{\"prompt\": \"a\", \"completion\": \"b\"}\n", 37));
+    prepare_and_check(&s, (const char *[]){" [INST] a [/INST]< b$", NULL});
+    assert_int_equal(s.summary.facts.bad_lines, 1);
+    finish(&s);
+    start(&s, *state, LINES);
+    s.options.corpus.content = MO_CORPUS_BY_FIRST_LINE;
     s.options.corpus.field = "prompt";
     assert_int_equal(mo_prepare(&s.options, &s.summary), MO_E_FORMAT);
     assert_non_null(strstr(mo_last_error(), "line 1: has no field \"prompt\""));
