@@ -64,7 +64,7 @@ static void test_constants(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const double infinite = INFINITY, nan = NAN;
+    static const double infinite = (double)INFINITY, nan = (double)NAN;
     op_case bad = small;
     bad.arg = &infinite;
     contract_refused(&bad, MO_E_RANGE, "scale: the factor is inf, must be finite");

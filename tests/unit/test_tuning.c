@@ -432,6 +432,29 @@ static void test_bias(void **state)
     }
 }
 
+static mo_status create(const mo_tuning_config *tuning)
+{
+    mo_model *m = NULL;
+    MO_TRY(mo_model_create_tuned(&small, tuning, &m));
+    mo_model_free(m);
+    return MO_OK;
+}
+
+static void test_each_allocation_may_fail(void **state)
+{
+    (void)state;
+    said t;
+    mo_text freeze[] = {{(char[]){"!norms"}}};
+    int64_t before = mo__alloc_live();
+    int count;
+    say(&t, NULL, 2, "w1 q_proj");
+    t.config.freeze.at = freeze;
+    t.config.freeze.count = 1;
+    MO_CHECK_EACH_ALLOCATION(count, create(&t.config));
+    assert_true(count > 2 * 33);
+    assert_int_equal(mo__alloc_live(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,7 +463,7 @@ int main(void)
         cmocka_unit_test(test_places),   cmocka_unit_test(test_mapped),
         cmocka_unit_test(test_counts),   cmocka_unit_test(test_parts),
         cmocka_unit_test(test_groups),   cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_bias),     cmocka_unit_test(test_each_allocation_may_fail),
     };
     return mo_blas_init() == MO_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
