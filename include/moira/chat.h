@@ -24,10 +24,11 @@
  * "</s>" in it is four characters. Where a template names a token that a text may give (a symbol, a byte), a
  * message with that text is refused.
  *
- * "mixtral" is the template of Mixtral-8x7B-Instruct-v0.1's tokenizer_config.json since 2024,
+ * "mixtral" is Mixtral-8x7B-Instruct-v0.1's,
  *     <s> [INST] user [/INST] assistant</s> [INST] user [/INST] ...
- * which has the tokens of Mistral's own version-1 tokenizer (mistral-common), with the system message and an
- * empty line in front of the first user's. The older version, without the spaces, is that of no reference. */
+ * with the system message and an empty line in front of the first user's: what Mistral documents for its
+ * version-1 tokenizer (mistralai/cookbook, concept-deep-dive/tokenization/templates.md). An older version in
+ * circulation, without the spaces, has other tokens than that tokenizer gives. */
 #ifndef MOIRA_CHAT_H
 #define MOIRA_CHAT_H
 

@@ -19,6 +19,10 @@ out_matches '^train        conversations of 32 to 34 tokens, median 34$'
 out_matches '^ *32 to 63 +18 +2  #+$'
 moira 0 inspect "$dir/a.h5" --verify
 out_has "prepared from $dir/a.jsonl, conversations by mixtral"
+out_matches '^learnt       211 tokens, 31.9% of the tokens: completions and their ends$'
+out_matches '^train        596 tokens of 1 byte in 18 conversations$'
+moira 0 inspect "$dir/a.h5" --json
+out_has '"tokens_learnt": '
 moira 0 prepare "$dir/a.jsonl" -o "$dir/b.h5" --chat
 [ -s "$err" ] && fail "$ran: says something, though --chat was given"
 same "$dir/a.h5" "$dir/b.h5"

@@ -8,8 +8,9 @@ of each conversation, each beside the ends of its items.
   make_chat.py PATH/TO/tokenizer.model
 Needs transformers, sentencepiece, protobuf, h5py, numpy.
 
-The template is rewritten here from what the one of mistralai/Mixtral-8x7B-Instruct-v0.1 renders, whose
-tokenizer_config.json also says LlamaTokenizer, legacy false, add_prefix_space null.
+The template is written anew from what Mistral documents for Mixtral-8x7B-Instruct-v0.1 (mistralai/cookbook,
+concept-deep-dive/tokenization/templates.md, V1; its chat template renders the same). LlamaTokenizer must give the same
+with legacy true and false: the template's texts begin with a space, so neither puts another in front.
 Of every conversation sentencepiece must agree: its ids of each stretch of text between two control tokens, without a
 word mark in front. Where a message spells a control token out, only sentencepiece is asked.
 """
@@ -94,14 +95,14 @@ def of_sentencepiece(sp, messages):
     return ids, mask
 
 
-def tokenizer_of(model):
+def tokenizer_of(model, legacy=False):
     """As in the repository's tokenizer.json: merges by the pieces' scores. (transformers 5 given a tokenizer.model alone
     orders them by ids, and gives runs of spaces other tokens than SentencePiece does.)"""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
     vocab = {p.piece: i for i, p in enumerate(proto.pieces)}
     merges = generate_merges(vocab, {p.piece: p.score for p in proto.pieces if p.type == p.NORMAL})
-    hf = transformers.LlamaTokenizer(vocab=vocab, merges=merges, legacy=False, add_prefix_space=None)
+    hf = transformers.LlamaTokenizer(vocab=vocab, merges=merges, legacy=legacy, add_prefix_space=None)
     hf.chat_template = TEMPLATE
     return hf
 
@@ -113,14 +114,15 @@ def put(group, name, items, dtype):
 
 
 def add(file, name, model, all_messages, literal):
-    hf = tokenizer_of(model)
+    both_hf = [tokenizer_of(model, legacy) for legacy in (False, True)]
     sp = sentencepiece.SentencePieceProcessor(model_proto=without_prefix(model))
     both = []
     for messages, spelled in zip(all_messages, literal):
         both.append(of_sentencepiece(sp, messages))
         if not spelled:
-            theirs = of_transformers(hf, messages)
-            assert theirs == both[-1], (name, messages, theirs, both[-1])
+            for hf in both_hf:
+                theirs = of_transformers(hf, messages)
+                assert theirs == both[-1], (name, messages, theirs, both[-1])
     group = file.create_group(name)
     put(group, "ids", [ids for ids, _ in both], np.uint16)
     put(group, "mask_ids", [mask for _, mask in both], np.uint8)
