@@ -170,7 +170,13 @@ if [ ! -s "$base" ]; then
 fi
 evaluate "$base" "$out/base/test.json"
 
-key_of() { cat "$here/finetune.yaml" "$here/$1.yaml" "$out/base/key" "$d/train.h5" | cksum; }
+configs() { # FILE: what it extends, then itself
+    from=$(sed -n 's/^extends: *//p' "$here/$1")
+    [ -z "$from" ] || configs "$from"
+    cat "$here/$1"
+}
+
+key_of() { { configs "$1.yaml" && cat "$out/base/key" "$d/train.h5"; } | cksum; }
 
 finetune() { # DIR WAY SEED SETTINGS...
     dir=$1 way=$2 seed=$3
