@@ -242,7 +242,7 @@ for seed in $(seq "$seeds"); do
         finetune "$trial" "$way" "$seed"
         evaluate "$(last_of "$trial")" "$trial/test.json"
         measure "$trial" "$way" "$seed" "$(flat run "$trial/run/metrics.jsonl" |
-            awk '$1 == "run.learning_rate" && $2 > top { top = $2 } END { print top }')"
+            awk '$1 == "run.learning_rate" && $2 + 0 > top { top = $2 + 0 } END { print top }')"
     done
 done
 

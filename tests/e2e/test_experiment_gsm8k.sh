@@ -35,6 +35,8 @@ for way in full frozen lora; do
     moira 0 eval "$dir/table/$way.1/run/step-00000004.h5" --data "$dir/table/data/test.h5" --split train --json
     near "$after" "$(sed -n 's/^ *"loss": \([0-9.]*\),*$/\1/p' "$out")" 1e-6 || fail "$ran: not the loss in the table"
     near "$after" "$(field "$results" $way test_before)" 0.0001 && fail "$way: has learnt nothing"
+    near "$(field "$results" $way learning_rate)" "$(sed -n 's/^  learning_rate: \([^ ]*\).*/\1/p' $here/finetune.yaml \
+        $here/$way.yaml | tail -n 1)" 1e-9 || fail "$way: learning rate $(field "$results" $way learning_rate)"
     near "$(field "$results" $way peak_mib)" 100 80 || fail "$way: $(field "$results" $way peak_mib) MiB at most"
 done
 moira 0 eval "$dir/table/base/base.h5" --data "$dir/table/data/test.h5" --split train --sequence-length 2048 --json
