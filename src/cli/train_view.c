@@ -112,6 +112,28 @@ static void print_headings(const mo__train_view *v)
 
 /* ---- start of the run ---- */
 
+/* What a run starts from, and what keeps its routers in balance, wherever that was said. */
+static void print_base(const mo_run_config *c, const mo_model_config *model)
+{
+    const char *between = "";
+    printf("base         %s\n", c->init.from);
+    if (model->num_local_experts == 0) return;
+    printf("balancing    ");
+    for (int k = 0; k < MO_BALANCE_LOSSES; k++) {
+        double coefficient = mo_balance_coefficient(&c->balance, k);
+        if (!(coefficient > 0)) continue;
+        printf("%sbalance.%s %g", between, mo_balance_names[k], coefficient);
+        between = ", ";
+    }
+    if (c->balance.bias_update_rate > 0) {
+        printf("%sbalance.bias_update_rate %g", between, c->balance.bias_update_rate);
+        between = ", ";
+    }
+    if (!*between) printf("none: all coefficients of balance are 0");
+    if (model->router_jitter_noise > 0) printf("; model.router_jitter_noise %g", model->router_jitter_noise);
+    putchar('\n');
+}
+
 static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_model *model,
                      const mo_run_memory *memory, int64_t first_step, bool over, void *user)
 {
@@ -123,6 +145,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
                           .shown = fitting_columns(traits_of(&model->config)),
                           .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
                           .max_vio = (double)NAN,
+                          .base_loss = (double)NAN,
                           .begin = mo_clock()};
     char *dir = mo_run_dir(c);
     printf("run          %s in %s, seed %llu\n", c->run.name, dir ? dir : "?",
@@ -130,6 +153,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     mo_free(dir);
     if (mo__describe_data(c, data) != MO_OK) mo_error_clear();
     mo__describe_model(model);
+    if (*c->init.from) print_base(c, &model->config);
     if ((mo_model_tuned(model) || *c->init.from) && mo__describe_tuning(model) != MO_OK) mo_error_clear();
     print_memory(memory);
     printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
@@ -230,6 +254,7 @@ static void on_step(const mo_step_report *r, void *user)
     mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte%s%s", base ? "base" : "",
              r->validation_loss, exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text, drift,
              base ? ", before the first step" : "");
+    if (base) v->base_loss = r->validation_loss;
     if (base) return;
     print_dead(r);
     if (r->n_sources == 0) return;
@@ -276,13 +301,17 @@ mo_train_events mo__train_view_events(mo__train_view *view)
 /* ---- end ---- */
 
 /* The best checkpoint knows its own figures, also when it is of an earlier part of a resumed run. */
-static void print_best(const char *path)
+static void print_best(const char *path, double base_loss)
 {
     mo_checkpoint *c;
     if (mo_checkpoint_open(path, &c) != MO_OK) return;
     const mo_checkpoint_state *s = mo_checkpoint_get_state(c);
-    printf("best         %s: validation loss %.4f at step %s\n", path, s->best_loss,
+    printf("best         %s: validation loss %.4f at step %s", path, s->best_loss,
            mo__count(s->best_step).text);
+    if (!isnan(base_loss))
+        printf(", %.4f before the first%s", base_loss,
+               s->best_loss < base_loss ? "" : ": the base itself is no worse");
+    putchar('\n');
     mo_checkpoint_close(c);
 }
 
@@ -315,7 +344,7 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
                mo__bytes((double)mo_memory_peak_rss()).text);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
-    if (best && mo_path_exists(best)) print_best(best);
+    if (best && mo_path_exists(best)) print_best(best, view->base_loss);
     if (view->blocked > 0)
         printf("saving       held training up for %s, took %s more in the background\n",
                mo__duration(view->blocked).text, mo__duration(view->background).text);
