@@ -141,6 +141,77 @@ static void conversations_are_read(void **state)
     mo_tokenfile_close(f);
 }
 
+/* ---- checkpoints of format 2: 16-bit arrays; and what came with it, a base elsewhere and files ---- */
+
+static void check_evaluation(const mo_trained *t, double expected)
+{
+    mo_tokenfile *f;
+    mo_eval_result result;
+    MO_CHECK_OK(mo_tokenfile_open(tokens_path, &f));
+    mo_eval_options options = {
+        .file = f, .split = MO_SPLIT_VALIDATION, .sequence_length = 32, .batch_size = 4};
+    MO_CHECK_OK(mo_blas_init());
+    MO_CHECK_OK(mo_evaluate(t->model, &options, &result));
+    MO_CHECK_NEAR(result.loss, expected, 1e-4);
+    mo_eval_result_free(&result);
+    mo_tokenfile_close(f);
+}
+
+static void check_values(const mo_trained *t, const char *name, const char *hash)
+{
+    const mo_param *p = mo_model_find(t->model, name);
+    assert_non_null(p);
+    if (sizeof(mo_real) == sizeof(float))
+        check_hash(t->model->value + p->offset, (size_t)p->count * sizeof(mo_real), hash);
+}
+
+static void checkpoint_2_is_read(void **state)
+{
+    (void)state;
+    static const char path[] = "tests/golden/format2_checkpoint.h5";
+    mo_checkpoint *c;
+    mo_dtype dtype;
+    const mo_checkpoint_file *files;
+    int count;
+    mo_trained t;
+    MO_CHECK_OK(mo_checkpoint_verify(path));
+    MO_CHECK_OK(mo_checkpoint_open(path, &c));
+    MO_CHECK_OK(mo_checkpoint_dtype(c, "model", "model.embed_tokens.weight", &dtype));
+    assert_int_equal(dtype, MO_BF16);
+    MO_CHECK_OK(mo_checkpoint_files(c, &files, &count));
+    assert_int_equal(count, 3);
+    for (int i = 0; i < count; i++)
+        if (strcmp(files[i].name, "config.json") == 0)
+            check_hash(files[i].bytes, files[i].size, "448b40468c6f9b82240cff0c16300bab");
+    assert_null(mo_checkpoint_base_path(c));
+    mo_checkpoint_close(c);
+    MO_CHECK_OK(mo_trained_open(path, mo_config_parse, &t));
+    check_values(&t, "model.layers.0.block_sparse_moe.experts.w1.weight", "5946ccf830d381693b6cf01096ecc486");
+    check_evaluation(&t, 6.8212244437615404);
+    mo_trained_free(&t);
+    mo_config_free(&t.config);
+}
+
+static void adapter_is_read(void **state)
+{
+    (void)state;
+    static const char path[] = "tests/golden/format2_run/best.h5";
+    mo_checkpoint *c;
+    mo_trained t;
+    MO_CHECK_OK(mo_checkpoint_verify(path));
+    MO_CHECK_OK(mo_checkpoint_open(path, &c));
+    assert_string_equal(mo_checkpoint_base_path(c), "../hf/mixtral_shards");
+    assert_string_equal(mo_checkpoint_base_digest(c), "02193706ef6af0d83a81ea7ba3f8c339");
+    mo_checkpoint_close(c);
+    MO_CHECK_OK(mo_trained_open(path, mo_config_parse, &t));
+    assert_true(t.state.step == 6 && t.config.tuning.lora.rank == 2);
+    check_values(&t, "model.layers.1.block_sparse_moe.experts.w2.lora_B.weight",
+                 "b0cc77870579c47411b3a26f078e7bbe");
+    check_evaluation(&t, 6.7522957731553115);
+    mo_trained_free(&t);
+    mo_config_free(&t.config);
+}
+
 /* ---- going on with a run of format 1 ---- */
 
 typedef struct curve {
@@ -334,6 +405,8 @@ int main(void)
         cmocka_unit_test(tokens_are_read),
         cmocka_unit_test(checkpoint_is_read),
         cmocka_unit_test(checkpoint_evaluates),
+        cmocka_unit_test(checkpoint_2_is_read),
+        cmocka_unit_test(adapter_is_read),
         cmocka_unit_test(conversations_are_read),
         WITH_FOLDER(run_goes_on),
         WITH_FOLDER(newer_versions_are_refused),
