@@ -16,7 +16,8 @@ static const mo__option options[] = {
                     "checkpoint, token file, HF_DIR: read and check every byte"),
     MO__OPTION_FLAG(mo__inspect_choices, restamp, "restamp",
                     "checkpoint, token file: check and stamp anew what other tools have changed"),
-    MO__OPTION_FLAG(mo__inspect_choices, routing, "routing", "checkpoint: where its routers send --data"),
+    MO__OPTION_FLAG(mo__inspect_choices, routing, "routing",
+                    "checkpoint, model folder: where its routers send --data"),
     MO__OPTION_TEXT(mo__inspect_choices, data, "data", 0, "FILE.h5", "", "token file for --routing"),
     MO__OPTION_TEXT(mo__inspect_choices, split, "split", 0, "train|validation", "",
                     "which split of it (validation)"),
@@ -132,10 +133,11 @@ static mo_status run(const void *given, const mo__words *words)
     if (what != TOKENS)
         MO_TRY(mo__refuse_option(c->sequence_length > 0, "--sequence-length", "a token file", path,
                                  what == CONFIG ? "a config" : "a checkpoint"));
+    if (c->routing && (what == CHECKPOINT || what == FOLDER))
+        return *c->against ? mo__inspect_drift(path, c) : mo__inspect_routing(path, c);
     switch (what) {
     case CHECKPOINT:
-        if (!c->routing) return mo__inspect_checkpoint(path, c);
-        return *c->against ? mo__inspect_drift(path, c) : mo__inspect_routing(path, c);
+        return mo__inspect_checkpoint(path, c);
     case TOKENS:
         return mo__inspect_tokens(path, c);
     case FOLDER:
@@ -159,7 +161,7 @@ const mo__command mo__cmd_inspect = {
         "a\n"
         "model folder of Hugging Face's layout: its files, types and layout, and the model that they make.\n"
         "\n"
-        "--routing sends the validation split of --data through a checkpoint and shows, for each layer with\n"
+        "--routing sends the validation split of --data through a model and shows, for each layer with\n"
         "experts: how even their load is, and which experts are dead (below a tenth of their fair share); "
         "how\n"
         "sure the router is; how each domain's tokens spread over the experts, and how much an expert says "

@@ -121,8 +121,6 @@ static mo_status inspect(subject *s, const mo__inspect_choices *c)
 mo_status mo__inspect_hf(const char *path, const mo__inspect_choices *c)
 {
     subject s = {.path = path};
-    MO_TRY(mo__refuse_option(c->routing, "--routing", "a checkpoint, which moira import makes", path,
-                             "a model folder"));
     MO_TRY(mo_hf_open(path, &s.hf));
     mo_status status = inspect(&s, c);
     mo_config_free(&s.config);
