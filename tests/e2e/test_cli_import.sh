@@ -162,7 +162,7 @@ refused "its folder $dir/nowhere does not exist" export "$dir/mixtral.h5" -o "$d
 refused "--dtype: 'int8' is none" export "$dir/mixtral.h5" -o "$dir/new" --dtype int8
 refused "--layout: 'old' is none" export "$dir/mixtral.h5" -o "$dir/new" --layout old
 refused 'is not a checkpoint' export $golden/llama/config.json -o "$dir/new"
-refused '--routing is for a checkpoint' inspect $golden/llama --routing --data "$dir/none.h5"
+refused 'is a dense model; it routes nothing' inspect $golden/llama --routing --data "$dir/none.h5"
 refused '--restamp is for a checkpoint or a token file' inspect $golden/llama --restamp
 
 # A value that is not finite: the last two bytes of bfloat16 weights.
