@@ -29,7 +29,7 @@ static size_t field_size(const mo__key *key)
     case MO__LIST:
         break;
     }
-    MO_ASSERT(!"a key of model and balance is a plain value");
+    MO_ASSERT(false); /* keys of model and balance are plain values */
     return 0;
 }
 
