@@ -1,9 +1,9 @@
 /* mapped.c -- LoRA steps on a model folder that may be bigger than memory, against their floor:
  *
- *     mapped DIR [TOKENS [STEPS [RANK]]]          512 tokens, 3 steps, rank 8 unless given
+ *     mapped DIR [TOKENS [STEPS [RANK [none | block | full]]]]     512, 3, 8, none unless given
  *
  * All matrices stay in the folder's files (mo_model_map); adapters on all targets train, in one sequence of
- * random tokens, with `recompute: block`. The floor of a step is the larger of
+ * random tokens. The floor of a step is the larger of
  *     bytes that it read from the disk / what the disk gives (O_DIRECT, 16 MiB at a time, two threads)
  *     floating-point operations of all its ops / the measured peak of matrix products.
  * Linux only: /proc/self/io has the bytes, /proc/self/status the anonymous memory. */
@@ -173,9 +173,13 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     int64_t tokens = argc > 2 ? strtoll(argv[2], NULL, 10) : 512,
             steps = argc > 3 ? strtoll(argv[3], NULL, 10) : 3;
+    const char *policy = argc > 5 ? argv[5] : "none";
+    mo_recompute recompute = strcmp(policy, "full") == 0    ? MO_RECOMPUTE_FULL
+                             : strcmp(policy, "block") == 0 ? MO_RECOMPUTE_BLOCK
+                                                            : MO_RECOMPUTE_NONE;
     int64_t rank = argc > 4 ? strtoll(argv[4], NULL, 10) : 8;
     if (argc < 2 || tokens < 2 || steps < 1 || rank < 1) {
-        fprintf(stderr, "usage: mapped DIR [TOKENS [STEPS [RANK]]]\n");
+        fprintf(stderr, "usage: mapped DIR [TOKENS [STEPS [RANK [none | block | full]]]]\n");
         return 2;
     }
     mo_hf *hf;
@@ -191,7 +195,7 @@ int main(int argc, char **argv)
     mo_model_init(m, 1);
     load_norms(hf, m);
     mo_model_graph_options options = {
-        .kind = MO_GRAPH_TRAIN, .batch_size = 1, .sequence_length = tokens, .recompute = MO_RECOMPUTE_BLOCK};
+        .kind = MO_GRAPH_TRAIN, .batch_size = 1, .sequence_length = tokens, .recompute = recompute};
     options.balance.mixtral = mo_hf_router_aux_loss_coef(hf);
     must(mo_model_graph_create(m, &options, &t));
     must(mo_graph_bind(t->graph, NULL));
