@@ -209,11 +209,12 @@ static void check_interrupted(const way *w, const char *reference)
     mo_free(dir);
 }
 
-static void check_killed(const way *w, const char *reference)
+/* Killed as soon as the run's folder has the file. */
+static void check_killed(const way *w, const char *reference, const char *file)
 {
-    char *name = mo_strprintf("%s-killed", w->name), *dir = run_path(name);
+    char *name = mo_strprintf("%s-killed-%s", w->name, file), *dir = run_path(name);
     char *where = mo_strprintf("run.dir=%s", dir), *from = mo_strprintf("init.from=%s", folder_path);
-    char *until = mo_path_join(dir, "step-00000004.h5"), *config = mo_path_join(dir, "config.yaml");
+    char *until = mo_path_join(dir, file), *config = mo_path_join(dir, "config.yaml");
     const char *settings[MOST_SETTINGS] = {where};
     int n = 1;
     for (int i = 0; i < w->n; i++) settings[n++] = w->settings[i];
@@ -245,7 +246,8 @@ static void check_same_bits(const way *w, bool all)
         mo_free(dir);
     }
     check_interrupted(w, reference);
-    check_killed(w, reference);
+    if (all) check_killed(w, reference, "metrics.jsonl"); /* with the line of step 0, without a checkpoint */
+    check_killed(w, reference, "step-00000004.h5");
     mo_free(reference);
 }
 
