@@ -86,7 +86,7 @@ static uint32_t narrow_one(mo_dtype dtype, mo_real x)
 static mo_real next_to(mo_real x, bool up)
 {
     mo_real far = up ? MO_C(INFINITY) : -MO_C(INFINITY);
-    return sizeof(mo_real) == sizeof(double) ? (mo_real)nextafter(x, far)
+    return sizeof(mo_real) == sizeof(double) ? (mo_real)nextafter((double)x, (double)far)
                                              : (mo_real)nextafterf((float)x, (float)far);
 }
 
