@@ -216,6 +216,24 @@ static void test_config_built_upon(void **state)
     temp_remove(dir);
 }
 
+/* Where transformers 5 has the base of the rotary frequencies. */
+static void test_rope_parameters(void **state)
+{
+    (void)state;
+    char *dir = temp_make();
+    through t;
+    import("tests/golden/hf/fused_f32", temp_path(dir, "x.h5"), &t);
+    mo_hf_export_options o = options_of(&t);
+    t.model->config.rope_theta = 7000;
+    MO_CHECK_OK(mo_hf_export(temp_path(dir, "out"), &o));
+    char *text = text_of(temp_path(dir, "out"), "config.json");
+    assert_non_null(strstr(text, "\"rope_parameters\": {\n    \"rope_theta\": 7000.0,"));
+    assert_null(strstr(text, "\n  \"rope_theta\"")); /* not by itself too */
+    mo_free(text);
+    forget(&t);
+    temp_remove(dir);
+}
+
 static void same_config(const mo_model_config *a, const mo_model_config *b)
 {
     mo_balance_config balance = {.scope = MO_SCOPE_MICROBATCH};
@@ -379,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
                                        cmocka_unit_test(test_files_carried),
                                        cmocka_unit_test(test_config_built_upon),
+                                       cmocka_unit_test(test_rope_parameters),
                                        cmocka_unit_test(test_new),
                                        cmocka_unit_test(test_cannot_say),
                                        cmocka_unit_test(test_too_large),

@@ -98,6 +98,8 @@ static void test_entries(void **state)
             "not have");
     refused(ENTRY("F16", "[3]", "[0,4]"), 0, 4, MO_E_CORRUPT,
             "tensor t of shape [3] and type F16 needs 6 bytes");
+    refused(ENTRY("F16", "[2]", "[0,6]"), 0, 6, MO_E_CORRUPT,
+            "needs 4 bytes, its data_offsets [0, 6] give it 6");
     refused(ENTRY("F16", "[2]", "[4,0]"), 0, 4, MO_E_CORRUPT, "data_offsets [4, 0]");
     refused(ENTRY("F16", "[2]", "[-4,0]"), 0, 4, MO_E_CORRUPT, "data_offsets [-4, 0]");
     refused(ENTRY("F16", "[2]", "[2,6]"), 0, 4, MO_E_CORRUPT,
