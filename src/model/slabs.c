@@ -70,7 +70,7 @@ static mo_status check_trained(const mo_model *m, const mo_optim_config *config,
     for (int i = 0; i < m->n_params; i++) {
         if (!mo_optim_matches(match, m->params[i].name)) continue;
         if (mo_param_trains(&m->params[i])) return MO_OK;
-        if (!idle || idle->buffer) idle = &m->params[i];
+        if (!idle || (idle->buffer && !m->params[i].buffer)) idle = &m->params[i];
     }
     if (!idle) return MO_OK; /* mo_optim_groups_check has more to say */
     if (idle->buffer)
