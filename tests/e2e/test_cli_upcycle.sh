@@ -30,6 +30,13 @@ out_has '"num_experts_per_tok": 2,'
 h5dump -a /config "$dir/moe.h5" | grep -q 'mixtral: 0.02' || fail "moe.h5: balance.mixtral is not 0.02"
 moira 0 generate "$dir/moe.h5" --prompt Line --max-tokens 4
 
+# A run starts from it, at the dense model's loss.
+sed '/^model:/,/^balance:/d' "$dir/small.yaml" >"$dir/tune.yaml"
+moira 0 finetune "$dir/tune.yaml" init.from="$dir/moe.h5" run.dir="$dir/tuned" train.steps=4 eval.every=4 schedule.warmup_steps=1
+out_has '8 experts of 48, 2 per token (topk)'
+first=$(sed -n 's/.*base validation loss \([0-9.]*\),.*/\1/p' "$out")
+near "$before" "$first" 1e-4 || fail "$ran: begins at $first, not at the dense model's $before"
+
 # The same seed, the same file; noise moves the loss a little.
 moira 0 upcycle "$dense" -o "$dir/again.h5"
 same "$dir/moe.h5" "$dir/again.h5"
