@@ -194,8 +194,8 @@ typedef struct mo_source_report {
 /* A line of metrics.jsonl, written every log.every steps and at evaluations. JSON keys are the field names;
  * validation_loss and bits_per_byte only at evaluations; there, in a run with init.from, drift of each layer,
  * and mean_drift under `drift`; such a run begins with a line of step 0, the base's validation loss, in which
- * null stands for what only a step has, and there are no layers; balance as an object of the losses that are on;
- * sources (whose name is under `source`, and NaN null) only with data.mixture. The validation_loss of a
+ * null stands for what only a step has, and there are no layers; balance as an object of the losses that are
+ * on; sources (whose name is under `source`, and NaN null) only with data.mixture. The validation_loss of a
  * mixture is the mean over its sources that have a validation split, weighted by their shares. */
 typedef struct mo_step_report {
     int64_t step, steps; /* done, of: with train.seconds, of what the time will do for */

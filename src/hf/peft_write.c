@@ -76,6 +76,7 @@ static void add_fused(job *j, const mo_param *first, const mo_param *second, con
                       bool halves)
 {
     const mo_param *p = first ? first : second;
+    MO_ASSERT(p);
     int64_t pairs = (first != NULL) + (second != NULL), E = p->dim[0];
     size_t layer = (size_t)(strstr(p->name, "block_sparse_moe") - p->name);
     piece *own = add(j, first, second, -1, is_b);
