@@ -259,14 +259,15 @@ static mo_status check_scopes(const mo_run_config *c)
     return MO_OK;
 }
 
-/* Whether a text says what a model is and nothing of a run: no key but of run, model and balance. */
+/* Whether a text says what a model is, wholly, and nothing of a run: no key but of run, model and balance. */
 static bool is_model_alone(const build *b)
 {
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
         bool of_model = mo__key_in_section(key, "run") || mo__key_in_section(key, "model") ||
                         mo__key_in_section(key, "balance");
-        if (b->given[i] && !of_model) return false;
+        bool missing = of_model && !key->initial && !b->given[i];
+        if (missing || (b->given[i] && !of_model)) return false;
     }
     return true;
 }
@@ -276,10 +277,6 @@ static mo_status settle_model_alone(build *b)
 {
     mo_run_config *c = b->config;
     enum { WINDOW = 2048 };
-    for (int i = 0; i < mo__key_count; i++)
-        if (mo__key_in_section(&mo__keys[i], "train") || mo__key_in_section(&mo__keys[i], "optimizer"))
-            b->given[i] = true;
-    MO_TRY(check_given(b));
     c->train.batch_size = 1;
     c->train.sequence_length =
         c->model.max_position_embeddings < WINDOW ? c->model.max_position_embeddings : WINDOW;

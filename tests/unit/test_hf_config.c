@@ -7,6 +7,7 @@
 #include "hf/hf_config.h"
 #include "hf/shard_write.h"
 #include "hf/shards.h"
+#include "moira/config.h"
 #include "moira/hf.h"
 
 static mo_status parse(const char *text, mo__hf_config *out)
@@ -237,6 +238,32 @@ static void test_other_type(void **state)
     temp_remove(dir);
 }
 
+/* ---- the config of a model that no run made ---- */
+
+static void test_model_alone(void **state)
+{
+    (void)state;
+    mo__hf_config c = good("{" MIXTRAL ", \"sliding_window\": 77, \"router_jitter_noise\": 0.125}");
+    mo_balance_config balance = {.mixtral = 0.25, .scope = MO_SCOPE_MICROBATCH};
+    mo_run_config run;
+    char *text, *again;
+    MO_CHECK_OK(mo_config_dump_model("some", &c.model, &balance, &text));
+    assert_null(strstr(text, "train:"));
+    MO_CHECK_OK(mo_config_parse(text, "here", &run));
+    assert_true(run.balance.mixtral == 0.25 && run.train.batch_size == 1 &&
+                run.train.sequence_length == 2048);
+    MO_CHECK_OK(mo_config_dump_model(run.run.name, &run.model, &run.balance, &again));
+    assert_string_equal(text, again);
+    mo_config_free(&run);
+    mo_free(text);
+    mo_free(again);
+    c.model.max_position_embeddings = 0;
+    MO_CHECK_OK(mo_config_dump_model("some", &c.model, &balance, &text));
+    MO_CHECK_STATUS(mo_config_parse(text, "here", &run), MO_E_CONFIG);
+    MO_CHECK_MESSAGE("here: model.max_position_embeddings is 0");
+    mo_free(text);
+}
+
 /* ---- JSON as text ---- */
 
 static void test_dump(void **state)
@@ -261,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_mixtral),    cmocka_unit_test(test_dense),
                                        cmocka_unit_test(test_values),     cmocka_unit_test(test_rope),
                                        cmocka_unit_test(test_refused),    cmocka_unit_test(test_more_tensors),
-                                       cmocka_unit_test(test_other_type), cmocka_unit_test(test_dump)};
+                                       cmocka_unit_test(test_other_type), cmocka_unit_test(test_model_alone),
+                                       cmocka_unit_test(test_dump)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
