@@ -1,24 +1,28 @@
 /* tokenfile.h -- token files: a corpus, tokenized once, read many times.
  *
  * On disk, format versions 1 and 2. An HDF5 file (libver bounds V110) with a 512-byte user block that holds
- * text: "MOIRA TOKENS <version>\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded, the hash
- * being over every byte after the user block and `bytes` the size of the whole file. It is checked before the
- * HDF5 library is let near the file. /train, /validation   groups, each with tokens       uint8 | uint16 |
- * uint32 by vocabulary; chunked, shuffle + deflate + fletcher32 documents    uint64[D+1]: document d is
- * tokens[documents[d] .. documents[d+1]) domains      uint16[D]: label of each document (only where the
- * corpus has labels) mask         uint8[tokens]: 1 = a token that a model is to predict, 0 = one that it only
- * reads (only in version 2; absent: all are 1) attributes: entropy_nats float64[#domains] (only synthetic
- * corpora): the least loss, in nats per predicted token, that any model can reach on this split's documents
- * of that domain; text_bytes (where known): bytes of the text that the split's tokens were made of. root
- * attributes: format "moira-tokens", version, vocab_size, tokenizer_kind, tokenizer_blob, tokenizer_hash,
- * source (text), domain_names (array of strings; only with labels), created_by ("moira 0.1.0"); where known,
- * the integers files, empty_documents, bad_lines, invalid_utf8 and vocabulary_used (see mo_corpus_facts), and
- * split (text: how documents were split); documents (text, only in version 2): "whole" where documents are
- * never cut and never run on into each other: windows hold whole ones, and padding (data.h). Absent: the
- * split is one stream. Versions are as in checkpoint.h: newer ones are refused with MO_E_VERSION; attributes,
- * groups and datasets that are not known are passed over. A file with a mask or with whole documents has
- * version 2, for a program that knows neither would train on what is not to be learnt; any other has
- * version 1.
+ * text:
+ *     "MOIRA TOKENS <version>\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded,
+ * the hash being over every byte after the user block and `bytes` the size of the whole file. It is checked
+ * before the HDF5 library is let near the file.
+ *     /train, /validation   groups, each with
+ *         tokens       uint8 | uint16 | uint32 by vocabulary; chunked, shuffle + deflate + fletcher32
+ *         documents    uint64[D+1]: document d is tokens[documents[d] .. documents[d+1])
+ *         domains      uint16[D]: label of each document (only where the corpus has labels)
+ *         mask         uint8[tokens]: 1 = a token that a model is to predict, 0 = one that it only reads
+ *                      (only in version 2; absent: all are 1)
+ *       attributes: entropy_nats float64[#domains] (only synthetic corpora): the least loss, in nats per
+ *         predicted token, that any model can reach on this split's documents of that domain;
+ *         text_bytes (where known): bytes of the text that the split's tokens were made of.
+ *     root attributes: format "moira-tokens", version, vocab_size, tokenizer_kind, tokenizer_blob,
+ *         tokenizer_hash, source (text), domain_names (array of strings; only with labels),
+ *         created_by ("moira 0.1.0"); where known, the integers files, empty_documents, bad_lines,
+ *         invalid_utf8 and vocabulary_used (see mo_corpus_facts), and split (text: how documents were split);
+ *         documents (text, only in version 2): "whole" where documents are never cut and never run on into
+ *         each other: windows hold whole ones, and padding (data.h). Absent: the split is one stream.
+ * Versions are as in checkpoint.h: newer ones are refused with MO_E_VERSION; attributes, groups and datasets
+ * that are not known are passed over. A file with a mask or with whole documents has version 2, for a program
+ * that knows neither would train on what is not to be learnt; any other has version 1.
  *
  * Lifetime: mo_tokenfile_open reads the wanted splits whole into memory (uint8/16/32 as stored). */
 #ifndef MOIRA_TOKENFILE_H

@@ -7,8 +7,8 @@
  *     MO_TRY(mo_upcycle_config(&o, &config));
  *     mo_model *sparse; MO_TRY(mo_model_create(&config.model, &sparse));      names and shapes, no memory
  *     mo_upcycled u; MO_TRY(mo_upcycle(dense, &o, sparse, &u));
- *     ... mo_checkpoint_save(path, &(mo_checkpoint_content){.arrays = u.arrays, .n_arrays = u.n_arrays,
- * ...}); mo_upcycled_free(&u);
+ *     mo_checkpoint_content content = {.arrays = u.arrays, .n_arrays = u.n_arrays, ...};
+ *     MO_TRY(mo_checkpoint_save(path, &content)); mo_upcycled_free(&u);
  *
  * Without noise the result takes no memory but the routers': its experts are the dense matrices again and
  * again, which may lie in mapped files, and keep their type. */

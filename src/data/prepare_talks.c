@@ -25,6 +25,7 @@ static mo_status check_texts_options(const mo_prepare_options *o)
     const char *given = o->chat_template                                       ? "--template"
                         : o->corpus.prompt_field || o->corpus.completion_field ? "--prompt-field"
                         : o->max_length                                        ? "--max-length"
+                        : o->truncate                                          ? "--truncate"
                                                                                : NULL;
     return given ? mo_error(MO_E_USAGE, "%s: is for conversations, and these are texts", given) : MO_OK;
 }
@@ -115,17 +116,31 @@ static mo_status cut_completion(const mo__prepare_talks *t, mo__talk_tokens *out
     return MO_OK;
 }
 
-/* Encodes the first `count` messages; whole exchanges go from the end until it fits, or one is left. */
+/* Encodes the first `exchanges` of the conversation, with its system message. */
+static mo_status encode_first(const mo__prepare_talks *t, const mo__talk *talk, int exchanges,
+                              mo__talk_tokens *out)
+{
+    mo_chat_tokens_free(&out->tokens);
+    int system = talk->at[0].role == MO_CHAT_SYSTEM;
+    return mo_chat_encode(t->chat, talk->at, system + 2 * exchanges, false, &out->tokens);
+}
+
+/* Whole exchanges go from the end until it fits, or one is left: how many stay is found by halving, since one
+ * line may have any number of them. */
 static mo_status encode_fitting(const mo__prepare_talks *t, const mo__talk *talk, mo__talk_tokens *out)
 {
-    int count = talk->count, least = talk->at[0].role == MO_CHAT_SYSTEM ? 3 : 2;
-    for (;; count -= 2, out->turns_cut++) {
-        mo_chat_tokens_free(&out->tokens);
-        MO_TRY(mo_chat_encode(t->chat, talk->at, count, false, &out->tokens));
-        if (!t->max_length || out->tokens.count <= t->max_length) return MO_OK;
-        if (!t->truncate) return refuse_long(t, out->tokens.count);
-        if (count <= least) return cut_completion(t, out);
+    MO_TRY(mo_chat_encode(t->chat, talk->at, talk->count, false, &out->tokens));
+    if (!t->max_length || out->tokens.count <= t->max_length) return MO_OK;
+    if (!t->truncate) return refuse_long(t, out->tokens.count);
+    int all = talk->count / 2, stay = 1, too_many = all;
+    while (too_many - stay > 1) {
+        int half = stay + (too_many - stay) / 2;
+        MO_TRY(encode_first(t, talk, half, out));
+        *(out->tokens.count <= t->max_length ? &stay : &too_many) = half;
     }
+    MO_TRY(encode_first(t, talk, stay, out));
+    out->turns_cut = all - stay;
+    return out->tokens.count <= t->max_length ? MO_OK : cut_completion(t, out);
 }
 
 static mo_status encode(const mo__prepare_talks *t, const mo__talk *talk, mo__talk_tokens *out)

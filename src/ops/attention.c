@@ -1,17 +1,18 @@
 /* attention.c -- causal grouped-query attention in blocks with an online softmax
  *   (FlashAttention: Dao 2022, arXiv:2205.14135; online softmax: Milakov & Gimelshein 2018, arXiv:1805.02867)
  *   s_ts = q_t . k_s / sqrt(d)  for first_t <= s <= t      p_ts = exp(s_ts - lse_t)      o_t = sum_s p_ts v_s
- *   first_t = max(start_t, t - window + 1): a window of the last keys, t's own included
- *     (Longformer: Beltagy et al. 2020, arXiv:2004.05150; as in Mistral 7B: Jiang et al. 2023,
- * arXiv:2310.06825) D_t  = do_t . o_t           ds_ts = p_ts (do_t . v_s - D_t) dq_t = sum_s ds_ts k_s /
- * sqrt(d)    dk_s = sum_t ds_ts q_t / sqrt(d)    dv_s = sum_t p_ts do_t With dropout, m_ts = 0 or 1 / (1 -
- * dropout) (dropout.h): p_ts m_ts takes the place of p_ts in o_t and dv_s, and m_ts do_t . v_s that of do_t .
- * v_s; lse_t and D_t stay what they are. The stream's element of m_ts is (t H + head) 4 ceil(T / 4) + s, t
- * counted in the step and s in its sequence. q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse
- * [N, H] out. No T x T matrix: a block of QUERIES rows meets one block of KEYS columns at a time, both
- * products through one-thread GEMM tiles; key blocks that lie before every first_t of the rows are not
- * visited. Threads: forward over (sequence, head, query block); backward over (sequence, kv head), which owns
- * its dq, dk and dv, so nothing is added across threads. */
+ *   first_t = max(start_t, t - window + 1): a window of the last keys, t's own included (Longformer: Beltagy
+ *   et al. 2020, arXiv:2004.05150; as in Mistral 7B: Jiang et al. 2023, arXiv:2310.06825)
+ *   D_t  = do_t . o_t           ds_ts = p_ts (do_t . v_s - D_t)
+ *   dq_t = sum_s ds_ts k_s / sqrt(d)    dk_s = sum_t ds_ts q_t / sqrt(d)    dv_s = sum_t p_ts do_t
+ * With dropout, m_ts = 0 or 1 / (1 - dropout) (dropout.h): p_ts m_ts takes the place of p_ts in o_t and dv_s,
+ * and m_ts do_t . v_s that of do_t . v_s; lse_t and D_t stay what they are. The stream's element of m_ts is
+ * (t H + head) 4 ceil(T / 4) + s, t counted in the step and s in its sequence.
+ * q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse [N, H] out. No T x T matrix: a block of
+ * QUERIES rows meets one block of KEYS columns at a time, both products through one-thread GEMM tiles; key
+ * blocks that lie before every first_t of the rows are not visited.
+ * Threads: forward over (sequence, head, query block); backward over (sequence, kv head), which owns its dq,
+ * dk and dv, so nothing is added across threads. */
 #include "ops/dropout.h"
 #include "ops/kernels.h"
 

@@ -1,6 +1,7 @@
 /* upcycle.c -- a dense model as a Mixture-of-Experts: for every expert e of a layer
- *   W1_e = W_gate + S std(W_gate) G_1e    W3_e = W_up + S std(W_up) G_3e    W2_e = W_down + S std(W_down)
- * G_2e G normal(0, 1), S the noise; without a gate W1_e is of W_up. */
+ *   W1_e = W_gate + S std(W_gate) G_1e    W3_e = W_up + S std(W_up) G_3e
+ *   W2_e = W_down + S std(W_down) G_2e
+ * G normal(0, 1), S the noise; without a gate W1_e is of W_up. */
 #include "moira/upcycle.h"
 
 #include <math.h>
@@ -58,14 +59,6 @@ static const mo_param *source_of(const mo_model *dense, const mo_param *p)
 /* Elements at once: a power of two, so that blocks of a matrix do not hang on threads. */
 enum { BLOCK = 4096 };
 
-static void values_of(const mo_model *dense, const mo_param *p, int64_t first, int64_t count, mo_real *out)
-{
-    if (p->stored)
-        mo_stored_expand(p->stored, 0, first, count, out);
-    else
-        memcpy(out, dense->value + p->offset + first, (size_t)count * sizeof *out);
-}
-
 static double standard_deviation(const mo_model *dense, const mo_param *p)
 {
     mo_real w[BLOCK];
@@ -73,7 +66,7 @@ static double standard_deviation(const mo_model *dense, const mo_param *p)
     for (int pass = 0; pass < 2; pass++)
         for (int64_t first = 0; first < p->count; first += BLOCK) {
             int64_t count = p->count - first < BLOCK ? p->count - first : BLOCK;
-            values_of(dense, p, first, count, w);
+            mo_model_values(dense, p, first, count, w);
             for (int64_t i = 0; i < count; i++) {
                 double off = (double)w[i] - sum / n;
                 if (pass == 0)
@@ -104,7 +97,7 @@ static void noisy_block(const mo_model *dense, const mo_param *from, const drawn
 {
     mo_real w[BLOCK];
     int64_t count = from->count - first < BLOCK ? from->count - first : BLOCK, at = e * from->count + first;
-    values_of(dense, from, first, count, w);
+    mo_model_values(dense, from, first, count, w);
     for (int64_t i = 0; i < count && d->std > 0; i++) w[i] += draw(d, at + i);
     if (from->stored)
         mo_narrow(from->stored->dtype, w, count, out + (size_t)at * mo_dtype_size(from->stored->dtype));

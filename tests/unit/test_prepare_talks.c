@@ -178,6 +178,41 @@ static void long_ones_are_cut_where_that_is_asked_for(void **state)
     finish(&s);
 }
 
+/* A line of n exchanges of 20 tokens each. */
+static char *long_line(int n)
+{
+    static const char EXCHANGE[] = "{\"role\": \"user\", \"content\": \"q\"}, "
+                                   "{\"role\": \"assistant\", \"content\": \"a\"}";
+    char *text = malloc((size_t)n * sizeof EXCHANGE + 64), *to = text;
+    assert_non_null(text);
+    to += sprintf(to, "{\"messages\": [");
+    for (int i = 0; i < n; i++) to += sprintf(to, "%s%s", i ? "," : "", EXCHANGE);
+    sprintf(to, "]}\n");
+    return text;
+}
+
+/* However many exchanges there are, one after the other would take the square of their number in time. */
+static void the_exchanges_that_fit_stay(void **state)
+{
+    setting s;
+    int longest = 8000;
+    for (int n = 1; n <= longest; n = n < 6 ? n + 1 : longest + (n == longest)) {
+        char *line = long_line(n);
+        start(&s, *state, line);
+        s.options.truncate = true;
+        for (int stay = 1; stay <= n && stay <= 7; stay++) {
+            s.options.max_length = 20 * stay + (stay & 1 ? 19 : 0);
+            MO_CHECK_OK(mo_prepare(&s.options, &s.summary));
+            assert_int_equal(s.summary.tokens[0], 20 * stay);
+            assert_int_equal(s.summary.talks.turns_cut, n - stay);
+            assert_int_equal(s.summary.talks.completions_cut, 0);
+            assert_int_equal(s.summary.talks.truncated, n > stay);
+        }
+        finish(&s);
+        free(line);
+    }
+}
+
 static char *many_lines(int n)
 {
     char *text = malloc((size_t)n * 400), *to = text;
@@ -309,6 +344,10 @@ static void options_that_are_for_nothing_are_refused(void **state)
     s.options.chat_template = NULL;
     s.options.max_length = 5;
     assert_int_equal(mo_prepare(&s.options, &s.summary), MO_E_USAGE);
+    s.options.max_length = 0;
+    s.options.truncate = true;
+    assert_int_equal(mo_prepare(&s.options, &s.summary), MO_E_USAGE);
+    s.options.truncate = false;
     const char *text = temp_path(*state, "t.txt");
     MO_CHECK_OK(mo_write_file(text, "x", 1));
     s.options.corpus.content = MO_CORPUS_CONVERSATIONS;
@@ -327,6 +366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_only_conversation_trains, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(long_ones_are_cut_where_that_is_asked_for, make_folder,
                                         remove_folder),
+        cmocka_unit_test_setup_teardown(the_exchanges_that_fit_stay, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(many_are_split_and_threads_do_not_matter, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bad_lines_are_left_out_or_named, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(options_that_are_for_nothing_are_refused, make_folder, remove_folder),
