@@ -246,7 +246,7 @@ static void check_same_bits(const way *w, bool all)
         mo_free(dir);
     }
     check_interrupted(w, reference);
-    if (all) check_killed(w, reference, "metrics.jsonl"); /* with the line of step 0, without a checkpoint */
+    if (all) check_killed(w, reference, "routing.jsonl"); /* after step 0 is told of, without a checkpoint */
     check_killed(w, reference, "step-00000004.h5");
     mo_free(reference);
 }
