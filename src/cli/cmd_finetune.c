@@ -42,16 +42,28 @@ const mo__command mo__cmd_finetune = {
     .summary = "train a model further, on data of its own",
     .synopsis = "CONFIG [section.key=value...] [--resume] [--profile]",
     .text =
-        "Trains as moira train does, from the weights of init.from: a checkpoint of Moira's, say best.h5 of "
+        "Trains as moira train does, from the weights of init.from: a checkpoint, say best.h5 of a run, or "
         "a\n"
-        "run. What CONFIG leaves out of the sections model and balance is as in that model, so that CONFIG\n"
-        "needs neither; what would change the shape of its weights is refused. The tokens must be of the\n"
-        "model's own tokenizer: moira prepare --tokenizer takes the checkpoint for it.\n"
+        "folder in Hugging Face's layout. What CONFIG leaves out of the sections model and balance is as in "
+        "that\n"
+        "model, so that CONFIG needs neither; what would change the shape of its weights is refused. The "
+        "tokens\n"
+        "must be of the model's own tokenizer: moira prepare --tokenizer takes it.\n"
         "\n"
-        "The files of init.from are never written to. --resume needs the same model (known by its digest) "
-        "and\n"
-        "takes init.from=PATH where it has moved.\n",
+        "freeze leaves parts as they are, lora adds adapters and freezes the rest; frozen matrices of a "
+        "folder\n"
+        "stay in its files, so the model may be larger than memory. The table of what trains comes before "
+        "the\n"
+        "run, the model's own validation loss before the first step, and how far the routers have gone from\n"
+        "it (routing drift) at every evaluation.\n"
+        "\n"
+        "The files of init.from are never written to. Where something is frozen, checkpoints have what "
+        "trains\n"
+        "and where the rest is; moira export --merge makes one model of the two. --resume needs the same "
+        "model\n"
+        "(known by its digest) and takes init.from=PATH where it has moved.\n",
     .example = "  moira finetune finetune.yaml init.from=checkpoints/demo/best.h5\n"
+               "  moira finetune finetune.yaml init.from=Mixtral-8x7B-v0.1 lora.rank=16\n"
                "  moira finetune checkpoints/tuned/config.yaml --resume\n",
     .options = options,
     .options_size = sizeof(choices),
