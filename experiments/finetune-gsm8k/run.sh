@@ -241,9 +241,8 @@ for seed in $(seq "$seeds"); do
         [ -s "$trial/row.csv" ] && continue
         finetune "$trial" "$way" "$seed"
         evaluate "$(last_of "$trial")" "$trial/test.json"
-        measure "$trial" "$way" "$seed" "$(flat run "$trial/run/metrics.jsonl" |
-            awk '$1 == "run.learning_rate" && $2 + 0 > top { top = $2 + 0 } END { print top }')"
-    done
+        measure "$trial" "$way" "$seed" "$(sed -n 's/^  learning_rate: *//p' "$trial/run/config.yaml")"
+done
 done
 
 rows "$out/results.csv" $trials
