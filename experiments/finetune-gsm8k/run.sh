@@ -242,7 +242,7 @@ for seed in $(seq "$seeds"); do
         finetune "$trial" "$way" "$seed"
         evaluate "$(last_of "$trial")" "$trial/test.json"
         measure "$trial" "$way" "$seed" "$(sed -n 's/^  learning_rate: *//p' "$trial/run/config.yaml")"
-done
+    done
 done
 
 rows "$out/results.csv" $trials
