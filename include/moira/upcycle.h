@@ -34,9 +34,10 @@ typedef struct mo_upcycle_options {
 #define MO_UPCYCLE_BALANCE 0.02
 
 /* Rewrites the model and balance of a dense model's config: Mixtral's router (topk, weights normalised), an
- * expert in every layer, balance.mixtral alone. MO_E_CONFIG if it has experts already, for fewer than 2
- * experts, and by the rules of mo_model_config_check (more choices than experts, a single choice, whose
- * weight would always be 1). MO_E_RANGE for noise below 0. */
+ * expert in every layer, balance.mixtral alone; nothing is frozen, since patterns may name what is no more
+ * (the lists stay whose they are). MO_E_CONFIG if it has experts already, for fewer than 2 experts, and by
+ * the rules of mo_model_config_check (more choices than experts, a single choice, whose weight would always
+ * be 1). MO_E_RANGE for noise below 0. */
 mo_status mo_upcycle_config(const mo_upcycle_options *options, mo_run_config *config);
 
 /* The parameters of the new model as arrays to save; they point into the dense model, or into `owned`. */

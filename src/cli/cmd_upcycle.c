@@ -147,7 +147,8 @@ const mo__command mo__cmd_upcycle = {
         "experts must fit.\n"
         "\n"
         "The config of the result has Mixtral's routing, num_local_experts and num_experts_per_tok as asked\n"
-        "for, and balance.mixtral 0.02; its other balancing losses and its capacity are off.\n",
+        "for, and balance.mixtral 0.02; its other balancing losses and its capacity are off, and nothing is\n"
+        "frozen.\n",
     .example = "  moira upcycle dense.h5 -o moe.h5 --experts 8 --top-k 2\n"
                "  moira train configs/mine.yaml init.from=moe.h5\n",
     .options = options,

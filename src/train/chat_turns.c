@@ -106,6 +106,7 @@ static mo_status read_anew(mo_chat *c, mo_chat_tokens *tokens, int *forgotten)
         }
         mo_chat_tokens_free(tokens);
     }
+    c->read = false;
     mo_generator_clear(c->generator);
     MO_TRY(mo_generator_read(c->generator, tokens->ids, tokens->count));
     return mo_generator_read(c->generator, c->ids, c->n_ids);
@@ -113,6 +114,7 @@ static mo_status read_anew(mo_chat *c, mo_chat_tokens *tokens, int *forgotten)
 
 static mo_status read_on(mo_chat *c, const mo_chat_tokens *tokens)
 {
+    c->read = false;
     MO_TRY(mo_generator_read(c->generator, c->unread, c->n_unread));
     return mo_generator_read(c->generator, tokens->ids, tokens->count);
 }
@@ -261,7 +263,6 @@ static mo_status reply_to(mo_chat *c, mo_reply *reply)
     mo_chat_tokens tokens = {0};
     c->n_ids = 0;
     mo_status status = read_message(c, &tokens, &reply->forgotten);
-    c->read = false;
     if (status == MO_OK) status = begin_text(c, &tokens);
     mo_chat_tokens_free(&tokens);
     if (status == MO_OK) status = draw_reply(c, reply);

@@ -269,6 +269,32 @@ static void what_cannot_be_said_was_not_said(void **state)
     mo_free(path);
 }
 
+/* What was drawn stays in the cache, though its messages would be put otherwise (mixtral: a space in front of
+ * each reply): nothing is read anew for it. */
+static void what_cannot_be_said_leaves_the_cache(void **state)
+{
+    (void)state;
+    char large[200], undisturbed[ROOM];
+    mo_tokenizer *bytes;
+    mo_reply reply;
+    fixture f;
+    MO_CHECK_OK(mo_tokenizer_bytes(&bytes));
+    start(&f, bytes, "mixtral", 128);
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    for (int refused = 0; refused < 3; refused++) {
+        open_chat(&f, NULL, 0, 8);
+        MO_CHECK_OK(say(&f, "one", &reply));
+        assert_true(f.said.size > 0);
+        if (refused == 1) assert_int_equal(say(&f, large, &reply), MO_E_RANGE);
+        if (refused == 2) assert_int_equal(mo_chat_say(f.chat, "a\0b", 3, &reply), MO_E_FORMAT);
+        MO_CHECK_OK(say(&f, "two", &reply));
+        if (refused) assert_string_equal(undisturbed, f.said.text);
+        strcpy(undisturbed, f.said.text);
+    }
+    finish(&f);
+}
+
 /* Words with their spaces, characters only whole, and not the template's space in front. */
 static void text_is_that_of_the_tokens(void **state)
 {
@@ -381,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_full_context_forgets_whole_exchanges),
         cmocka_unit_test(a_reply_may_fill_the_context),
         cmocka_unit_test(what_cannot_be_said_was_not_said),
+        cmocka_unit_test(what_cannot_be_said_leaves_the_cache),
         cmocka_unit_test(text_is_that_of_the_tokens),
         cmocka_unit_test(no_memory_is_told),
         cmocka_unit_test(draws_go_on_from_turn_to_turn),

@@ -251,6 +251,18 @@ static void refused(mo_model_config model, mo_upcycle_options o, mo_status statu
     if (!strstr(mo_last_error(), text)) fail_msg("'%s' is not in '%s'", text, mo_last_error());
 }
 
+/* The dense run's patterns fit no parameter of the new model, whose file could then not be opened. */
+static void test_nothing_stays_frozen(void **state)
+{
+    (void)state;
+    mo_text pattern = {"model.layers.*.mlp.up_proj.*"};
+    mo_run_config run = {.model = dense_config, .tuning = {.freeze = {&pattern, 1}}};
+    mo_upcycle_options o = {.experts = 4, .experts_per_token = 2};
+    MO_CHECK_OK(mo_tuning_check(&run.model, &run.tuning));
+    MO_CHECK_OK(mo_upcycle_config(&o, &run));
+    MO_CHECK_OK(mo_tuning_check(&run.model, &run.tuning));
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -268,8 +280,10 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_function), cmocka_unit_test(test_copies),
-                                       cmocka_unit_test(test_router),        cmocka_unit_test(test_noise),
-                                       cmocka_unit_test(test_stored),        cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_function), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_router),        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_stored),        cmocka_unit_test(test_nothing_stays_frozen),
+        cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
