@@ -34,7 +34,7 @@ mo_status mo_upcycle_config(const mo_upcycle_options *o, mo_run_config *config)
     c->jitter_experts = false;
     c->capacity_factor = c->eval_capacity_factor = (double)NAN;
     config->balance = (mo_balance_config){.mixtral = MO_UPCYCLE_BALANCE, .scope = MO_SCOPE_MICROBATCH};
-    config->tuning = (mo_tuning_config){.lora = {.rank = 0}};
+    config->tuning.freeze.count = 0;
     return mo_model_config_check(c, &config->balance);
 }
 

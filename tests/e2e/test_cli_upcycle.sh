@@ -4,7 +4,7 @@ small_text
 moira 0 prepare "$dir/text.txt" -o "$dir/text.h5"
 small_config
 moira 0 train "$dir/small.yaml" model.num_local_experts=0 model.num_experts_per_tok=0 balance.switch=0 balance.z_loss=0 \
-    model.intermediate_size=48 run.dir="$dir/dense" train.steps=30
+    model.intermediate_size=48 run.dir="$dir/dense" train.steps=30 'freeze=[model.layers.*.mlp.up_proj.*]'
 dense=$dir/dense/best.h5
 
 loss() { # CHECKPOINT: its validation loss, in the file .loss
