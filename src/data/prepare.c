@@ -48,6 +48,7 @@ static mo_status write_tokens(job *j, mo_tokenwriter *writer)
                                  .tokenizer = j->tokenizer,
                                  .stop = o->stop,
                                  .talks = {.chat = j->chat,
+                                           .tokenizer = j->tokenizer,
                                            .max_length = o->max_length,
                                            .truncate = o->truncate,
                                            .skip_bad = o->corpus.skip_bad}};
@@ -151,8 +152,9 @@ static mo_status write_file(job *j)
     const mo_corpus_facts *facts = &j->summary->facts;
     MO_TRY(open_writer(j, &writer));
     mo_status status = write_tokens(j, writer);
-    if (status == MO_OK && facts->text_bytes[MO_SPLIT_TRAIN] == 0)
-        status = talks(j) ? refuse_left_out(j) : refuse_untrainable(j);
+    if (status == MO_OK && talks(j) && j->summary->tokens[MO_SPLIT_TRAIN] == 0) status = refuse_left_out(j);
+    if (status == MO_OK && !talks(j) && facts->text_bytes[MO_SPLIT_TRAIN] == 0)
+        status = refuse_untrainable(j);
     if (status == MO_OK) status = mo_tokenwriter_set_facts(writer, facts);
     if (status == MO_OK) return mo_tokenwriter_finish(writer);
     mo_tokenwriter_abort(writer);

@@ -111,34 +111,37 @@ static mo_status cut_completion(const mo__prepare_talks *t, mo__talk_tokens *out
             "the first prompt has %lld tokens, and --max-length is %lld: nothing of the completion "
             "would be left",
             (long long)prompt, (long long)t->max_length);
+    for (int64_t i = t->max_length; i + 1 < k->count; i++) /* the last one is the end */
+        out->text_bytes -= mo_tokenizer_token_bytes(t->tokenizer, k->ids[i]);
+    if (out->text_bytes < 0) out->text_bytes = 0; /* what is no UTF-8 has tokens of more bytes */
     k->count = t->max_length;
     out->completion_cut = true;
     return MO_OK;
 }
 
-/* Encodes the first `exchanges` of the conversation, with its system message. */
-static mo_status encode_first(const mo__prepare_talks *t, const mo__talk *talk, int exchanges,
+static mo_status encode_first(const mo__prepare_talks *t, const mo__talk *talk, int messages,
                               mo__talk_tokens *out)
 {
     mo_chat_tokens_free(&out->tokens);
-    int system = talk->at[0].role == MO_CHAT_SYSTEM;
-    return mo_chat_encode(t->chat, talk->at, system + 2 * exchanges, false, &out->tokens);
+    out->text_bytes = 0;
+    for (int i = 0; i < messages; i++) out->text_bytes += (int64_t)talk->at[i].size;
+    return mo_chat_encode(t->chat, talk->at, messages, false, &out->tokens);
 }
 
 /* Whole exchanges go from the end until it fits, or one is left: how many stay is found by halving, since one
  * line may have any number of them. */
 static mo_status encode_fitting(const mo__prepare_talks *t, const mo__talk *talk, mo__talk_tokens *out)
 {
-    MO_TRY(mo_chat_encode(t->chat, talk->at, talk->count, false, &out->tokens));
+    MO_TRY(encode_first(t, talk, talk->count, out));
     if (!t->max_length || out->tokens.count <= t->max_length) return MO_OK;
     if (!t->truncate) return refuse_long(t, out->tokens.count);
-    int all = talk->count / 2, stay = 1, too_many = all;
+    int system = talk->at[0].role == MO_CHAT_SYSTEM, all = talk->count / 2, stay = 1, too_many = all;
     while (too_many - stay > 1) {
         int half = stay + (too_many - stay) / 2;
-        MO_TRY(encode_first(t, talk, half, out));
+        MO_TRY(encode_first(t, talk, system + 2 * half, out));
         *(out->tokens.count <= t->max_length ? &stay : &too_many) = half;
     }
-    MO_TRY(encode_first(t, talk, stay, out));
+    MO_TRY(encode_first(t, talk, system + 2 * stay, out));
     out->turns_cut = all - stay;
     return out->tokens.count <= t->max_length ? MO_OK : cut_completion(t, out);
 }

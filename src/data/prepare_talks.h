@@ -8,7 +8,8 @@
 /* Starts from the borrowed template and the rules; free with mo__prepare_talks_free whatever the status. */
 typedef struct mo__prepare_talks {
     const mo_chat_template *chat; /* NULL: no conversations */
-    int64_t max_length;           /* 0: any */
+    const mo_tokenizer *tokenizer;
+    int64_t max_length; /* 0: any */
     bool truncate, skip_bad;
     mo__length_tally *prompts, *completions;
     int64_t completions_cut, turns_cut, truncated, too_long, bad;
@@ -17,6 +18,7 @@ typedef struct mo__prepare_talks {
 typedef struct mo__talk_tokens {
     mo_chat_tokens tokens; /* owned; of none that is left out */
     mo_status status;
+    int64_t text_bytes; /* of what its messages say, as far as it is not cut */
     int turns_cut;
     bool completion_cut;
 } mo__talk_tokens;

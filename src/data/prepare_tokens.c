@@ -124,12 +124,14 @@ static mo_status encode(mo__prepare_tokens *t, const mo__pieces *pieces)
 
 /* ---- conversations ---- */
 
-static mo_status append_talk(mo__prepare_tokens *t, const mo__piece *p, const mo_chat_tokens *k)
+static mo_status append_talk(mo__prepare_tokens *t, mo_split split, const mo__talk_tokens *one)
 {
-    MO_TRY(mo_tokenwriter_append_masked(t->writer, p->split, k->ids, k->mask, k->count));
+    const mo_chat_tokens *k = &one->tokens;
+    MO_TRY(mo_tokenwriter_append_masked(t->writer, split, k->ids, k->mask, k->count));
     for (int64_t i = 0; i < k->count; i++) t->used[k->ids[i]] = true;
-    t->length[p->split] += k->count;
-    return end_piece(t, p);
+    t->length[split] += k->count;
+    t->text_bytes[split] += one->text_bytes;
+    return end_document(t, split);
 }
 
 static mo_status write_talks(mo__prepare_tokens *t, const mo__pieces *pieces)
@@ -138,7 +140,7 @@ static mo_status write_talks(mo__prepare_tokens *t, const mo__pieces *pieces)
     if (!all) return MO_E_MEMORY;
     mo_status status = mo__prepare_talks_encode(&t->talks, pieces, all);
     for (int64_t i = 0; status == MO_OK && i < pieces->count; i++)
-        if (all[i].tokens.count) status = append_talk(t, &pieces->at[i], &all[i].tokens);
+        if (all[i].tokens.count) status = append_talk(t, pieces->at[i].split, &all[i]);
     mo__talk_tokens_free(all, pieces->count);
     return status;
 }

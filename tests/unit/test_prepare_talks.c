@@ -135,6 +135,18 @@ static void the_first_line_says_what_they_are(void **state)
     finish(&s);
 }
 
+/* Of the completion nothing is left but what the template puts in front of it. */
+static void a_document_without_text_is_one(void **state)
+{
+    setting s;
+    start(&s, *state, "{\"prompt\": \"\", \"completion\": \"d\"}\n");
+    s.options.truncate = true;
+    s.options.max_length = (int64_t)strlen(" [INST]  [/INST] ");
+    prepare_and_check(&s, (const char *[]){" [INST]  [/INST]< ", NULL});
+    assert_int_equal(s.summary.facts.text_bytes[0], 0);
+    finish(&s);
+}
+
 static void an_only_conversation_trains(void **state)
 {
     setting s;
@@ -160,6 +172,7 @@ static void long_ones_are_cut_where_that_is_asked_for(void **state)
     assert_int_equal(s.summary.talks.truncated, 1);
     assert_int_equal(s.summary.talks.turns_cut, 1);
     assert_int_equal(s.summary.talks.completions_cut, 1);
+    assert_int_equal(s.summary.facts.text_bytes[0], 3 + 1 + 3); /* s, e and f: what is left */
     s.options.max_length = 23;
     prepare_and_check(&s, (const char *[]){" [INST] a [/INST]< bc$", " [INST]  [/INST]< d$",
                                            " [INST] s\n\ne [/INST]< f$", NULL});
@@ -169,6 +182,11 @@ static void long_ones_are_cut_where_that_is_asked_for(void **state)
     assert_non_null(strstr(mo_last_error(), "line 4: the first prompt has 20 tokens"));
     s.options.corpus.skip_bad = true;
     prepare_and_check(&s, (const char *[]){" [INST] a [/INST]< bc", " [INST]  [/INST]< d$", NULL});
+    assert_int_equal(s.summary.facts.text_bytes[0], 3 + 1);
+    s.options.max_length = 19;
+    prepare_and_check(&s, (const char *[]){" [INST] a [/INST]< b", " [INST]  [/INST]< d$", NULL});
+    assert_int_equal(s.summary.facts.text_bytes[0], 2 + 1);
+    s.options.max_length = 20;
     assert_int_equal(s.summary.talks.too_long, 1);
     assert_int_equal(s.summary.talks.truncated, 1);
     assert_int_equal(s.summary.facts.bad_lines, 0);
@@ -204,6 +222,7 @@ static void the_exchanges_that_fit_stay(void **state)
             s.options.max_length = 20 * stay + (stay & 1 ? 19 : 0);
             MO_CHECK_OK(mo_prepare(&s.options, &s.summary));
             assert_int_equal(s.summary.tokens[0], 20 * stay);
+            assert_int_equal(s.summary.facts.text_bytes[0], 2 * stay);
             assert_int_equal(s.summary.talks.turns_cut, n - stay);
             assert_int_equal(s.summary.talks.completions_cut, 0);
             assert_int_equal(s.summary.talks.truncated, n > stay);
@@ -364,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_assistant_says_is_learnt, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(the_first_line_says_what_they_are, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(an_only_conversation_trains, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_document_without_text_is_one, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(long_ones_are_cut_where_that_is_asked_for, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(the_exchanges_that_fit_stay, make_folder, remove_folder),
