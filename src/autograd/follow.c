@@ -11,7 +11,7 @@
 #include "autograd/prefetch.h"
 #include "base/resident.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 static const size_t AHEAD = (size_t)2 << 30; /* bytes at most, and no more than an eighth of the memory */
 
@@ -51,19 +51,35 @@ static int each_use(const mo_graph *g, use *uses)
             bool reads = w && (g->steps[s].kind != STEP_BACKWARD || mo__needs(node->op->needs_in, i));
             for (int64_t p = 0; reads && p < w->parts; p++, n++)
                 if (uses)
-                    uses[n] = (use){
-
-                        .step = s, .part = p, .at = w->part[p], .size = part_bytes(w), .same = n};
+                    uses[n] = (use){.step = s, .part = p, .at = w->part[p], .size = part_bytes(w), .same = n};
         }
     }
     return n;
 }
 
-static void find_same(use *uses, int n)
+typedef struct place {
+    const void *at;
+    int use;
+} place;
+
+static int by_place(const void *a, const void *b)
 {
-    for (int i = 0; i < n; i++)
-        for (int k = i + 1; uses[i].same == i && k < n; k++)
-            if (uses[k].at == uses[i].at) uses[k].same = i;
+    const place *x = a, *y = b;
+    uintptr_t u = (uintptr_t)x->at, v = (uintptr_t)y->at;
+    return u != v ? (u > v) - (u < v) : (x->use > y->use) - (x->use < y->use);
+}
+
+/* Sorted, for many small experts make very many parts. */
+static mo_status find_same(use *uses, int n)
+{
+    place *all = mo_malloc((size_t)n * sizeof *all);
+    if (!all) return MO_E_MEMORY;
+    for (int i = 0; i < n; i++) all[i] = (place){uses[i].at, i};
+    qsort(all, (size_t)n, sizeof *all, by_place);
+    for (int i = 1; i < n; i++)
+        if (all[i].at == all[i - 1].at) uses[all[i].use].same = uses[all[i - 1].use].same;
+    mo_free(all);
+    return MO_OK;
 }
 
 static size_t all_bytes(const mo_graph *g)
@@ -93,7 +109,7 @@ mo_status mo__follow_create(mo_graph *g, const mo__follow_options *options)
     f->uses = mo_calloc((size_t)n, sizeof *f->uses);
     if (!f->uses) return MO_E_MEMORY;
     f->n = each_use(g, f->uses);
-    find_same(f->uses, f->n);
+    MO_TRY(find_same(f->uses, f->n));
     f->options = options ? *options : suitable(g);
     f->step = g->n_steps;
     mo_status status = mo__prefetch_create(n + 1, f->options.fetch, &f->prefetch);
