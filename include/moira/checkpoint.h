@@ -1,7 +1,7 @@
 /* checkpoint.h -- checkpoints in HDF5: self-contained, or what was trained upon a base that lies elsewhere.
  *
  * On disk, format versions 1 and 2. An HDF5 file (libver bounds V110) with a 512-byte user block of text:
- *     "MOIRA CHECKPOINT 1\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded,
+ *     "MOIRA CHECKPOINT <version>\n" "xxh3_128=<32 hex digits>\n" "bytes=<decimal>\n", zero-padded,
  * the hash being over every byte after the user block and `bytes` the size of the whole file; it is checked
  * before the HDF5 library is let near the file.
  *     /model/<name>                 float32 (float64 from a double build), the parameter's own shape.
@@ -21,12 +21,15 @@
  *                                   evaluation_due (int64, 0 or 1; absent: 0),
  *                                   recent_losses (float64[at most 64], oldest first; absent: none)
  *     /trainer/data                 byte array: state the data loader needs (empty here)
- *     /files/<name>                 uint8: a file of the folder that the model came from, as it was (packed
- * as arrays are; an empty one is contiguous). name: see mo_checkpoint_file root attributes: format
- * "moira-checkpoint", version, config (resolved YAML text), tokenizer_kind, tokenizer_blob, tokenizer_hash,
- * created_by. base_path, base_digest (32 hex digits; absent: all is here): /model has only what was trained,
- * and the rest is the model there, a checkpoint or a folder in Hugging Face's layout. A relative path begins
- * at the folder of this file. The digest is a checkpoint's hash in its stamp, a folder's mo_hf_digest.
+ *     /files/<name>                 uint8: a file of the folder that the model came from, as it was
+ *                                   (packed as arrays are; an empty one is contiguous). name: see
+ *                                   mo_checkpoint_file
+ *     root attributes: format "moira-checkpoint", version, config (resolved YAML text), tokenizer_kind,
+ *         tokenizer_blob, tokenizer_hash, created_by;
+ *         base_path, base_digest (32 hex digits; absent: all is here): /model has only what was trained, and
+ *         the rest is the model there, a checkpoint or a folder in Hugging Face's layout. A relative path
+ *         begins at the folder of this file. The digest is a checkpoint's hash in its stamp, a folder's
+ *         mo_hf_digest.
  * Versions: a program reads its own version and older ones, and refuses newer ones with MO_E_VERSION. The
  * version rises only when an older program would misread the file: one that has 16-bit arrays is of version
  * 2, and every other one still of version 1. What an older program can do without is added under the same

@@ -2,8 +2,9 @@
  * adapter_model.safetensors (format as of PEFT 0.21: peft.LoraConfig, peft/tuners/lora/layer.py).
  *
  * A matrix ...q_proj has `base_model.model.<module>.lora_A.weight` [r, I] and `.lora_B.weight` [O, r].
- * Experts come in two layouts: per expert   a pair for each, <layer>.block_sparse_moe.experts.M.w1
- * (transformers 4; PEFT makes the other of it under transformers 5, if it has both w1 and w3 or neither)
+ * Experts come in two layouts:
+ *     per expert   a pair for each, <layer>.block_sparse_moe.experts.M.w1 (transformers 4; PEFT makes the
+ *                  other of it under transformers 5, if it has both w1 and w3 or neither)
  *     fused        a pair for all of a layer, gate_up_proj and down_proj as parameters (transformers 5):
  *                  A [E * r, I], row e * r + k; B [O, r * E], column k * E + e. gate_up_proj of rank 2r is
  *                  block-diagonal: its first r are w1's and reach its upper rows, the others w3's.

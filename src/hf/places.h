@@ -3,11 +3,12 @@
  *     ours, with a layer's experts stacked         a tensor for each expert          fused (transformers 5)
  *     ...block_sparse_moe.gate.weight              the same                          mlp.gate.weight
  *     ...block_sparse_moe.experts.w1.weight EFD    experts.M.w1.weight [F, D]        mlp.experts.gate_up_proj
- * [E, 2F, D],
+ *                                                                                      [E, 2F, D],
  *     ...block_sparse_moe.experts.w3.weight EFD    experts.M.w3.weight [F, D]          its first F rows w1,
- * its last w3
+ *                                                                                      its last w3
  *     ...block_sparse_moe.experts.w2.weight EDF    experts.M.w2.weight [D, F]        mlp.experts.down_proj
- * [E, D, F] every other                                  the same                          the same */
+ *                                                                                      [E, D, F]
+ *     every other                                  the same                          the same */
 #ifndef MOIRA_HF_PLACES_H
 #define MOIRA_HF_PLACES_H
 

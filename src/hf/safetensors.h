@@ -1,9 +1,10 @@
 /* safetensors.h -- one safetensors file, mapped (github.com/huggingface/safetensors, "Format").
  *
  *     8 bytes           N, the header's size, little-endian
- *     N bytes           a JSON object {"name": {"dtype": "BF16", "shape": [..], "data_offsets": [begin,
- * end]}, ...}, and perhaps "__metadata__": {"key": "text"}; may end in spaces the rest          the tensors,
- * row-major, little-endian, one behind the other; offsets count from here
+ *     N bytes           a JSON object {"name": {"dtype": "BF16", "shape": [..],
+ *                       "data_offsets": [begin, end]}, ...}, and perhaps "__metadata__": {"key": "text"};
+ *                       may end in spaces
+ *     the rest          the tensors, row-major, little-endian, one behind the other; offsets count from here
  *
  * Nothing of it is believed before it is checked, as the reference implementation does: the header is at most
  * 100 MB, every tensor's bytes are its shape's, and they cover the rest without a gap and without a byte
