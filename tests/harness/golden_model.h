@@ -9,8 +9,8 @@
 
 typedef struct golden_model {
     const golden *file;
-    char group[16];         /* where it lies in the file: "" or "olmoe/" */
-    mo_model_config config; /* sizes, rope_theta and rms_norm_eps are filled in; the test sets the rest */
+    char group[16];          /* where it lies in the file: "" or "olmoe/" */
+    mo_model_config config;  /* sizes, rope_theta and rms_norm_eps are filled in; the test sets the rest */
     mo_tuning_config tuning; /* nothing; the test sets it */
     int64_t batch, sequence;
 } golden_model;
