@@ -213,7 +213,7 @@ static char *long_line(int n)
 static void the_exchanges_that_fit_stay(void **state)
 {
     setting s;
-    int longest = 8000;
+    int longest = 3000;
     for (int n = 1; n <= longest; n = n < 6 ? n + 1 : longest + (n == longest)) {
         char *line = long_line(n);
         start(&s, *state, line);
