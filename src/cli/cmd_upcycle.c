@@ -27,11 +27,19 @@ static const mo__option options[] = {
     {.name = NULL},
 };
 
+/* A folder, or a checkpoint without data, was made by no run of ours, and what comes of it says no more. */
+static mo_status dump(const mo_run_config *config, const mo_pretrained *source, char **out)
+{
+    bool trained = *config->data.path || config->data.mixture.count > 0;
+    if (trained && !mo_path_is_dir(mo_pretrained_path(source))) return mo_config_dump(config, out);
+    return mo_config_dump_model(config->run.name, &config->model, &config->balance, out);
+}
+
 static mo_status save(const char *path, const mo_upcycled *u, const mo_pretrained *source,
                       const mo_run_config *config)
 {
     char *text = NULL;
-    MO_TRY(mo_config_dump(config, &text));
+    MO_TRY(dump(config, source, &text));
     mo_checkpoint_content content = {.arrays = u->arrays,
                                      .n_arrays = u->n_arrays,
                                      .state = {.best_loss = (double)NAN, .patience_loss = (double)NAN},

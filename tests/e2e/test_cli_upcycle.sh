@@ -66,6 +66,21 @@ h5dump -a /config "$dir/hf.h5" | grep -q 'sliding_window: 5' || fail 'hf.h5: no 
 moira 0 export "$dir/hf.h5" -o "$dir/exported"
 grep -q '"MixtralForCausalLM"' "$dir/exported/config.json" || fail "$ran: not a Mixtral"
 
+# ---- an imported model, which no run made: as good as its folder ----
+
+moira 0 export "$dense" -o "$dir/dense-hf"
+moira 0 import "$dir/dense-hf" -o "$dir/dense-hf.h5"
+for from in dense-hf dense-hf.h5; do
+    rm -rf "$dir/of.h5" "$dir/of-hf" "$dir/of-run"
+    moira 0 upcycle "$dir/$from" -o "$dir/of.h5" --experts 3
+    h5dump -a /config "$dir/of.h5" | grep -q 'data:' && fail "$ran: names data that it never had"
+    loss "$dir/of.h5"
+    near "$before" "$(cat "$dir/.loss")" 1e-4 || fail "$ran: loss $(cat "$dir/.loss"), of the dense model $before"
+    moira 0 inspect "$dir/of.h5" --verify --memory
+    moira 0 export "$dir/of.h5" -o "$dir/of-hf"
+    moira 0 finetune "$dir/tune.yaml" init.from="$dir/of.h5" run.dir="$dir/of-run" train.steps=1 eval.every=1
+done
+
 # ---- refused, and nothing is left ----
 
 refused "$dir/moe.h5: is there already; remove it, or name another file" upcycle "$dense" -o "$dir/moe.h5"
