@@ -132,7 +132,9 @@ static mo_status run(const void *given, const mo__words *words)
     if (c->restamp) MO_TRY(mo_restamp(path, what == CHECKPOINT ? mo_checkpoint_verify : check_tokens));
     if (what != TOKENS)
         MO_TRY(mo__refuse_option(c->sequence_length > 0, "--sequence-length", "a token file", path,
-                                 what == CONFIG ? "a config" : "a checkpoint"));
+                                 what == CONFIG   ? "a config"
+                                 : what == FOLDER ? "a model folder"
+                                                  : "a checkpoint"));
     if (c->routing && (what == CHECKPOINT || what == FOLDER))
         return *c->against ? mo__inspect_drift(path, c) : mo__inspect_routing(path, c);
     switch (what) {

@@ -158,6 +158,23 @@ static void warn_of_type(const mo_hf *hf)
     }
 }
 
+/* A config.json can claim more matrices in a line than could be looked for in a day. Each has a tensor, or in
+ * the fused layout at least one element of two bytes. */
+static mo_status check_claim(const mo_hf *hf, int64_t matrices)
+{
+    const mo_model_config *c = &hf->config.model;
+    int64_t bytes = 0, tensors = hf->shards.n_tensors;
+    for (int64_t i = 0; i < tensors; i++)
+        bytes += hf->shards.tensors[i].tensor->end - hf->shards.tensors[i].tensor->begin;
+    int64_t most = hf->fused ? bytes / 2 : 2 * tensors + 1000; /* up to there what is missing is named */
+    if (matrices <= most) return MO_OK;
+    return mo_error(MO_E_MISMATCH,
+                    "%s: config.json and the tensors disagree: num_hidden_layers %lld and num_local_experts "
+                    "%lld make %lld matrices; there are %lld tensors of %lld bytes",
+                    hf->dir, (long long)c->num_hidden_layers, (long long)c->num_local_experts,
+                    (long long)matrices, (long long)tensors, (long long)bytes);
+}
+
 mo_status mo__hf_account(mo_hf *hf)
 {
     findings f = {.used = 0};
@@ -166,6 +183,7 @@ mo_status mo__hf_account(mo_hf *hf)
     for (int64_t i = 0; i < hf->shards.n_tensors && !hf->fused; i++)
         hf->fused = mo__is_fused_name(hf->shards.tensors[i].name);
     for (int i = 0; i < m->n_params; i++) parts += mo__is_experts(&m->params[i]) ? m->params[i].dim[0] : 1;
+    MO_TRY(check_claim(hf, parts));
     hf->stored = mo_calloc((size_t)m->n_params, sizeof *hf->stored);
     hf->parts = mo_calloc((size_t)parts, sizeof *hf->parts);
     if (!hf->stored || !hf->parts) return MO_E_MEMORY;

@@ -34,6 +34,8 @@ static mo_status read_architecture(const mo__hf_json_place *at, mo__architecture
     MO_TRY(mo__hf_json_text(at, "model_type", &type));
     const json_t *all = mo__hf_json_get(at, "architectures");
     if (json_is_string(json_array_get(all, 0))) name = json_string_value(json_array_get(all, 0));
+    if (!mo__hf_json_plain(name))
+        return mo_error(MO_E_FORMAT, "%s: architectures has control characters", at->path);
     int by_name = position(name, mo__architecture_names), by_type = position(type, mo__model_types);
     if (*name && by_name < 0)
         return mo_error(MO_E_UNSUPPORTED,

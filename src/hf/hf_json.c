@@ -31,6 +31,13 @@ mo_status mo__hf_json_read_file(const char *path, size_t limit, json_t **out)
     return status;
 }
 
+bool mo__hf_json_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127) return false;
+    return true;
+}
+
 const json_t *mo__hf_json_get(const mo__hf_json_place *at, const char *key)
 {
     const json_t *value = json_object_get(at->object, key);
@@ -106,5 +113,6 @@ mo_status mo__hf_json_text(const mo__hf_json_place *at, const char *key, const c
     if (!value) return MO_OK;
     if (!json_is_string(value)) return refuse(at, key, "a text", value);
     *out = json_string_value(value);
-    return MO_OK;
+    if (mo__hf_json_plain(*out)) return MO_OK;
+    return mo_error(MO_E_FORMAT, "%s: %s has control characters", at->path, key);
 }

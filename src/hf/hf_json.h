@@ -22,6 +22,8 @@ mo_status mo__hf_json_read(const char *what, const char *text, size_t size, json
 /* A whole file of at most `limit` bytes. */
 mo_status mo__hf_json_read_file(const char *path, size_t limit, json_t **out);
 
+/* A name that can be shown: no control characters. */
+bool mo__hf_json_plain(const char *text);
 /* NULL if absent or null. */
 const json_t *mo__hf_json_get(const mo__hf_json_place *at, const char *key);
 mo_status mo__hf_json_int(const mo__hf_json_place *at, const char *key, int64_t initial, int64_t min,
@@ -29,7 +31,7 @@ mo_status mo__hf_json_int(const mo__hf_json_place *at, const char *key, int64_t 
 mo_status mo__hf_json_real(const mo__hf_json_place *at, const char *key, double initial, double min,
                            double max, double *out);
 mo_status mo__hf_json_bool(const mo__hf_json_place *at, const char *key, bool initial, bool *out);
-/* Borrowed; "" if absent. */
+/* Borrowed; "" if absent. Control characters are refused, as it may come to be shown. */
 mo_status mo__hf_json_text(const mo__hf_json_place *at, const char *key, const char **out);
 
 /* Sets a key; value is taken over, NULL is out of memory. MO_E_MEMORY. */

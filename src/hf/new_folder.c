@@ -42,9 +42,12 @@ static char *temporary_path(const char *target)
     return path;
 }
 
+/* A link that somebody put there is not followed. */
 static void remove_all(const char *path)
 {
-    DIR *folder = opendir(path);
+    int file = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *folder = file < 0 ? NULL : fdopendir(file);
+    if (file >= 0 && !folder) close(file);
     for (struct dirent *entry; folder && (entry = readdir(folder));)
         if (!is_dot(entry->d_name)) unlinkat(dirfd(folder), entry->d_name, 0);
     if (folder) closedir(folder);

@@ -123,6 +123,7 @@ static mo_status read_object(const mo__hf_json_place *at, mo__peft_config *out)
     MO_TRY(mo__hf_json_real(at, "lora_dropout", 0, 0, 1, &out->dropout));
     MO_TRY(mo__hf_json_bool(at, "use_rslora", false, &root));
     out->scale = scale_of(alpha, (double)rank, root);
+    out->rank = json_object_size(mo__hf_json_get(at, "rank_pattern")) > 0 ? 0 : rank;
     if (!(out->scale > 0))
         return mo_error(MO_E_UNSUPPORTED, "%s: lora_alpha is 0, so adapters add nothing", at->path);
     return check_patterns(at, out->scale, root);

@@ -111,7 +111,9 @@ static mo_status check_shapes(const mo_peft *p, pair *own)
             p->path, own->a->name, mo__shape_show(2, own->a->dim).text, mo__shape_show(2, own->b->dim).text,
             w->name, (long long)I, (long long)O);
     own->rank = rows / E;
-    return MO_OK;
+    if (p->config.rank == 0 || p->config.rank == own->rank) return MO_OK;
+    return mo_error(MO_E_MISMATCH, "%s: %s is of rank %lld, and adapter_config.json's r is %lld", p->path,
+                    own->a->name, (long long)own->rank, (long long)p->config.rank);
 }
 
 static mo_status values_of(const mo__shard_tensor *t, mo_real **out)
@@ -153,6 +155,22 @@ static const mo__shard_tensor *partner(const mo_peft *p, const mo__shard_tensor 
     return NULL;
 }
 
+static bool shares_matrix(const pair *x, const pair *y)
+{
+    bool part = x->part < 0 || y->part < 0 || x->part == y->part;
+    return part && (x->w[0] == y->w[0] || x->w[0] == y->w[1] || x->w[1] == y->w[0]);
+}
+
+/* Both layouts in one file, or one expert under two spellings of its number. */
+static mo_status check_once(const mo_peft *p, const pair *own)
+{
+    for (int64_t i = 0; i < p->n; i++)
+        if (shares_matrix(&p->pairs[i], own))
+            return mo_error(MO_E_MISMATCH, "%s: %s and %s are beside the same matrix", p->path,
+                            p->pairs[i].a->name, own->a->name);
+    return MO_OK;
+}
+
 static mo_status add_pair(mo_peft *p, const mo__shard_tensor *a)
 {
     char module[NAME];
@@ -164,6 +182,7 @@ static mo_status add_pair(mo_peft *p, const mo__shard_tensor *a)
     if (!find_expert(p, module, &own) && !find_fused(p, module, &own) && !find_plain(p, module, &own))
         return refuse(p, a->name, "is beside nothing in this model that Moira has adapters for");
     MO_TRY(check_shapes(p, &own));
+    MO_TRY(check_once(p, &own));
     MO_TRY(find_diagonal(&own));
     p->pairs[p->n++] = own;
     return MO_OK;
@@ -175,20 +194,32 @@ static bool ends_with(const char *text, const char *end)
     return n >= k && strcmp(text + n - k, end) == 0;
 }
 
+static bool is_a(const mo__shard_tensor *t)
+{
+    return ends_with(t->name, ".lora_A.weight");
+}
+
+/* Name and type of each tensor, before the values of any are looked at. */
+static mo_status check_tensor(const mo_peft *p, const mo__shard_tensor *t)
+{
+    bool known = is_a(t) || ends_with(t->name, ".lora_B.weight");
+    if (strlen(t->name) >= NAME || strncmp(t->name, PREFIX, sizeof PREFIX - 1) != 0 || !known)
+        return refuse(p, t->name, "is no part of an adapter as Moira has them");
+    if (t->dtype->dtype < 0) return refuse(p, t->name, "is of a type that is not read: F32, F16, BF16 are");
+    return MO_OK;
+}
+
 static mo_status find_pairs(mo_peft *p)
 {
+    const mo__shard_tensor *all = p->shard.tensors;
     p->pairs = mo_calloc((size_t)p->shard.n_tensors + 1, sizeof *p->pairs);
     if (!p->pairs) return MO_E_MEMORY;
+    for (int64_t i = 0; i < p->shard.n_tensors; i++) MO_TRY(check_tensor(p, &all[i]));
     for (int64_t i = 0; i < p->shard.n_tensors; i++) {
-        const mo__shard_tensor *t = &p->shard.tensors[i];
-        bool a = ends_with(t->name, ".lora_A.weight"), b = ends_with(t->name, ".lora_B.weight");
-        if (strlen(t->name) >= NAME || strncmp(t->name, PREFIX, sizeof PREFIX - 1) != 0 || (!a && !b))
-            return refuse(p, t->name, "is no part of an adapter as Moira has them");
-        if (t->dtype->dtype < 0)
-            return refuse(p, t->name, "is of a type that is not read: F32, F16, BF16 are");
-        if (a) MO_TRY(add_pair(p, t));
-        if (b && !partner(p, t, 'A'))
-            return mo_error(MO_E_MISMATCH, "%s: %s has no lora_A", p->path, t->name);
+        if (is_a(&all[i]))
+            MO_TRY(add_pair(p, &all[i]));
+        else if (!partner(p, &all[i], 'A'))
+            return mo_error(MO_E_MISMATCH, "%s: %s has no lora_A", p->path, all[i].name);
     }
     return p->n > 0 ? MO_OK : mo_error(MO_E_UNSUPPORTED, "%s: has no adapters", p->path);
 }

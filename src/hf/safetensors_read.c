@@ -91,13 +91,15 @@ static mo_status read_offsets(const mo__shard *s, const json_t *entry, mo__shard
 static mo_status read_entry(const mo__shard *s, const char *name, const json_t *entry, mo__shard_tensor *t)
 {
     if (!(t->name = mo_strdup(name))) return MO_E_MEMORY;
+    if (!mo__hf_json_plain(name))
+        return mo_error(MO_E_FORMAT, "%s: the name of a tensor has control characters", s->path);
     const json_t *dtype = json_object_get(entry, "dtype");
     if (!json_is_string(dtype)) return bad_entry(s, name, "\"dtype\": \"type\"");
     t->dtype = mo__shard_dtype_named(json_string_value(dtype));
     if (!t->dtype)
         return mo_error(MO_E_UNSUPPORTED,
                         "%s: tensor %s has the type \"%s\", which safetensors does not have", s->path, name,
-                        json_string_value(dtype));
+                        mo__hf_json_plain(json_string_value(dtype)) ? json_string_value(dtype) : "?");
     MO_TRY(read_shape(s, entry, t));
     MO_TRY(read_offsets(s, entry, t));
     return check_range(s, t);
@@ -221,7 +223,7 @@ mo_status mo__shard_open(const char *path, mo__shard *out)
     if (!out->path) return MO_E_MEMORY;
     const char *slash = strrchr(out->path, '/');
     out->name = slash ? slash + 1 : out->path;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe has nobody to wait for */
     mo_status status = file < 0 ? mo__file_error(path, "open") : map_file(out, file);
     if (file >= 0) close(file);
     if (status == MO_OK) status = read_header(out);

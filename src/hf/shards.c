@@ -29,6 +29,8 @@ static mo_status check_file_name(const listing *l, const char *tensor, const jso
     if (!json_is_string(value))
         return mo_error(MO_E_FORMAT, "%s: weight_map has no file name for %s", l->path, tensor);
     const char *name = json_string_value(value);
+    if (!mo__hf_json_plain(name) || !mo__hf_json_plain(tensor))
+        return mo_error(MO_E_FORMAT, "%s: weight_map has a name with control characters", l->path);
     if (!*name || strchr(name, '/') || strchr(name, '\\') || !strcmp(name, ".") || !strcmp(name, ".."))
         return mo_error(MO_E_FORMAT,
                         "%s: weight_map has tensor %s in \"%s\", which is not the name of a file beside it",

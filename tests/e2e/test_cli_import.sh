@@ -113,6 +113,8 @@ broken llama $st '\[3072,3136\]' '[3071,3135]' 'model.layers.0.input_layernorm.w
 broken llama $st '\[3072,3136\]' '[3073,3137]' 'bytes 3072 to 3073 of the data, before tensor model.layers.0.input_layernorm.weight, belong to no tensor'
 broken llama $st '"F32"' '"F33"' 'tensor model.embed_tokens.weight has the type "F33", which safetensors does not have'
 broken llama $st '"F32"' '"I32"' 'tensor model.embed_tokens.weight is of type I32; weights must be F32, F16 or BF16'
+broken llama $st 'model.norm.weight' 'model.nor\\u001bht' 'the name of a tensor has control characters'
+broken llama config.json '"hidden_act": "silu"' '"hidden_act": "\\u001b"' 'hidden_act has control characters'
 broken llama $st 'model.norm.weight' 'model.nor_.weight' 'tensor model.norm.weight of shape [16] is missing; tensor model.nor_.weight [16] in model.safetensors is none of this'
 broken mixtral_shards $index '    "model.layers.0.input_layernorm.weight".*' '' 'tensor model.layers.0.input_layernorm.weight is not in the weight_map'
 broken mixtral_shards $index '"model.layers.0.input_layernorm.weight": "model-00002' '"model.layers.0.input_layernorm.weight": "model-00001' \
@@ -129,6 +131,11 @@ broken llama config.json '"num_hidden_layers": 2' '"num_hidden_layers": 1' 'none
 broken llama config.json '"tie_word_embeddings": true' '"tie_word_embeddings": false' 'tensor lm_head.weight of shape [48, 16] is missing'
 broken mixtral_shards config.json '"num_local_experts": 4' '"num_local_experts": 5' 'experts.4.w1.weight of shape [24, 16] is missing'
 broken mixtral_fused config.json '"num_local_experts": 4' '"num_local_experts": 5' "and [5, 48, 16] by config.json's num_local_experts"
+# far more than there is: no matter how many there would be, it is told at once
+take mixtral_shards
+sed 's/"num_local_experts": 4/"num_local_experts": 65536/; s/"num_hidden_layers": 2/"num_hidden_layers": 9999/' \
+    "$hf/config.json" >"$dir/changed" && mv "$dir/changed" "$hf/config.json"
+refuse 'num_hidden_layers 9999 and num_local_experts 65536 make 196'
 broken mixtral_shards config.json '"vocab_size": 608' '"vocab_size": 599' 'disagree'
 
 # what Moira does not have, and what is no config
@@ -163,6 +170,7 @@ refused "--dtype: 'int8' is none" export "$dir/mixtral.h5" -o "$dir/new" --dtype
 refused "--layout: 'old' is none" export "$dir/mixtral.h5" -o "$dir/new" --layout old
 refused 'is not a checkpoint' export $golden/llama/config.json -o "$dir/new"
 refused 'is a dense model; it routes nothing' inspect $golden/llama --routing --data "$dir/none.h5"
+refused '--sequence-length is for a token file; tests/golden/hf/llama is a model folder' inspect $golden/llama --sequence-length 8
 refused '--restamp is for a checkpoint or a token file' inspect $golden/llama --restamp
 
 # A value that is not finite: the last two bytes of bfloat16 weights.

@@ -6,7 +6,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "hf/new_folder.h"
 #include "hf/shards.h"
 #include "moira/config.h"
 #include "moira/hf.h"
@@ -373,6 +375,21 @@ static void test_places(void **state)
     temp_remove(dir);
 }
 
+/* A link in place of the temporary folder: what it leads to is not emptied. */
+static void test_link(void **state)
+{
+    (void)state;
+    char *dir = temp_make(), *name = mo_strprintf(".out.tmp.%ld", (long)getpid());
+    mo__new_folder folder;
+    MO_CHECK_OK(mo_make_dirs(temp_path(dir, "precious")));
+    MO_CHECK_OK(mo_write_file(temp_path(dir, "precious/file"), "x", 1));
+    assert_int_equal(symlink("precious", temp_path(dir, name)), 0);
+    MO_CHECK_STATUS(mo__new_folder_begin(temp_path(dir, "out"), &folder), MO_E_EXISTS);
+    assert_true(mo_path_exists(temp_path(dir, "precious/file")));
+    mo_free(name);
+    temp_remove(dir);
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -402,6 +419,7 @@ int main(void)
                                        cmocka_unit_test(test_cannot_say),
                                        cmocka_unit_test(test_too_large),
                                        cmocka_unit_test(test_places),
+                                       cmocka_unit_test(test_link),
                                        cmocka_unit_test(test_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

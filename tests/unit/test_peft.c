@@ -122,6 +122,7 @@ static void write_config(const char *dir, const char *text)
 typedef struct shape {
     const char *name;
     int rows, columns;
+    const char *type; /* of four bytes; NULL: F32 */
 } shape;
 
 static void write_tensors(const char *dir, const shape *shapes, int n)
@@ -131,9 +132,9 @@ static void write_tensors(const char *dir, const shape *shapes, int n)
     for (int i = 0; i < n; i++) {
         size_t size = (size_t)(shapes[i].rows * shapes[i].columns) * 4;
         used += (size_t)snprintf(header + used, sizeof header - used,
-                                 "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%zu,%zu]}",
-                                 i ? "," : "{", shapes[i].name, shapes[i].rows, shapes[i].columns, bytes,
-                                 bytes + size);
+                                 "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%d,%d],\"data_offsets\":[%zu,%zu]}",
+                                 i ? "," : "{", shapes[i].name, shapes[i].type ? shapes[i].type : "F32",
+                                 shapes[i].rows, shapes[i].columns, bytes, bytes + size);
         bytes += size;
     }
     used += (size_t)snprintf(header + used, sizeof header - used, "%s}", n ? "" : "{");
@@ -148,7 +149,7 @@ static void write_tensors(const char *dir, const shape *shapes, int n)
 
 #define A(module) "base_model.model.model.layers.0." module ".lora_A.weight"
 #define B(module) "base_model.model.model.layers.0." module ".lora_B.weight"
-static const shape q_pair[] = {{A("self_attn.q_proj"), 2, 16}, {B("self_attn.q_proj"), 24, 2}};
+static const shape q_pair[] = {{A("self_attn.q_proj"), 2, 16, NULL}, {B("self_attn.q_proj"), 24, 2, NULL}};
 
 static void check_refused(const char *dir, mo_status status, const char *message)
 {
@@ -194,27 +195,56 @@ static void settings_are_refused_by_name(void **state)
 static void tensors_are_accounted_for(void **state)
 {
     const struct {
-        shape shapes[2];
+        shape shapes[4];
         int n;
         mo_status status;
         const char *message;
     } cases[] = {
         {{q_pair[0]}, 1, MO_E_MISMATCH, "layers.0.self_attn.q_proj.lora_A.weight has no lora_B"},
         {{q_pair[1]}, 1, MO_E_MISMATCH, "layers.0.self_attn.q_proj.lora_B.weight has no lora_A"},
-        {{q_pair[0], {B("self_attn.q_proj"), 24, 3}}, 2, MO_E_MISMATCH, "its lora_B [24, 3]; beside "},
-        {{{A("self_attn.q_proj"), 2, 17}, q_pair[1]}, 2, MO_E_MISMATCH, "16 columns and 24 rows are needed"},
-        {{{A("block_sparse_moe.experts.4.w1"), 2, 16}, {B("block_sparse_moe.experts.4.w1"), 24, 2}},
+        {{q_pair[0], {B("self_attn.q_proj"), 24, 3, NULL}}, 2, MO_E_MISMATCH, "its lora_B [24, 3]; beside "},
+        {{{A("self_attn.q_proj"), 2, 17, NULL}, q_pair[1]},
+         2,
+         MO_E_MISMATCH,
+         "16 columns and 24 rows are needed"},
+        {{{A("block_sparse_moe.experts.4.w1"), 2, 16, NULL},
+          {B("block_sparse_moe.experts.4.w1"), 24, 2, NULL}},
          2,
          MO_E_UNSUPPORTED,
          "is beside nothing in this model"},
-        {{{A("block_sparse_moe.gate"), 2, 16}, {B("block_sparse_moe.gate"), 4, 2}},
+        {{{A("block_sparse_moe.gate"), 2, 16, NULL}, {B("block_sparse_moe.gate"), 4, 2, NULL}},
          2,
          MO_E_UNSUPPORTED,
          "gate.lora_A.weight is beside nothing"},
-        {{{A("mlp.experts"), 7, 24}, {B("mlp.experts"), 16, 7}}, 2, MO_E_MISMATCH, "and one rank"},
-        {{{"base_model.model.lm_head.weight", 2, 2}}, 1, MO_E_UNSUPPORTED, "lm_head.weight is no part"},
-        {{{"x", 2, 2}}, 1, MO_E_UNSUPPORTED, "x is no part of an adapter"},
-        {{{"", 0, 0}}, 0, MO_E_UNSUPPORTED, "has no adapters"},
+        {{{A("self_attn.q_proj"), 4, 16, NULL}, {B("self_attn.q_proj"), 24, 4, NULL}},
+         2,
+         MO_E_MISMATCH,
+         "q_proj.lora_A.weight is of rank 4, and adapter_config.json's r is 2"},
+        {{{A("mlp.experts"), 7, 24, NULL}, {B("mlp.experts"), 16, 7, NULL}},
+         2,
+         MO_E_MISMATCH,
+         "and one rank"},
+        {{{A("mlp.experts"), 8, 16, NULL}, {B("mlp.experts"), 48, 8, "I32"}},
+         2,
+         MO_E_UNSUPPORTED,
+         "mlp.experts.lora_B.weight is of a type that is not read"},
+        {{{A("mlp.experts"), 8, 16, NULL},
+          {B("mlp.experts"), 48, 8, NULL},
+          {A("block_sparse_moe.experts.3.w3"), 2, 16, NULL},
+          {B("block_sparse_moe.experts.3.w3"), 24, 2, NULL}},
+         4,
+         MO_E_MISMATCH,
+         "experts.3.w3.lora_A.weight are beside the same matrix"},
+        {{{A("block_sparse_moe.experts.3.w1"), 2, 16, NULL},
+          {B("block_sparse_moe.experts.3.w1"), 24, 2, NULL},
+          {A("block_sparse_moe.experts.03.w1"), 2, 16, NULL},
+          {B("block_sparse_moe.experts.03.w1"), 24, 2, NULL}},
+         4,
+         MO_E_MISMATCH,
+         "experts.03.w1.lora_A.weight are beside the same matrix"},
+        {{{"base_model.model.lm_head.weight", 2, 2, NULL}}, 1, MO_E_UNSUPPORTED, "lm_head.weight is no part"},
+        {{{"x", 2, 2, NULL}}, 1, MO_E_UNSUPPORTED, "x is no part of an adapter"},
+        {{{"", 0, 0, NULL}}, 0, MO_E_UNSUPPORTED, "has no adapters"},
     };
     check_refused(*state, MO_E_NOT_FOUND, "has no adapter_config.json");
     write_config(*state, "{\"r\": 2}");

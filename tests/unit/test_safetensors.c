@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hf/safetensors.h"
@@ -204,6 +205,29 @@ static void test_changed_header(void **state)
     assert_true(opened > 0 && opened < 800); /* names and metadata may be anything */
 }
 
+/* Nobody writes to it: opening must not wait. */
+static void test_pipe(void **state)
+{
+    (void)state;
+    mo__shard s;
+    const char *path = temp_path(dir, "pipe.safetensors");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    MO_CHECK_STATUS(mo__shard_open(path, &s), MO_E_FORMAT);
+    alarm(0);
+    MO_CHECK_MESSAGE("is no regular file");
+}
+
+/* What a terminal would obey. */
+static void test_control_characters(void **state)
+{
+    (void)state;
+    refused("{\"a\\u001b[2J\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 0, 4, MO_E_FORMAT,
+            "the name of a tensor has control characters");
+    refused("{\"a\":{\"dtype\":\"F\\u001b\",\"shape\":[1],\"data_offsets\":[0,4]}}", 0, 4, MO_E_UNSUPPORTED,
+            "tensor a has the type \"?\"");
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -220,8 +244,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),    cmocka_unit_test(test_size_of_header),
-                                       cmocka_unit_test(test_entries), cmocka_unit_test(test_cover),
-                                       cmocka_unit_test(test_cut),     cmocka_unit_test(test_changed_header)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),    cmocka_unit_test(test_size_of_header),
+        cmocka_unit_test(test_entries), cmocka_unit_test(test_cover),
+        cmocka_unit_test(test_cut),     cmocka_unit_test(test_changed_header),
+        cmocka_unit_test(test_pipe),    cmocka_unit_test(test_control_characters)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
