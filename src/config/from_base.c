@@ -40,7 +40,7 @@ static bool left_to_data(const mo__key *key, const char *field)
     return key->flags & MO__FROM_DATA && value == 0;
 }
 
-static void take_defaults(const mo_run_config *base, mo_run_config *config, bool *given)
+static void take_defaults(const mo_run_config *base, mo_run_config *config, int *given)
 {
     for (int i = 0; i < mo__key_count; i++) {
         const mo__key *key = &mo__keys[i];
@@ -48,7 +48,7 @@ static void take_defaults(const mo_run_config *base, mo_run_config *config, bool
         char *field = (char *)config + key->offset;
         if (!given[i] || left_to_data(key, field))
             memcpy(field, (const char *)base + key->offset, field_size(key));
-        given[i] = true;
+        given[i] = 1;
     }
 }
 
@@ -144,7 +144,7 @@ static mo_status compare(const mo_pretrained *p, const mo_run_config *config)
     return status;
 }
 
-mo_status mo__base_apply(mo_run_config *config, bool *given)
+mo_status mo__base_apply(mo_run_config *config, int *given)
 {
     mo_pretrained *base = NULL;
     if (!*config->init.from) return MO_OK;

@@ -8,6 +8,6 @@
  * given[key] says that nothing else did; those are given then. MO_E_MISMATCH for settings whose parameters
  * are not the base's names them and both values; a setting that changes what the base computes is warned of.
  */
-mo_status mo__base_apply(mo_run_config *config, bool *given);
+mo_status mo__base_apply(mo_run_config *config, int *given);
 
 #endif

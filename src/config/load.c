@@ -10,10 +10,11 @@
 /* libyaml takes time quadratic in the length of some texts; at this length at most half a second. */
 enum { MOST_BYTES = 1 << 18, MOST_FILES = 16 };
 
-/* A config on its way: which keys something has given a value. */
+/* A config on its way: which keys something has given a value, and what. */
 typedef struct build {
     mo_run_config *config;
-    bool *given; /* by key */
+    int *given; /* by key: the text that gave it last, counted from 1; 0 = none */
+    int texts;  /* so far: files, and the command line after them */
 } build;
 
 /* The files being read, each because of the one before it. */
@@ -32,8 +33,9 @@ static mo_status apply_page(build *b, const mo__page *page, const char *origin)
     for (int i = 0; i < mo__key_count; i++) {
         if (!page->entries[i].line) continue;
         MO_TRY(mo__entry_set(&mo__keys[i], &page->entries[i], origin, b->config));
-        b->given[i] = true;
+        b->given[i] = b->texts + 1;
     }
+    b->texts++;
     return MO_OK;
 }
 
@@ -108,9 +110,25 @@ static mo_status check_kind(const char *path)
         return mo_error(
             MO_E_CONFIG,
             "%s: is a checkpoint, not a config; that of its run is config.yaml in the same folder, "
-            "and with --resume the run goes on from its newest checkpoint",
+            "and with --resume the run goes on from its newest checkpoint; a new run starts from it where a "
+            "config's init.from names it",
             path);
     return MO_OK;
+}
+
+static mo_status refuse_folder(const char *path)
+{
+    char *config = mo_path_join(path, "config.yaml");
+    bool of_run = config && mo_path_exists(config);
+    mo_free(config);
+    return of_run
+               ? mo_error(MO_E_CONFIG,
+                          "%s: is the folder of a run, not a config; its config is %s/config.yaml", path,
+                          path)
+               : mo_error(MO_E_CONFIG,
+                          "%s: is a folder, not a config; to start from the model in it, name a config and "
+                          "init.from=%s",
+                          path, path);
 }
 
 static mo_status apply_file(build *b, const char *path, const chain *parent)
@@ -120,6 +138,7 @@ static mo_status apply_file(build *b, const char *path, const chain *parent)
     size_t size;
     chain link = {.parent = parent, .path = path, .depth = parent ? parent->depth + 1 : 0};
     bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode)) return refuse_folder(path);
     if (there && S_ISREG(info.st_mode)) MO_TRY(check_kind(path)); /* a pipe can be read only once */
     mo_status status = mo_read_file(path, MOST_BYTES, &text, &size);
     if (status == MO_E_RANGE) return mo_error(MO_E_CONFIG, "%s", mo_last_error());
@@ -138,7 +157,7 @@ static mo_status apply_file(build *b, const char *path, const chain *parent)
 
 static mo_status set_word(build *b, int key, const char *word)
 {
-    b->given[key] = true;
+    b->given[key] = b->texts + 1;
     if (mo__keys[key].type != MO__LIST) return mo__value_set(&mo__keys[key], word, MO__WORD, b->config);
     mo__entry entry;
     MO_TRY(mo__entry_parse(&mo__keys[key], word, &entry));
@@ -207,6 +226,10 @@ static mo_status check_given(const build *b)
         if (!mo__keys[i].initial && !b->given[i])
             mo__buffer_add(&missing, "%s%s", missing.size ? ", " : "", mo__keys[i].name);
     bool any = missing.size > 0;
+    if (any && !b->given[mo__key_find("model", "hidden_size")])
+        mo__buffer_add(&missing,
+                       "; those of the model come from init.from, a checkpoint or a folder in Hugging "
+                       "Face's layout, where a run starts from one, and init.from is not given");
     MO_TRY(mo__buffer_finish(&missing, MO_OK, &text));
     mo_status status = MO_OK;
     if (any) status = mo_error(MO_E_CONFIG, "these keys have no default and must be given: %s", text);
@@ -288,6 +311,21 @@ static mo_status settle_model_alone(build *b)
     return mo_model_config_check(&c->model, &c->balance);
 }
 
+/* What is said of adapters asks for some. A rank of 0 in the same text or a later one takes them away: so do
+ * resolved configs, which have all keys. */
+static mo_status check_adapters(const build *b)
+{
+    int rank = b->given[mo__key_find("lora", "rank")];
+    if (b->config->tuning.lora.rank > 0) return MO_OK;
+    for (int i = 0; i < mo__key_count; i++)
+        if (mo__key_in_section(&mo__keys[i], "lora") && b->given[i] > rank)
+            return mo_error(MO_E_CONFIG,
+                            "%s is given and lora.rank is 0, so there would be no adapters, and all of the "
+                            "model would train; give lora.rank too, say lora.rank=8, or leave %s out",
+                            mo__keys[i].name, mo__keys[i].name);
+    return MO_OK;
+}
+
 /* Rules between keys of different sections; mo_model_config_check has those of the model. */
 static mo_status check_together(mo_run_config *c)
 {
@@ -316,7 +354,8 @@ static mo_status finish(build *b, const char *origin, bool alone, mo_status stat
         status = settle_model_alone(b);
         if (status != MO_OK) mo_error_context(status, "%s", origin);
     } else if (status == MO_OK) {
-        status = check_given(b);
+        status = check_adapters(b);
+        if (status == MO_OK) status = check_given(b);
         if (status == MO_OK) status = check_together(b->config);
         if (status != MO_OK) mo_error_context(status, "%s", origin);
     }

@@ -358,9 +358,21 @@ mo_status mo__section_unknown(const char *name)
     return mo_error(MO_E_CONFIG, "unknown section; moira help config lists all sections");
 }
 
+/* What PEFT's LoraConfig calls our keys. */
+static const mo__key *find_peft(const char *section, const char *leaf)
+{
+    static const char *const names[][2] = {
+        {"r", "rank"}, {"lora_alpha", "alpha"}, {"lora_dropout", "dropout"}, {"target_modules", "targets"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(section, "lora") == 0 && strcmp(leaf, names[i][0]) == 0)
+            return &mo__keys[mo__key_find("lora", names[i][1])];
+    return NULL;
+}
+
 mo_status mo__key_unknown(const char *section, const char *leaf)
 {
-    const mo__key *key = find_elsewhere(leaf);
+    const mo__key *key = find_peft(section, leaf);
+    if (!key) key = find_elsewhere(leaf);
     if (key) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", key->name);
     const char *names[KEYS];
     size_t count = 0;

@@ -84,7 +84,11 @@ static mo_status refuse_kind(const yaml_node_t *node, const mo__record *record, 
     char *text;
     mo__record_add_shape(record, &shape);
     MO_TRY(mo__buffer_finish(&shape, MO_OK, &text));
-    mo_status status = mo_error(MO_E_CONFIG, "%s stands where %s%s should", mo__node_kind(node), list, text);
+    const char *word = node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : "";
+    bool plain =
+        record->bare && *word && strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(word);
+    mo_status status = mo_error(MO_E_CONFIG, "%s stands where %s%s should%s%.40s%s", mo__node_kind(node),
+                                list, text, plain ? "; write [" : "", plain ? word : "", plain ? "]" : "");
     mo_free(text);
     return status;
 }

@@ -34,7 +34,7 @@ wrong "$file: model.num_experts_per_tok 5 > model.num_local_experts 4" \
 : >"$dir/empty.yaml"
 refused "$dir/empty.yaml: is empty" train "$dir/empty.yaml"
 refused "$dir/none.yaml: cannot open" train "$dir/none.yaml"
-refused "$dir: cannot read (Is a directory)" train "$dir"
+refused "$dir: is a folder, not a config" train "$dir"
 refused "$dir/text.h5:" train "$dir/text.h5"
 
 # ---- on the command line ----

@@ -25,6 +25,13 @@ END
 
 refused 'init.from is not given, so there is no model to start from' finetune "$dir/small.yaml"
 err_has 'moira train'
+sed '/^model/d; /^ *num_local/d' "$dir/small.yaml" >"$dir/short.yaml"
+refused 'where a run starts from one, and init.from is not given' finetune "$dir/short.yaml"
+mkdir "$dir/folder"
+refused "$dir/folder: is a folder, not a config; to start from the model in it, name a config and init.from=$dir/folder" \
+    finetune "$dir/folder"
+refused 'lora.alpha is given and lora.rank is 0' finetune "$dir/tune.yaml" 'lora.targets=[q_proj]' lora.alpha=32
+refused 'a list of texts should; write [q_proj]' finetune "$dir/tune.yaml" lora.rank=2 lora.targets=q_proj
 refused "init.from: $dir/no.h5" finetune "$dir/tune.yaml" init.from="$dir/no.h5"
 refused 'model.hidden_size is 64 and was 32; leave these keys out' finetune "$dir/tune.yaml" model.hidden_size=64
 refused 'train.sequence_length 33 is longer than model.max_position_embeddings 32' finetune "$dir/tune.yaml" \

@@ -235,10 +235,13 @@ static void wrong_names_and_text_are_refused(void **state)
 static void all_missing_keys_are_named_at_once(void **state)
 {
     (void)state;
-    check_refused("run: {seed: 1}\n",
-                  "x.yaml: these keys have no default and must be given: run.name, model.hidden_size, "
-                  "model.intermediate_size, model.num_hidden_layers, model.num_attention_heads, "
-                  "train.batch_size, train.sequence_length, optimizer.learning_rate");
+    check_refused(
+        "run: {seed: 1}\n",
+        "x.yaml: these keys have no default and must be given: run.name, model.hidden_size, "
+        "model.intermediate_size, model.num_hidden_layers, model.num_attention_heads, "
+        "train.batch_size, train.sequence_length, optimizer.learning_rate; those of the model come from "
+        "init.from, a checkpoint or a folder in Hugging Face's layout, where a run starts from one, "
+        "and init.from is not given");
     check_refused("run: {name: a}\ndata: {path: b}\nmodel: {hidden_size: 8, num_hidden_layers: 1,\n"
                   " num_attention_heads: 2, intermediate_size: 4}\ntrain: {steps: 3, batch_size: 1}\n"
                   "optimizer: {learning_rate: 1}\n",

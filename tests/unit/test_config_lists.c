@@ -404,7 +404,7 @@ static void texts_alone_make_a_list_too(void **state)
     check_names("[123456789]",
                 "x.yaml:1: a.names[0]: '123456789' is too long; expected text of 1 to 8 bytes");
     check_names("[a, b, c, d]", "x.yaml:1: a.names: has 4 elements; the most is 3");
-    check_names("a", "a.names: one value stands where a list of texts should");
+    check_names("a", "a.names: one value stands where a list of texts should; write [a]");
 }
 
 static void a_byte_order_mark_is_passed_over(void **state)

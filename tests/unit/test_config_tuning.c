@@ -71,7 +71,8 @@ static void a_wrong_value_is_refused_with_its_place(void **state)
     static const struct {
         const char *text, *message;
     } all[] = {
-        {"freeze: experts\n", "x.yaml:7: freeze: one value stands where a list of texts should"},
+        {"freeze: experts\n",
+         "x.yaml:7: freeze: one value stands where a list of texts should; write [experts]"},
         {"freeze: [a, [b]]\n", "x.yaml:7: freeze[1]: a list stands where one value should"},
         {"freeze: ['']\n", "x.yaml:7: freeze[0]: '' is too short; expected text of 1 to 200 bytes"},
         {"freeze: [norms]\nfreeze: [experts]\n", "x.yaml:8: freeze: duplicate key; it is on line 7 already"},
@@ -170,6 +171,60 @@ static int remove_folder(void **state)
     return 0;
 }
 
+/* Settings of adapters without a rank would train the whole model. */
+static void adapters_need_a_rank(void **state)
+{
+    mo_run_config c;
+    char *name = mo_strdup(temp_path(*state, "a.yaml")), *text;
+    const struct {
+        const char *section, *word;
+        bool wrong;
+    } cases[] = {
+        {"lora: {targets: [q_proj]}\n", NULL, true},
+        {"lora: {alpha: 16}\n", NULL, true},
+        {"lora: {dropout: 0.1}\n", NULL, true},
+        {"", "lora.alpha=32", true},
+        {"lora: {rank: 0, alpha: 16, dropout: 0, targets: []}\n", "lora.targets=[q_proj]", true},
+        {"lora: {alpha: 32, targets: [q_proj]}\n", "lora.rank=4", false},
+        {"lora: {rank: 4, alpha: 32, targets: [q_proj]}\n", "lora.rank=0", false},
+        {"lora: {rank: 0, alpha: 32, targets: [q_proj]}\n", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char whole[1024];
+        snprintf(whole, sizeof whole, "%s%s", head, cases[i].section);
+        MO_CHECK_OK(mo_write_file(name, whole, strlen(whole)));
+        mo_status status = mo_config_load(name, &cases[i].word, cases[i].word ? 1 : 0, &c);
+        if (cases[i].wrong) {
+            MO_CHECK_STATUS(status, MO_E_CONFIG);
+            MO_CHECK_MESSAGE("is given and lora.rank is 0, so there would be no adapters");
+            continue;
+        }
+        MO_CHECK_OK(status);
+        MO_CHECK_OK(mo_config_dump(&c, &text)); /* which has all keys, and a rank of 0 beside them */
+        mo_config_free(&c);
+        MO_CHECK_OK(mo_config_parse(text, "dump", &c));
+        mo_config_free(&c);
+        mo_free(text);
+    }
+    mo_free(name);
+}
+
+static void names_of_peft_lead_to_ours(void **state)
+{
+    (void)state;
+    const char *const names[][2] = {{"r: 8", "did you mean lora.rank?"},
+                                    {"lora_alpha: 8", "did you mean lora.alpha?"},
+                                    {"lora_dropout: 0.1", "did you mean lora.dropout?"},
+                                    {"target_modules: [q_proj]", "did you mean lora.targets?"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char section[64];
+        mo_run_config c;
+        snprintf(section, sizeof section, "lora: {%s}\n", names[i][0]);
+        MO_CHECK_STATUS(parse(section, &c), MO_E_CONFIG);
+        MO_CHECK_MESSAGE(names[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +233,8 @@ int main(void)
         cmocka_unit_test(a_wrong_value_is_refused_with_its_place),
         cmocka_unit_test_setup_teardown(the_command_line_sets_a_key_at_the_top, make_folder, remove_folder),
         cmocka_unit_test(a_resumed_run_trains_the_same),
+        cmocka_unit_test_setup_teardown(adapters_need_a_rank, make_folder, remove_folder),
+        cmocka_unit_test(names_of_peft_lead_to_ours),
         cmocka_unit_test(help_has_a_key_at_the_top),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
