@@ -31,6 +31,12 @@ static void lay_out(mo_model *m)
 
 mo_status mo__slabs_settle(mo_model *m)
 {
+    int64_t total = 0;
+    for (int i = 0; i < m->n_params; i++) {
+        total += m->params[i].count; /* each is below the limit, so this cannot overflow */
+        if (total > INT64_MAX / 64)
+            return mo_error(MO_E_CONFIG, "the model would have more elements than fit any memory");
+    }
     m->segments = mo_calloc((size_t)m->n_params, sizeof *m->segments);
     if (!m->segments) return MO_E_MEMORY;
     for (int i = 0; i < m->n_params; i++) {

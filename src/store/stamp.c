@@ -51,13 +51,15 @@ mo_status mo__stamp_write(const char *path, const mo__stamp_kind *kind)
 static mo_status read_head(const char *path, char block[MO__STAMP_SIZE + 1], size_t *got, uint64_t *bytes)
 {
     memset(block, 0, MO__STAMP_SIZE + 1);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe has nobody to wait for */
     if (file < 0) return mo__file_error(path, "open");
     struct stat info;
     ssize_t count = -1;
     mo_status status = fstat(file, &info) == 0 ? MO_OK : mo__file_error(path, "look at");
     if (status == MO_OK && S_ISDIR(info.st_mode))
         status = mo_error(MO_E_FORMAT, "%s: is a folder, a file is needed", path);
+    else if (status == MO_OK && !S_ISREG(info.st_mode))
+        status = mo_error(MO_E_FORMAT, "%s: is no regular file", path);
     if (status == MO_OK && (count = pread(file, block, MO__STAMP_SIZE, 0)) < 0)
         status = mo__file_error(path, "read");
     close(file);

@@ -396,6 +396,18 @@ static void not_a_checkpoint(void **state)
     MO_CHECK_MESSAGE("attribute format: is missing");
 }
 
+/* Nobody writes to it: opening must not wait. */
+static void a_pipe_is_refused(void **state)
+{
+    mo_checkpoint *c = NULL;
+    const char *path = temp_path(*state, "pipe.h5");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    MO_CHECK_STATUS(mo_checkpoint_open(path, &c), MO_E_FORMAT);
+    alarm(0);
+    MO_CHECK_MESSAGE("pipe.h5: is no regular file");
+}
+
 static void newer_versions_are_refused(void **state)
 {
     const char *path = temp_path(*state, "c.h5");
@@ -569,6 +581,7 @@ int main(void)
         WITH_FOLDER(a_flipped_byte_is_refused),
         WITH_FOLDER(longer_than_stamped_is_refused),
         WITH_FOLDER(not_a_checkpoint),
+        WITH_FOLDER(a_pipe_is_refused),
         WITH_FOLDER(newer_versions_are_refused),
         WITH_FOLDER(only_plain_data_is_read),
         WITH_FOLDER(an_unwritable_folder),

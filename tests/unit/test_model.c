@@ -61,6 +61,10 @@ static void test_sizes_refused(void **state)
     mo_model *m;
     MO_CHECK_STATUS(mo_model_create(&WITH(hidden_size, INT64_C(1) << 60), &m), MO_E_CONFIG);
     MO_CHECK_MESSAGE("more elements than fit any memory");
+    mo_model_config together = WITH(hidden_size, INT64_C(1) << 24); /* no parameter alone is too large */
+    together.intermediate_size = INT64_C(1) << 30;
+    MO_CHECK_STATUS(mo_model_create(&together, &m), MO_E_CONFIG);
+    MO_CHECK_MESSAGE("the model would have more elements than fit any memory");
 }
 
 static void test_attention_refused(void **state)
