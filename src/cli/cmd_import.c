@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "describe.h"
 #include "hf_view.h"
+#include "output.h"
 #include "session.h"
 #include "terminal.h"
 #include "units.h"
@@ -85,9 +86,11 @@ static mo_status import(const mo_hf *hf, const char *dir, const choices *c)
 
 static mo_status run(const void *given, const mo__words *words)
 {
+    const choices *c = given;
     mo_hf *hf;
+    MO_TRY(mo__check_output(c->output, NULL));
     MO_TRY(mo_hf_open(words->at[0], &hf));
-    mo_status status = import(hf, words->at[0], given);
+    mo_status status = import(hf, words->at[0], c);
     mo_hf_close(hf);
     return status;
 }
@@ -108,7 +111,8 @@ const mo__command mo__cmd_import = {
             "config.json says\n"
             "or of a type that is not F32, F16 or BF16 ends it. Weights keep their type. The files are "
             "mapped, not\n"
-            "loaded, so the model may be larger than memory; X.h5 appears when it is whole. The tokenizer "
+            "loaded, so the model may be larger than memory; X.h5, which must\n"
+            "not exist, appears when it is whole. The tokenizer "
             "and the\n"
             "small files of the folder go along, and moira export writes them out again.\n",
     .example = "  moira import Mixtral-8x7B-v0.1 -o mixtral.h5\n"

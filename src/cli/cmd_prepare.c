@@ -5,6 +5,7 @@
 #include "corpus_view.h"
 #include "inputs.h"
 #include "json_out.h"
+#include "output.h"
 #include "session.h"
 #include "terminal.h"
 #include "units.h"
@@ -171,6 +172,20 @@ static void show_phase(const char *what, void *user)
         mo__say("%s", what);
 }
 
+/* Of the texts the library says it. */
+static mo_status check_outputs(const choices *c, const mo__words *words)
+{
+    const char *outputs[] = {c->output, given(c->save_tokenizer)};
+    const mo__output_kind *kinds[] = {&mo__output_tokens, &mo__output_tokenizer};
+    for (int i = 0; i < 2 && outputs[i] && *outputs[i]; i++) {
+        for (int k = 0; k < words->count; k++) MO_TRY(mo__check_not_input(outputs[i], words->at[k]));
+        MO_TRY(mo__check_not_input(outputs[i], given(c->tokenizer)));
+        MO_TRY(mo__check_not_input(outputs[i], given(c->template)));
+        MO_TRY(mo__check_output(outputs[i], kinds[i]));
+    }
+    return MO_OK;
+}
+
 static mo_status prepare(const choices *c, const mo__words *words, const mo_tokenizer *tokenizer)
 {
     mo__progress_of progress = {.what = "preparing", .input = true};
@@ -210,6 +225,7 @@ static mo_status run(const void *options_given, const mo__words *words)
 {
     const choices *c = options_given;
     mo_tokenizer *tokenizer;
+    MO_TRY(check_outputs(c, words));
     MO_TRY(open_tokenizer(c, &tokenizer));
     mo_status status = prepare(c, words, tokenizer);
     mo_tokenizer_free(tokenizer);
@@ -222,7 +238,8 @@ const mo__command mo__cmd_prepare = {
     .synopsis = "INPUT... -o FILE.h5 [options]",
     .text =
         "Reads a corpus and writes one compressed, checksummed token file. An existing FILE.h5 is replaced\n"
-        "only when the new one is whole. Memory does not grow with the corpus.\n"
+        "if it is a token file and no input, and only when the new one is whole. Memory does not grow with "
+        "the corpus.\n"
         "\n"
         "INPUT is a file, a folder (all below it is read, in the order of its paths, hidden files apart;\n"
         "files that end in .txt .text .md .jsonl .ndjson .json-lines .jsonlines or in one of these and .gz,\n"

@@ -4,6 +4,7 @@
 #include <moira/data.h>
 
 #include "commands.h"
+#include "output.h"
 #include "session.h"
 #include "table.h"
 #include "terminal.h"
@@ -65,6 +66,8 @@ static mo_status run(const void *given, const mo__words *words)
                               .stop = &mo__stop,
                               .progress = mo__progress,
                               .user = &progress};
+    MO_TRY(mo__check_output(c->output, &mo__output_tokens));
+    if (synth.texts) MO_TRY(mo__check_output(synth.texts, &mo__output_texts));
     MO_TRY(mo_synth(&synth, &summary));
     mo__live_clear();
     return print_summary(c->output, &summary);
@@ -79,6 +82,8 @@ const mo__command mo__cmd_synth = {
         "random choice of the generators has a known entropy, so the least loss that any model can reach\n"
         "is known too: the entropy floor, to be compared with `moira eval --by-domain`. Experts that\n"
         "specialise can be seen with `moira inspect --routing`.\n"
+        "\n"
+        "An existing FILE.h5 is replaced if it is a token file, and only by a whole one.\n"
         "\n"
         "--jsonl writes the training texts as well, for moira prepare: with another tokenizer, or beside\n"
         "other texts.\n",

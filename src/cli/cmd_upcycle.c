@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "describe.h"
 #include "inputs.h"
+#include "output.h"
 #include "session.h"
 #include "units.h"
 
@@ -114,12 +115,8 @@ static mo_status run(const void *given, const mo__words *words)
     const choices *c = given;
     mo_upcycle_options o = {c->experts, c->top_k, c->noise, c->seed};
     static char nowhere[] = "";
-    mo_replace probe;
     mo_pretrained *source;
-    if (mo_path_exists(c->output))
-        return mo_error(MO_E_EXISTS, "%s: is there already; remove it, or name another file", c->output);
-    MO_TRY(mo_replace_begin(&probe, c->output)); /* whether it can be written at all */
-    mo_replace_abort(&probe);
+    MO_TRY(mo__check_output(c->output, NULL));
     MO_TRY(mo_pretrained_open(words->at[0], mo_config_parse, mo_config_free, &source));
     mo_run_config config = *mo_pretrained_config(source); /* its strings stay the source's */
     config.init.from = nowhere;                           /* it does not begin there any more */

@@ -6,6 +6,7 @@
 #include "inputs.h"
 #include "inspect.h"
 #include "json_out.h"
+#include "output.h"
 #include "source_view.h"
 #include "units.h"
 
@@ -14,6 +15,7 @@ mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, cons
     mo_model_graph_options options = mo_run_graph_options(config, MO_GRAPH_TRAIN);
     mo_model_graph *t;
     char *text = NULL;
+    MO_TRY(mo__check_output(path, &mo__output_dot));
     MO_TRY(mo_model_graph_create(model, &options, &t));
     mo_status status = mo_graph_dot(t->graph, &text);
     if (status == MO_OK) status = mo_write_file(path, text, strlen(text));

@@ -184,7 +184,7 @@ refused "$dir/c: no file in this folder or below has an extension of csv; left o
 [ -e /proc/self/mem ] &&
     refused '/proc/self/mem: cannot read (Input/output error)' prepare /proc/self/mem -o "$dir/1.h5"
 refused "moira prepare: $dir/none/a.h5: its folder $dir/none does not exist" prepare "$dir/c" -o "$dir/none/a.h5"
-refused "$dir/c/a.jsonl: is both an input and the output" prepare "$dir/c" -o "$dir/c/a.jsonl"
+refused "$dir/c/a.jsonl: is there already and is not a token file" prepare "$dir/c" -o "$dir/c/a.jsonl"
 refused 'extensions "txt" choose among the files of a folder' prepare "$dir/text.txt" -o "$dir/1.h5" --ext txt
 for option in field separator ext; do
     refused "$(echo $option | sed s/ext/extensions/)" prepare "$dir/c" -o "$dir/1.h5" --$option ''

@@ -35,6 +35,25 @@ refused "$dir/none.txt: cannot" prepare "$dir/text.txt" "$dir/none.txt" -o "$dir
 refused 'is both an input and the output' prepare "$dir/text.txt" -o "$dir/text.txt"
 refused "its folder $dir/none does not exist" prepare "$dir/text.txt" -o "$dir/none/a.h5"
 refused 'is a folder' prepare "$dir/text.txt" -o "$dir"
+
+# Nothing is replaced but what is of the same kind and no input.
+cp tests/golden/hf/mixtral_shards/tokenizer.model "$dir/sp.model"
+echo 'my notes' >"$dir/notes.txt"
+cp tests/golden/format1_checkpoint.h5 "$dir/best.h5"
+sp=$dir/sp.model
+for there in notes.txt best.h5; do
+    there=$dir/$there
+    refused "$there: is there already and is not a token file" prepare "$dir/text.txt" -o "$there"
+    refused "$there: is there already and is not a token file" synth -o "$there"
+    refused "$there: is there already and is not JSONL of moira synth" synth -o "$dir/new.h5" --jsonl "$there"
+    refused "$there: is there already and is not a SentencePiece model" prepare "$dir/text.txt" -o "$dir/new.h5" \
+        --train-tokenizer 300 --save-tokenizer "$there"
+    refused "$there: is there already and is not a graph for Graphviz" inspect "$dir/best.h5" --dot "$there"
+done
+refused "$sp: is both an input and the output" prepare "$dir/text.txt" --tokenizer "$sp" -o "$sp"
+refused "$sp: is both an input and the output" prepare "$dir/text.txt" --tokenizer "$sp" -o "$dir/new.h5" --save-tokenizer "$sp"
+refused "$dir/a.h5: is both an input and the output" prepare "$dir/text.txt" --tokenizer "$dir/a.h5" -o "$dir/a.h5"
+refused "a.h5: is both an input and the output" prepare "$dir/text.txt" --tokenizer "$dir/a.h5" -o "$dir/../${dir##*/}/a.h5"
 refused "$dir/text.txt/a.h5" prepare "$dir/text.txt" -o "$dir/text.txt/a.h5"
 refused '--validation: 1 is out of range: it takes 0 to 0.99' prepare "$dir/text.txt" -o "$dir/a.h5" --validation 1
 refused '--compression: 10 is out of range: it takes 0 to 9' prepare "$dir/text.txt" -o "$dir/a.h5" --compression 10

@@ -6,6 +6,7 @@ golden=tests/golden/hf
 # ---- there and back ----
 
 for folder in mixtral_shards fused_f32 mistral llama; do
+    rm -f "$dir/x.h5"
     moira 0 import $golden/$folder -o "$dir/x.h5"
     out_has "imported     $golden/$folder"
     out_has 'carried      config.json'
@@ -163,6 +164,11 @@ refuse 'tokenizer.model'
 refused 'there is no such folder' import "$dir/nowhere" -o "$dir/none.h5"
 refused 'is a file; a model folder of transformers is needed' import "$dir/mixtral.h5" -o "$dir/none.h5"
 refused '-o' import $golden/llama
+cp -r $golden/llama "$dir/llama"
+for there in "$dir/llama/config.json" "$dir/llama/model.safetensors" "$dir/mixtral.h5"; do
+    refused "$there: is there already; remove it, or name another file" import "$dir/llama" -o "$there"
+done
+refused "$dir/llama: is a folder" import "$dir/llama" -o "$dir/llama"
 refused "its folder $dir/nowhere does not exist" import $golden/llama -o "$dir/nowhere/x.h5"
 refused 'is a folder with files in it' export "$dir/mixtral.h5" -o "$dir/fused"
 refused "its folder $dir/nowhere does not exist" export "$dir/mixtral.h5" -o "$dir/nowhere/out"
