@@ -15,15 +15,16 @@ extern char **environ;
 static const char *program;
 static char *folder;
 
-/* 57 million parameters, most of them in experts. */
+/* 29 million parameters, most of them in experts. */
 static const char large_yaml[] =
     "run: {name: large, threads: 2}\n"
-    "model: {hidden_size: 512, intermediate_size: 1024, num_hidden_layers: 4,\n"
+    "model: {hidden_size: 512, intermediate_size: 1024, num_hidden_layers: 2,\n"
     "        num_attention_heads: 8, num_key_value_heads: 4, num_local_experts: 8,\n"
     "        num_experts_per_tok: 2}\n"
     "balance: {switch: 0.01, z_loss: 0.001}\n"
-    "train: {steps: 2, batch_size: 8, sequence_length: 256}\n"
+    "train: {steps: 1, batch_size: 8, sequence_length: 256}\n"
     "optimizer: {learning_rate: 1.0e-3}\n"
+    "eval: {batches: 1}\n"
     "checkpoint: {compression: 0}\n";
 
 /* A run, by name: recompute policies from the start; parts of a base, whose values are in memory; adapters
@@ -38,14 +39,8 @@ static mo_status load(const char *what, mo_run_config *config)
                               parts      ? "base.h5"
                               : adapters ? "base"
                                          : "");
-    const char *settings[] = {data,
-                              dir,
-                              policy,
-                              from,
-                              parts ? "freeze=[experts]" : "lora.rank=8",
-                              "train.steps=1",
-                              "eval.batches=1"};
-    int n = parts || adapters ? 7 : 3;
+    const char *settings[] = {data, dir, policy, from, parts ? "freeze=[experts]" : "lora.rank=8"};
+    int n = parts || adapters ? 5 : 3;
     mo_status status = mo_config_load(path, settings, n, config);
     mo_free(path);
     mo_free(data);
@@ -192,17 +187,27 @@ static void measure(const char *what, mo_run_memory *said, double *took, double 
     mo_free(path);
 }
 
+/* Nothing is forgotten, and no more than `room` bytes are said too many: less than a policy saves here, or
+ * than the matrices that stay in files take. */
+static void check_room(double said, double took, double room)
+{
+#if !defined(__SANITIZE_ADDRESS__) /* shadow memory is not ours to foretell */
+    if (!(said >= took && said - took <= room))
+        fail_msg("said %.1f MB, took %.1f MB; at most %.1f MB more", said / 1e6, took / 1e6, room / 1e6);
+#else
+    (void)said, (void)took, (void)room;
+#endif
+}
+
 static void check_policy(const char *recompute)
 {
     mo_run_memory said;
     double took, own;
     measure(recompute, &said, &took, &own);
-    assert_true(said.parameters >= (uint64_t)50000000 * sizeof(mo_real) && said.mapped == 0);
+    assert_true(said.parameters >= (uint64_t)25000000 * sizeof(mo_real) && said.mapped == 0);
     printf("recompute %s: said %.1f MB, took %.1f MB (%+.2f%%)\n", recompute, (double)said.total / 1e6,
            took / 1e6, 100 * ((double)said.total / took - 1));
-#if !defined(__SANITIZE_ADDRESS__) /* shadow memory is not ours to foretell */
-    MO_CHECK_NEAR((double)said.total / took, 1, 0.03);
-#endif
+    check_room((double)said.total, took, 40e6);
 }
 
 static void test_none(void **state)
@@ -229,11 +234,7 @@ static void check_base(const char *what, uint64_t mapped)
         what, (double)said.total / 1e6, own / 1e6, 100 * ((double)said.total / own - 1), took / 1e6,
         (double)said.mapped / 1e6);
     assert_int_equal(said.mapped, mapped);
-#if !defined(__SANITIZE_ADDRESS__)
-    double room =
-        (double)said.total - own; /* said too: the program and its libraries, which are a file's pages */
-    if (!(room >= 0 && room <= 50e6)) fail_msg("said %.1f MB too many", room / 1e6);
-#endif
+    check_room((double)said.total, own, 50e6); /* said too: the program and its libraries, a file's pages */
 }
 
 static void test_parts(void **state)
@@ -247,7 +248,7 @@ static void test_adapters(void **state)
 {
     (void)state;
     check_base("adapters",
-               2 * (2 * 256 * 512 + 4 * (2 * 512 * 512 + 2 * 512 * 256 + 8 * 512 + 8 * 3 * 512 * 1024)));
+               2 * (2 * 256 * 512 + 2 * (2 * 512 * 512 + 2 * 512 * 256 + 8 * 512 + 8 * 3 * 512 * 1024)));
 }
 
 int main(int argc, char **argv)
