@@ -216,6 +216,7 @@ typedef struct mo_step_report {
      * validation tokens against the base; and its mean over the layers. */
     const double *drift;
     double mean_drift;
+    double base_loss; /* validation loss of init.from, in a run that goes on too; NaN: there is none */
     const mo_layer_report *layers;
     int n_layers;
     const mo_source_report *sources;

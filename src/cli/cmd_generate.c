@@ -162,6 +162,8 @@ static mo_status converse(const mo_trained *t, const choices *c, const char *pat
 static mo_status check_choices(const choices *c)
 {
     if (!c->chat && c->prompt == NOT_GIVEN) return mo_error(MO_E_USAGE, "--prompt TEXT is missing");
+    if (c->chat && c->max_tokens == 0)
+        return mo_error(MO_E_USAGE, "--max-tokens: is 0, and a reply needs some");
     if (c->chat && c->tokens) return mo_error(MO_E_USAGE, "--tokens: a conversation is shown as text");
     if (!c->chat && (given_text(c->template) || given_text(c->system)))
         return mo_error(MO_E_USAGE, "--%s: is of conversations, and --chat is not given",

@@ -75,7 +75,7 @@ static void print_state(const subject *s)
     const mo_tokenizer *tokenizer = mo_checkpoint_tokenizer(s->file);
     printf("checkpoint   %s, run %s\n", s->path, s->config.run.name);
     printf("trained      %s, %s, %s\n", mo__counted(state->step, "step").text,
-           mo__counted(state->tokens, "token").text, mo__duration(state->seconds).text);
+           mo__counted(state->tokens, "predicted token").text, mo__duration(state->seconds).text);
     if (!isnan(state->best_loss))
         printf("best         validation loss %.4f at step %s\n", state->best_loss,
                mo__count(state->best_step).text);

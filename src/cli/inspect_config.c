@@ -2,6 +2,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include <moira/pretrained.h>
+
 #include "describe.h"
 #include "inputs.h"
 #include "inspect.h"
@@ -55,7 +57,7 @@ static mo_status print_text(const char *path, const mo_run_config *config, const
            windowed ? ", with T (2 - T / length) for a sliding window T" : "");
     print_training(config);
     putchar('\n');
-    if (mo_model_tuned(m)) {
+    if (mo_model_tuned(m) || *config->init.from) {
         MO_TRY(mo__describe_tuning(m));
         putchar('\n');
     }
@@ -99,19 +101,31 @@ static mo_status print_json(const char *path, const mo_run_config *config, const
     return mo__json_print(root);
 }
 
+/* What stays in the files of the base in a run. */
+static mo_status map_base(const mo_run_config *config, mo_model *model, mo_pretrained **base)
+{
+    if (!*config->init.from) return MO_OK;
+    mo_status status = mo_pretrained_open(config->init.from, NULL, NULL, base);
+    if (status == MO_OK) status = mo_pretrained_map(*base, model);
+    return status == MO_OK ? MO_OK : mo_error_context(status, "init.from");
+}
+
 static mo_status inspect(const char *path, const mo_run_config *config, const mo_run_data *data,
                          const mo__inspect_choices *c)
 {
     mo_run_memory memory;
     mo_model *model;
+    mo_pretrained *base = NULL;
     MO_TRY(mo_run_memory_estimate(config, mo_run_data_bytes(data, config->train.sequence_length), &memory));
     MO_TRY(mo_model_create_tuned(&config->model, &config->tuning, &model));
     mo_status status = mo_model_group(model, &config->optimizer);
+    if (status == MO_OK) status = map_base(config, model, &base);
     if (status == MO_OK && *c->dot) status = mo__write_dot(config, model, c->dot);
     if (status == MO_OK)
         status = c->json ? print_json(path, config, data, model, &memory, c)
                          : print_text(path, config, data, model, &memory, c);
     mo_model_free(model);
+    mo_pretrained_close(base);
     return status;
 }
 

@@ -145,7 +145,6 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
                           .shown = fitting_columns(traits_of(&model->config)),
                           .flops_per_token = mo_model_counts(model, c->train.sequence_length).flops_per_token,
                           .max_vio = (double)NAN,
-                          .base_loss = (double)NAN,
                           .begin = mo_clock()};
     char *dir = mo_run_dir(c);
     printf("run          %s in %s, seed %llu\n", c->run.name, dir ? dir : "?",
@@ -254,7 +253,6 @@ static void on_step(const mo_step_report *r, void *user)
     mo__line("%8s validation loss %.4f, perplexity %.3f, %s bits per byte%s%s", base ? "base" : "",
              r->validation_loss, exp(r->validation_loss), mo__fixed(r->bits_per_byte, 4).text, drift,
              base ? ", before the first step" : "");
-    if (base) v->base_loss = r->validation_loss;
     if (base) return;
     print_dead(r);
     if (r->n_sources == 0) return;
@@ -337,14 +335,14 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
     mo__live_clear();
     if (last->steps > 0)
         printf("\ndone         %s, %s, %s of training\n", mo__counted(last->step, "step").text,
-               mo__counted(last->tokens, "token").text, mo__duration(last->seconds).text);
+               mo__counted(last->tokens, "predicted token").text, mo__duration(last->seconds).text);
     print_end(config, last->end, last->steps == 0);
     if (last->steps > 0 && mo_memory_peak_rss() > 0)
         printf("resident     %s of memory at most, weights mapped from files included\n",
                mo__bytes((double)mo_memory_peak_rss()).text);
     char *dir = mo_run_dir(config), *best = dir ? mo_path_join(dir, "best.h5") : NULL;
     mo_status status = best ? MO_OK : MO_E_MEMORY;
-    if (best && mo_path_exists(best)) print_best(best, view->base_loss);
+    if (best && mo_path_exists(best)) print_best(best, last->base_loss);
     if (view->blocked > 0)
         printf("saving       held training up for %s, took %s more in the background\n",
                mo__duration(view->blocked).text, mo__duration(view->background).text);

@@ -9,7 +9,6 @@ typedef struct mo__train_view {
     unsigned shown; /* columns of its table, a bit for each */
     int64_t dead;   /* experts, at the last report */
     double flops_per_token, max_vio, begin;
-    double base_loss;           /* on the validation data, before the first step; NaN if it was not told */
     double blocked, background; /* seconds of all saves */
     char *sources;              /* owned: losses of the last evaluation by source; NULL without a mixture */
 } mo__train_view;

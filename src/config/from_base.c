@@ -149,6 +149,11 @@ mo_status mo__base_apply(mo_run_config *config, int *given)
     mo_pretrained *base = NULL;
     if (!*config->init.from) return MO_OK;
     mo_status status = mo_pretrained_open(config->init.from, mo_config_parse, mo_config_free, &base);
+    const char *from = config->init.from;
+    if (status == MO_E_NOT_FOUND && *from != '/' && !mo_path_exists(from))
+        mo_error(status,
+                 "%s; it is a path as seen from the working directory, and init.from=PATH names another",
+                 mo_last_error());
     if (status != MO_OK) return mo_error_context(status, "init.from");
     take_defaults(mo_pretrained_config(base), config, given);
     status = compare(base, config);

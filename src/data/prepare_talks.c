@@ -94,9 +94,11 @@ static mo_status refuse(const mo__talk *talk, mo_status status)
 
 static mo_status refuse_long(const mo__prepare_talks *t, int64_t tokens)
 {
-    return mo_error(MO_E_RANGE,
-                    "the conversation has %lld tokens, and --max-length is %lld; --truncate cuts it",
-                    (long long)tokens, (long long)t->max_length);
+    return mo_error(
+        MO_E_RANGE,
+        "the conversation has %lld tokens, and --max-length is %lld; --truncate cuts it. Others may be "
+        "longer: prepared without --max-length, moira inspect says what the longest needs",
+        (long long)tokens, (long long)t->max_length);
 }
 
 /* Of the only exchange that is left, the completion's end goes. */

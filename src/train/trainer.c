@@ -46,6 +46,7 @@ static void finish_report(mo__trainer *t, mo_step_report *r)
     r->seconds = t->state.seconds;
     if (t->span_seconds > 0) r->tokens_per_second = (double)t->span_tokens / t->span_seconds;
     r->gflops = r->tokens_per_second * t->flops_per_token / 1e9;
+    r->base_loss = t->base_loss;
     r->layers = t->routing.reports;
     r->n_layers = t->routing.n_layers;
     r->sources = t->sources.reports;
@@ -117,6 +118,18 @@ static mo_status tell_base(mo__trainer *t, mo_step_report *r)
     return tell(t, r);
 }
 
+static mo_status check_base(const mo__trainer *t, double loss)
+{
+    const char *from = t->config.init.from;
+    if (isfinite(loss)) return MO_OK;
+    return mo_error(
+        MO_E_NONFINITE,
+        "init.from %s: the base itself, before any step, has a validation loss of %g: it has weights "
+        "that are no finite numbers, or too large to compute with (moira inspect --verify finds the "
+        "former in a folder)",
+        from, loss);
+}
+
 /* The model has the base's weights: what they do with the validation data is looked at before anything else,
  * in a run that goes on too, which then takes its own weights. */
 static mo_status begin(mo__trainer *t)
@@ -132,6 +145,8 @@ static mo_status begin(mo__trainer *t)
             return mo_error(status,
                             "interrupted while the base was evaluated; the run goes on with --resume");
         MO_TRY(status);
+        MO_TRY(check_base(t, r.validation_loss));
+        t->base_loss = r.validation_loss;
         mo__base_choices_recorded(&t->base_choices);
     }
     if (!fresh) return mo__trainer_load(t);
@@ -162,6 +177,7 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
         *last = (mo_step_report){.step = t->state.step,
                                  .tokens = t->state.tokens,
                                  .seconds = t->state.seconds,
+                                 .base_loss = t->base_loss,
                                  .end = mo__run_end(&t->config, &t->state)};
     }
     while (last->end == MO_RUN_GOES_ON) {

@@ -32,6 +32,7 @@ typedef struct mo__trainer {
     void *arena;                  /* serves both graphs, which never run at once */
     size_t arena_bytes;
     mo__base_choices base_choices; /* of validation tokens, if there is a base */
+    double base_loss;              /* its validation loss; NaN without */
     mo__routing_sum routing;
     mo__source_sum sources;
     mo__spike_watch spike;

@@ -1,5 +1,6 @@
 /* trainer_base.c -- the model that a run starts from. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "train/trainer.h"
 
@@ -20,10 +21,25 @@ static mo_status check_tokenizer(const mo__trainer *t)
         mo_path_is_dir(t->config.init.from) ? "/tokenizer.model" : "");
 }
 
+/* A run's files are none of a model's that others read. */
+static mo_status check_apart(const mo__trainer *t)
+{
+    struct stat run, base;
+    const char *from = t->config.init.from;
+    if (stat(t->dir, &run) != 0 || stat(from, &base) != 0 || run.st_dev != base.st_dev ||
+        run.st_ino != base.st_ino)
+        return MO_OK;
+    return mo_error(
+        MO_E_CONFIG,
+        "%s: is the folder of init.from, whose files are not to be added to; name another with run.dir",
+        t->dir);
+}
+
 mo_status mo__trainer_open_base(mo__trainer *t)
 {
     const mo_train_options *o = t->options;
     if (!*t->config.init.from) return MO_OK;
+    if (!o->resume) MO_TRY(check_apart(t));
     mo_status status = mo_pretrained_open(t->config.init.from, o->parse, o->release, &t->base);
     if (status != MO_OK) return mo_error_context(status, "init.from");
     return check_tokenizer(t);

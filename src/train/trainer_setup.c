@@ -29,8 +29,11 @@ static mo_status check_folder(mo__trainer *t)
             MO_E_EXISTS,
             "%s: a run is there already; add --resume to go on with it, or choose another run.name", t->dir);
     if (!there && t->options->resume)
-        return mo_error(MO_E_NOT_FOUND, "%s: there is no run to resume; leave --resume out to start one",
-                        t->dir);
+        return mo_error(
+            MO_E_NOT_FOUND,
+            "%s: there is no run to resume%s; run.dir=FOLDER says where it is, and without --resume "
+            "one starts",
+            t->dir, *t->dir == '/' ? "" : " in this folder as seen from the working directory");
     MO_TRY(mo__check_writable(t->dir));
     return there ? mo__run_lock(t->dir, &t->lock) : MO_OK;
 }
@@ -144,6 +147,43 @@ static void warn_of_future(mo__trainer *t)
     t->config.sample.tokens = 0;
 }
 
+/* A prompt as it stands is no turn of a chat; without any, a sample would begin an empty conversation. */
+static void warn_of_chat(mo__trainer *t)
+{
+    bool talks = false;
+    for (int i = 0; i < t->data.count; i++)
+        talks = talks || t->data.sources[i].file->split[MO_SPLIT_TRAIN].mask;
+    if (!talks || t->config.sample.tokens == 0) return;
+    if (*t->config.sample.prompt)
+        mo_log(MO_LOG_INFO,
+               "the data are conversations, and sample.prompt is read as it stands, not as a turn of "
+               "one; moira generate --chat answers turns");
+    else {
+        mo_log(MO_LOG_INFO,
+               "the data are conversations, and no sample.prompt is given, so no samples are made; "
+               "moira generate --chat answers turns");
+        t->config.sample.tokens = 0;
+    }
+}
+
+/* What of the adapters never trains adds nothing, since B begins as zero. */
+static void warn_of_frozen_adapters(const mo_model *m)
+{
+    int64_t frozen = 0, all = 0;
+    for (int i = 0; i < m->n_params; i++) {
+        if (!mo__is_adapter(m->params[i].name)) continue;
+        all += m->params[i].count;
+        frozen += m->params[i].frozen ? m->params[i].count : 0;
+    }
+    if (frozen > 0)
+        mo_log(MO_LOG_WARNING,
+               "freeze: %lld of the %lld parameters of adapters are frozen too, as they begin, and add "
+               "nothing to "
+               "the model; lora.targets says which matrices have adapters, and all else is frozen without "
+               "freeze",
+               (long long)frozen, (long long)all);
+}
+
 /* Whether any source can be evaluated; says which ones cannot. */
 static bool can_validate(const mo__trainer *t)
 {
@@ -152,7 +192,11 @@ static bool can_validate(const mo__trainer *t)
     for (int i = 0; i < t->data.count; i++) {
         const char *why = mo__cannot_validate(&t->data.sources[i], length);
         any = any || !why;
-        if (why)
+        if (why && t->data.sources[i].file->split[MO_SPLIT_VALIDATION].count == 0)
+            mo_log(MO_LOG_WARNING, "%s: has no validation split; %s", t->data.sources[i].file->path,
+                   t->data.count == 1 ? "no evaluations, and no best.h5"
+                                      : "no validation loss of this source");
+        else if (why)
             mo_log(MO_LOG_WARNING, "%s: the validation split %s of %lld tokens; %s",
                    t->data.sources[i].file->path, why, (long long)length,
                    t->data.count == 1 ? "no evaluations" : "no validation loss of this source");
@@ -251,7 +295,7 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     *t = (mo__trainer){
         .options = options, .config = *options->config, .lock = -1, .last_saved = -1, .last_best = -1};
     uint64_t available = mo_memory_available();
-    t->state.best_loss = t->state.patience_loss = (double)__builtin_nanf("");
+    t->state.best_loss = t->state.patience_loss = t->base_loss = (double)__builtin_nanf("");
     mo_threads_set((int)t->config.run.threads);
     MO_TRY(mo_blas_init());
     MO_TRY(check_folder(t));
@@ -282,6 +326,8 @@ mo_status mo__trainer_open(mo__trainer *t, const mo_train_options *options)
     warn_of_warmup(&t->config);
     warn_of_capacity(&t->config.model);
     warn_of_future(t);
+    warn_of_chat(t);
+    warn_of_frozen_adapters(t->model);
     return open_folder(t, fresh);
 }
 

@@ -51,6 +51,12 @@ static void report_losses(const mo__trainer *t, const sums *s, mo_step_report *r
 static mo_status check_finite(mo__trainer *t, const mo_step_report *r)
 {
     if (isfinite(r->train_loss) && isfinite(r->grad_norm) && isfinite(r->balance_loss)) return MO_OK;
+    if (t->base && t->state.step == 0)
+        return mo_error(
+            MO_E_NONFINITE,
+            "step 1: loss %g, balancing loss %g, gradient norm %g with the weights of init.from %s as "
+            "they are; of a folder, moira inspect --verify says whether they are finite numbers",
+            r->train_loss, r->balance_loss, r->grad_norm, t->config.init.from);
     MO_TRY(mo__trainer_save_now(t));
     return mo_error(
         MO_E_NONFINITE,

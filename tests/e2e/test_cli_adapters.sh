@@ -22,12 +22,38 @@ sample: {tokens: 0}
 END
 cksum "$dir"/base/* >"$dir/.base"
 moira 0 finetune "$dir/lora.yaml"
+table() { sed -n '/^what trains/,/^all/p' "$out"; }
+table >"$dir/.run"
+grep -q 'mapped from files' "$dir/.run" || fail "$ran: a table without what is mapped"
+moira 0 inspect "$dir/lora.yaml" --memory
+table | diff "$dir/.run" - || fail "$ran: what trains (>) is not as the run has it (<)"
 cksum "$dir"/base/* | cmp -s - "$dir/.base" || fail 'training changed a file of its base'
 [ -e "$dir/run/best.h5" ] || fail 'no best.h5'
 moira 0 inspect "$dir/run/best.h5" --verify
 out_has "base         $dir/base, digest "
 moira 0 inspect "$dir/run/best.h5" --json
 out_has '"base"'
+
+# The folder of a model is none for a run, and a path from elsewhere is told of as such.
+refused "$dir/base: is the folder of init.from" finetune "$dir/lora.yaml" run.dir="$dir/base"
+sed "s|from: .*|from: base|; s|dir: \"*$dir/run\"*|dir: run|" "$dir/run/config.yaml" >"$dir/relative.yaml"
+refused 'init.from: base: ' finetune "$dir/relative.yaml" --resume
+err_has 'as seen from the working directory, and init.from=PATH names another'
+refused 'run: there is no run to resume in this folder as seen from the working directory; run.dir=FOLDER says where it is' \
+    finetune "$dir/relative.yaml" --resume init.from="$dir/base"
+moira 0 finetune "$dir/relative.yaml" --resume init.from="$dir/base" run.dir="$dir/run"
+
+# Weights that are no numbers are the base's, not the training's.
+cp -r "$dir/base" "$dir/nan"
+for part in "$dir"/nan/*.safetensors; do
+    size=$(wc -c <"$part")
+    head -c 64 /dev/zero | tr '\0' '\377' | dd of="$part" bs=1 seek=$((size - 64)) conv=notrunc 2>/dev/null
+done
+moira 1 finetune "$dir/lora.yaml" init.from="$dir/nan" run.dir="$dir/lost"
+err_has 'the base itself, before any step, has a validation loss of nan'
+err_has 'moira inspect --verify'
+grep -q learning_rate "$err" && fail "$ran: blames the learning rate"
+rm -rf "$dir/lost"
 
 # eval_is MODEL ...: the loss to all digits, whichever way it is opened; $loss_wanted from the first.
 loss_wanted=

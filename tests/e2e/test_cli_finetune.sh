@@ -67,6 +67,8 @@ refused 'is not the model that the run began from' finetune "$dir/run/config.yam
     init.from="$dir/run/best.h5"
 moira 0 finetune "$dir/run/config.yaml" --resume train.steps=12 init.from="$dir/moved.h5"
 out_has 'steps 9 to 12'
+out_matches '^done         12 steps, [0-9,]+ predicted tokens, '
+out_matches '^best .*: validation loss [0-9.]+ at step [0-9]+, [0-9.]+ before the first$'
 [ "$(grep -c '"step":0,' "$dir/run/metrics.jsonl")" -eq 1 ] || fail 'step 0 is told more than once'
 mv "$dir/moved.h5" "$dir/base.h5"
 
@@ -87,6 +89,29 @@ moira 0 eval "$dir/lora/best.h5" --data "$dir/text.h5"
 refused 'has only what was trained' finetune "$dir/tune.yaml" run.dir="$dir/again" init.from="$dir/lora/best.h5"
 moira 0 train "$dir/lora/config.yaml" --resume
 out_has 'the run had all its 8 steps'
+out_matches '^best .*: validation loss [0-9.]+ at step 8, [0-9.]+ before the first$'
+moira 0 finetune "$dir/tune.yaml" run.dir="$dir/half" train.steps=1 lora.rank=4 'freeze=[experts]'
+err_has 'parameters of adapters are frozen too'
+
+# ---- conversations: a prompt is no turn; data without a validation split ----
+
+i=0
+while [ $i -lt 30 ]; do
+    i=$((i + 1))
+    echo "{\"prompt\": \"What is $i?\", \"completion\": \"It is $((i * i))\"}"
+done >"$dir/talks.jsonl"
+moira 0 prepare "$dir/talks.jsonl" -o "$dir/talks.h5" --validation 0 --train-tokenizer 280
+[ "$(grep -c 'are taken for such' "$err")" -eq 1 ] || fail "$ran: says not once what the lines are taken for"
+moira 0 train "$dir/small.yaml" data.path="$dir/talks.h5" run.dir="$dir/talks" train.steps=2 train.sequence_length=64 \
+    sample.every=1
+err_has 'has no validation split; no evaluations'
+err_has 'no sample.prompt is given, so no samples are made'
+[ -e "$dir/talks/samples.txt" ] && fail "$ran: samples of empty conversations"
+moira 0 train "$dir/small.yaml" data.path="$dir/talks.h5" run.dir="$dir/said" train.steps=2 train.sequence_length=64 \
+    sample.every=1 sample.prompt=What
+err_has 'sample.prompt is read as it stands'
+[ -s "$dir/said/samples.txt" ] || fail "$ran: no samples though a prompt is given"
+refused '--max-tokens: is 0' generate "$dir/base.h5" --chat --max-tokens 0
 
 # ---- memory: what does not train has neither gradient nor moments, nor a place in what is saved ----
 

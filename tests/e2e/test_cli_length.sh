@@ -38,7 +38,7 @@ out_matches '^training     steps 9 to 10,'
 length seconds 0 train.steps=0 train.seconds=0.2 eval.every=100000 checkpoint.every=100000 log.every=100000
 out_matches '^training     from step 1 on for 0\.20 s of training in all, each of 4 x 32 = 128 tokens$'
 out_matches '^ +validation loss '
-out_matches '^done         [0-9,]+ steps, [0-9,]+ tokens, 0\.[2-9][0-9]* s of training$'
+out_matches '^done         [0-9,]+ steps, [0-9,]+ predicted tokens, 0\.[2-9][0-9]* s of training$'
 length seconds 0 train.steps=0 train.seconds=0.2 --resume
 out_has 'done         the run had all its 0.20 s of training; more are made with train.seconds=N --resume'
 length both 0 train.seconds=1000
