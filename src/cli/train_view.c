@@ -25,7 +25,8 @@ static void print_memory(const mo_run_memory *m)
     putchar('\n');
 }
 
-static void print_plan(const mo_run_config *c, int64_t first_step)
+/* padded: windows of whole documents, which need not be full. */
+static void print_plan(const mo_run_config *c, int64_t first_step, bool padded)
 {
     long long micro = c->train.gradient_accumulation_steps;
     int64_t tokens = mo_run_step_tokens(c), steps = mo_run_steps(c);
@@ -41,7 +42,7 @@ static void print_plan(const mo_run_config *c, int64_t first_step)
         printf("%s for %s of training in all", steps > 0 ? ", or" : "", mo__duration(c->train.seconds).text);
     printf(", each of %lld x %lld", (long long)c->train.batch_size, (long long)c->train.sequence_length);
     if (micro > 1) printf(" x %lld", micro);
-    printf(" = %s tokens\n\n", mo__count(tokens).text);
+    printf(" = %s tokens%s\n\n", mo__count(tokens).text, padded ? ", padding included" : "");
 }
 
 /* ---- the table of steps: columns that do not fit are left out, those of the highest rank first ---- */
@@ -157,7 +158,10 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     print_memory(memory);
     printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
     if (!over) {
-        print_plan(c, first_step);
+        bool padded = false;
+        for (int i = 0; i < data->count; i++)
+            padded = padded || data->sources[i].file->split[MO_SPLIT_TRAIN].whole;
+        print_plan(c, first_step, padded);
         print_headings(v);
     }
     fflush(stdout);

@@ -278,7 +278,8 @@ const mo__key mo__keys[] = {
     INT(sample.every, "0", 0, MOST_STEPS, MO__RESUMABLE, "steps",
         "Steps between samples; 0 is at evaluations."),
     INT(sample.tokens, "200", 0, 1000000, MO__RESUMABLE, "tokens", "Length of a sample; 0 is no samples."),
-    STRING(sample.prompt, "", 0, 65536, MO__RESUMABLE, "Text that a sample continues."),
+    STRING(sample.prompt, "", 0, 65536, MO__RESUMABLE,
+           "Text that a sample continues, as it stands; data of conversations has no samples without one."),
     REAL(sample.temperature, "0.8", 0, 100, MO__RESUMABLE,
          "Sampling temperature; 0 takes the likeliest token."),
 

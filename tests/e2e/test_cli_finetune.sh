@@ -105,6 +105,7 @@ moira 0 prepare "$dir/talks.jsonl" -o "$dir/talks.h5" --validation 0 --train-tok
 moira 0 train "$dir/small.yaml" data.path="$dir/talks.h5" run.dir="$dir/talks" train.steps=2 train.sequence_length=64 \
     sample.every=1
 err_has 'has no validation split; no evaluations'
+out_has '4 x 64 = 256 tokens, padding included'
 err_has 'no sample.prompt is given, so no samples are made'
 [ -e "$dir/talks/samples.txt" ] && fail "$ran: samples of empty conversations"
 moira 0 train "$dir/small.yaml" data.path="$dir/talks.h5" run.dir="$dir/said" train.steps=2 train.sequence_length=64 \

@@ -27,7 +27,7 @@ out_has '"tokens_per_step": 128'
 
 length tokens 0 train.tokens=1000
 out_matches '^training     steps 1 to 8, each of 4 x 32 = 128 tokens$'
-out_matches '^done         8 steps, [0-9,]+ tokens, '
+out_matches '^done         8 steps, [0-9,]+ predicted tokens, '
 length tokens 0 train.tokens=1000 --resume
 out_has 'done         the run had all its 1,000 tokens; more are made with train.tokens=N --resume'
 length tokens 2 train.tokens=800 --resume
