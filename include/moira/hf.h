@@ -8,8 +8,8 @@
  *
  * Architectures: MixtralForCausalLM (experts one by one, block_sparse_moe.experts.M.w1/w2/w3, or fused,
  * mlp.experts.gate_up_proj and down_proj), MistralForCausalLM, LlamaForCausalLM. What config.json asks for
- * and Moira does not do is refused by name. Nothing is read but config.json, the headers, small files and a
- * sample of each tensor until weights are touched. */
+ * and Moira does not do is refused by name. Nothing is read but config.json, the headers, small files and
+ * at most 4 MiB of each tensor (mo_hf_digest) until weights are touched. */
 #ifndef MOIRA_HF_H
 #define MOIRA_HF_H
 
@@ -37,8 +37,9 @@ const mo_tokenizer *mo_hf_tokenizer(const mo_hf *hf); /* of tokenizer.model; NUL
 /* config.json and all small files beside it that belong to the model: tokenizer, generation config, template.
  */
 const mo_checkpoint_file *mo_hf_files(const mo_hf *hf, int *count);
-/* 32 hex digits, of config.json and every shard's header, size and a sample of each tensor's bytes: tells
- * models apart in moments, whatever their size. */
+/* 32 hex digits, of config.json and of every shard its header, size and of each tensor's bytes 4 MiB: all of
+ * one that is no larger, else 64 pieces of 64 KiB, the first at the tensor's begin, the last at its end, the
+ * others evenly between. A change that lies between two pieces is not seen. hf_digest.c has the formula. */
 const char *mo_hf_digest(const mo_hf *hf);
 /* Where a parameter of a model of mo_hf_config lies; NULL in *out for the buffers that files do not have. */
 mo_status mo_hf_stored(const mo_hf *hf, const mo_param *p, const mo_stored **out);
