@@ -137,6 +137,11 @@ static mo_status evaluate(const char *checkpoint, const mo_trained *t, const cho
     MO_TRY(mo__check_eval_fits(t->model, o.batch_size, o.sequence_length));
     MO_TRY(mo_evaluate(t->model, &o, &result));
     mo__live_clear();
+    if (!isfinite(result.loss))
+        mo_log(MO_LOG_WARNING,
+               "%s: the loss is no finite number; weights that are none give such, and of a model folder "
+               "moira inspect HF_DIR --verify names them",
+               checkpoint);
     mo_status status = MO_OK;
     if (c->json) {
         status = mo__json_print(result_json(checkpoint, &o, &result));

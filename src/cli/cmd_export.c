@@ -72,8 +72,10 @@ static mo_status parse_choice(const char *option, const char *word, const char *
             *out = i;
             return MO_OK;
         }
-    return mo_error(MO_E_USAGE, "--%s: '%.60s' is none of those that there are; moira help export has them",
-                    option, word);
+    char all[100] = "";
+    for (int i = 0; words[i]; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", words[i]);
+    return mo_error(MO_E_USAGE, "--%s: '%.60s' is none; there are %s", option, word, all);
 }
 
 /* As the matrix is that an adapter was trained upon. */
@@ -108,13 +110,31 @@ static mo_status parse_layout(const choices *c, bool *fused)
     return MO_OK;
 }
 
+static void print_types(const source *s, const mo_dtype *dtypes)
+{
+    static const mo_dtype types[] = {MO_F32, MO_F16, MO_BF16};
+    const char *separator = "weights      ";
+    for (int k = 0; k < 3; k++) {
+        int64_t count = 0;
+        for (int i = 0; i < s->model->n_params; i++)
+            count += dtypes[i] == types[k] ? s->model->params[i].count : 0;
+        if (count > 0) printf("%s%s in %s", separator, mo__count(count).text, mo_dtype_name(types[k]));
+        if (count > 0) separator = ", ";
+    }
+    putchar('\n');
+}
+
 static void print_result(const source *s, const mo_hf_export_options *o, const choices *c)
 {
     double bytes = 0;
     for (int i = 0; i < s->model->n_params; i++)
         bytes += (double)s->model->params[i].count * (double)mo_dtype_size(o->dtypes[i]);
     printf("exported     %s to %s, %s of weights, %s%s\n", s->path, c->output, mo__bytes(bytes).text,
-           c->layout, c->merge ? ", adapters merged" : "");
+           c->layout,
+           !c->merge                        ? ""
+           : s->config.tuning.lora.rank > 0 ? ", adapters merged"
+                                            : ", with what was trained in place of the base's");
+    print_types(s, o->dtypes);
 }
 
 static mo_status find_files(const source *s, mo_hf_export_options *o)
@@ -257,6 +277,8 @@ const mo__command mo__cmd_export = {
         "needs of per-expert, if w1 and w3 both have adapters. With --merge, and where more than adapters "
         "was\n"
         "trained, it becomes the whole model: W + alpha/rank B A, rounded to the type of the base's matrix.\n"
+        "A run in which all of a model trains has its checkpoints in F32, whatever its base is in: --dtype\n"
+        "bf16 rounds them.\n"
         "--adapter names adapters, ours or PEFT's, upon the model that is given first.\n",
     .example = "  moira export mixtral.h5 -o Mixtral-again\n"
                "  moira export checkpoints/demo/best.h5 -o demo-hf --dtype bf16\n"

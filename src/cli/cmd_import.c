@@ -71,12 +71,25 @@ static void print_result(const mo_hf *hf, const mo_model *m, const char *dir, co
     putchar('\n');
 }
 
+/* They are imported as they are. */
+static mo_status warn_nonfinite(const mo_hf *hf)
+{
+    mo__progress_of progress = {.what = "checking"};
+    mo_status status = mo_hf_verify(hf, &mo__stop, mo__progress, &progress);
+    mo__live_clear();
+    if (status != MO_E_NONFINITE) return status;
+    mo_log(MO_LOG_WARNING, "%s", mo_last_error());
+    mo_error_clear();
+    return MO_OK;
+}
+
 static mo_status import(const mo_hf *hf, const char *dir, const choices *c)
 {
     mo_model *m = NULL;
     char *config = NULL;
     mo_status status = mo_model_create(mo_hf_config(hf), &m);
     if (status == MO_OK) status = mo__hf_dump_config(hf, dir, &config);
+    if (status == MO_OK) status = warn_nonfinite(hf);
     if (status == MO_OK) status = save(hf, m, config, c);
     if (status == MO_OK) print_result(hf, m, dir, c->output);
     mo_free(config);

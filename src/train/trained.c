@@ -55,11 +55,14 @@ static mo_status open_whole(mo_checkpoint *c, mo_trained *out)
 static mo_status check_digest(const char *path, const mo_checkpoint *c, const mo_pretrained *base)
 {
     if (strcmp(mo_checkpoint_base_digest(c), mo_pretrained_digest(base)) == 0) return MO_OK;
-    return mo_error(MO_E_MISMATCH,
-                    "%s: was trained upon %s as it was with digest %s, and %s has digest %s: it is another "
-                    "model, or has changed since; name the right one",
-                    path, mo_checkpoint_base_path(c), mo_checkpoint_base_digest(c), mo_pretrained_path(base),
-                    mo_pretrained_digest(base));
+    return mo_error(
+        MO_E_MISMATCH,
+        "%s: was trained upon %s, whose files had digest %s, and %s has digest %s: these are "
+        "other files, or they have changed since. Name that folder or checkpoint itself, and not "
+        "what was imported or exported from it; or moira export the adapters: as a folder of PEFT "
+        "they go upon any model of the same shapes",
+        path, mo_checkpoint_base_path(c), mo_checkpoint_base_digest(c), mo_pretrained_path(base),
+        mo_pretrained_digest(base));
 }
 
 /* The model with everything of the base that is frozen where it lies. */
@@ -194,6 +197,15 @@ static mo_status check_folder(const char *path)
     bool there = mo_path_exists(config);
     mo_free(config);
     if (there) return MO_OK;
+    char *adapter = mo_path_join(path, "adapter_config.json");
+    if (!adapter) return MO_E_MEMORY;
+    there = mo_path_exists(adapter);
+    mo_free(adapter);
+    if (there)
+        return mo_error(MO_E_FORMAT,
+                        "%s: has PEFT's adapters and no model; name the model that they go upon first: BASE "
+                        "--adapter %s",
+                        path, path);
     return mo_error(MO_E_FORMAT,
                     "%s: is a folder without config.json, so no model of transformers; name a file in it, "
                     "such as best.h5",

@@ -85,9 +85,11 @@ moira 0 export "$dir/run/best.h5" -o "$dir/fused" --layout fused
 eval_is "$dir/base" --adapter "$dir/peft"
 eval_is "$dir/base" --adapter "$dir/fused"
 moira 0 export "$dir/run/best.h5" -o "$dir/merged" --merge --dtype f32
+out_has ', adapters merged'
+out_has 'weights      30,416 in float32'
 moira 0 import "$dir/merged" -o "$dir/merged.h5"
 near() {
-    loss_of "$1"
+    loss_of "$@"
     awk -v a="$loss" -v b="$loss_wanted" 'BEGIN { d = a - b; exit !(a != "" && d < 1e-5 && d > -1e-5) }' ||
         fail "$ran: loss $loss, expected $loss_wanted within 1e-5"
 }
@@ -95,6 +97,7 @@ near "$dir/merged"
 near "$dir/merged.h5"
 same "$dir/merged/tokenizer.model" "$dir/base/tokenizer.model"
 moira 0 export "$dir/run/best.h5" -o "$dir/merged16" --merge
+out_has 'weights      30,416 in bfloat16'
 size=$(wc -c <"$dir/merged16/model.safetensors")
 [ "$size" -lt 70000 ] || fail "merged as the base's type: $size bytes"
 
@@ -106,6 +109,10 @@ refused 'adapters are written as f32' export "$dir/run/best.h5" -o "$dir/no" --d
 refused 'is a folder with files in it' export "$dir/run/best.h5" -o "$dir/peft"
 refused 'holds all of its model' eval "$dir/merged.h5" --base "$dir/base" --data "$dir/text.h5"
 refused 'is a checkpoint of all of a model' eval "$dir/base" --adapter "$dir/merged.h5" --data "$dir/text.h5"
+moira 0 import "$dir/base" -o "$dir/base.h5"
+refused 'Name that folder or checkpoint itself, and not what was imported' eval "$dir/base.h5" --adapter "$dir/run/best.h5" --data "$dir/text.h5"
+near "$dir/base.h5" --adapter "$dir/peft"
+refused "and no model; name the model that they go upon first: BASE --adapter $dir/peft" eval "$dir/peft" --data "$dir/text.h5"
 refused 'has digest' eval "$dir/merged" --adapter "$dir/run/best.h5" --data "$dir/text.h5"
 refused 'one of them' eval "$dir/base" --adapter "$dir/run/best.h5" --base "$dir/base" --data "$dir/text.h5"
 refused '--adapter is for --routing' inspect "$dir/run/best.h5" --adapter "$dir/run/best.h5"
@@ -122,6 +129,7 @@ refused 'has use_dora' eval "$dir/base" --adapter "$dir/cut" --data "$dir/text.h
 moira 0 finetune "$dir/lora.yaml" "run.dir=$dir/part" lora.rank=0 'freeze=["*", "!router"]'
 refused 'was trained itself' export "$dir/part/best.h5" -o "$dir/no"
 moira 0 export "$dir/part/best.h5" -o "$dir/part-hf" --merge
+out_has "with what was trained in place of the base's"
 loss_wanted=
 eval_is "$dir/part/best.h5"
 

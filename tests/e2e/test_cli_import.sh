@@ -172,7 +172,7 @@ refused "$dir/llama: is a folder" import "$dir/llama" -o "$dir/llama"
 refused "its folder $dir/nowhere does not exist" import $golden/llama -o "$dir/nowhere/x.h5"
 refused 'is a folder with files in it' export "$dir/mixtral.h5" -o "$dir/fused"
 refused "its folder $dir/nowhere does not exist" export "$dir/mixtral.h5" -o "$dir/nowhere/out"
-refused "--dtype: 'int8' is none" export "$dir/mixtral.h5" -o "$dir/new" --dtype int8
+refused "--dtype: 'int8' is none; there are auto, f32, bf16, f16" export "$dir/mixtral.h5" -o "$dir/new" --dtype int8
 refused "--layout: 'old' is none" export "$dir/mixtral.h5" -o "$dir/new" --layout old
 refused 'is not a checkpoint' export $golden/llama/config.json -o "$dir/new"
 refused 'is a dense model; it routes nothing' inspect $golden/llama --routing --data "$dir/none.h5"
@@ -184,6 +184,12 @@ take mixtral_shards
 printf '\200\177' | dd of="$hf/model-00001-of-00003.safetensors" bs=1 seek=19574 conv=notrunc 2>/dev/null
 moira 1 inspect "$hf" --verify
 err_has '1 weights in 1 tensors are no finite numbers, the first in lm_head.weight'
+moira 0 import "$hf" -o "$dir/nan.h5"
+err_has '1 weights in 1 tensors are no finite numbers, the first in lm_head.weight'
+echo 'A line of text that is long enough for a window or two of eight tokens each.' >"$dir/line.txt"
+moira 0 prepare "$dir/line.txt" -o "$dir/line.h5" --tokenizer "$hf/tokenizer.model" --validation 0.5
+moira 0 eval "$hf" --data "$dir/line.h5" --sequence-length 8
+err_has 'the loss is no finite number'
 
 # ---- a signal in the middle: nothing is left ----
 

@@ -304,7 +304,7 @@ static void what_does_not_go_together(void **state)
     fseek(file, -5, SEEK_END);
     fputc(byte ^ 1, file);
     fclose(file);
-    refused(&(mo_trained_paths){.model = "run/best.h5"}, MO_E_MISMATCH, "or has changed since");
+    refused(&(mo_trained_paths){.model = "run/best.h5"}, MO_E_MISMATCH, "or they have changed since");
     assert_int_equal(unlink("base/model-00002-of-00003.safetensors"), 0);
     refused(&(mo_trained_paths){.model = "run/best.h5"}, MO_E_NOT_FOUND, "model-00002-of-00003");
 }
