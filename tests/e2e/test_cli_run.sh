@@ -92,7 +92,7 @@ eval "$ran train.steps=$((step + 2))" >"$out" 2>"$err" || { fail "$ran: exit sta
 out_matches "^training     steps $(echo $((step + 1)) | sed ':a;s/\B[0-9]\{3\}\>/,&/;ta') to "
 # Nobody else gets into the folder of a run; a closed terminal ends it as Ctrl-C does.
 ran='run that holds its folder'
-start_run held 'train.steps=1000000' '^ *step '
+start_run held 'train.steps=1000000' '^ *1 '
 moira 2 train "$dir/held/config.yaml" --resume
 err_has "$dir/held: another process is training in this folder"
 kill -HUP $pid

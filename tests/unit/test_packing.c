@@ -249,14 +249,15 @@ static void a_seed_permutes_windows(void **state)
     corpus c = make_whole(4000, true);
     int64_t windows = 0, different = 0;
     MO_CHECK_OK(mo_train_windows(&c.tokens, L, &windows));
-    int64_t *fingerprints = mo_calloc((size_t)windows, sizeof *fingerprints);
+    uint64_t *fingerprints = mo_calloc((size_t)windows, sizeof *fingerprints);
     for (uint64_t seed = 0; seed < 2; seed++) {
         mo_loader *l = open_loader(&c, 1, L, 1, seed, false);
         for (int64_t i = 0; i < windows; i++) {
             const mo_batch *b;
-            int64_t sum = 1, found = 0;
+            uint64_t sum = 1;
+            int64_t found = 0;
             MO_CHECK_OK(mo_loader_get(l, i, 0, &b));
-            for (int64_t k = 0; k < L; k++) sum = sum * 31 + b->tokens[k];
+            for (int64_t k = 0; k < L; k++) sum = sum * 31 + (uint64_t)b->tokens[k];
             if (seed == 0) fingerprints[i] = sum;
             for (int64_t k = 0; k < windows; k++) found += fingerprints[k] == sum;
             assert_true(found >= 1);
