@@ -36,6 +36,8 @@ typedef struct mo_peft mo_peft;
  * model's, half a pair; MO_E_UNSUPPORTED names the setting, or the tensor, that Moira has no adapters for. */
 mo_status mo_peft_open(const char *dir, const mo_model_config *config, mo_peft **out);
 void mo_peft_close(mo_peft *p);
+/* What the folder says it was trained upon, a name or a path; borrowed, NULL if it says nothing. */
+const char *mo_peft_base(const mo_peft *p);
 /* What the model is to be created with; borrowed. */
 const mo_tuning_config *mo_peft_tuning(const mo_peft *p);
 /* Fills the adapters of such a model; where the folder has none for one, it adds nothing. MO_E_MEMORY. */

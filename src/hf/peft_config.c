@@ -126,7 +126,10 @@ static mo_status read_object(const mo__hf_json_place *at, mo__peft_config *out)
     out->rank = json_object_size(mo__hf_json_get(at, "rank_pattern")) > 0 ? 0 : rank;
     if (!(out->scale > 0))
         return mo_error(MO_E_UNSUPPORTED, "%s: lora_alpha is 0, so adapters add nothing", at->path);
-    return check_patterns(at, out->scale, root);
+    MO_TRY(check_patterns(at, out->scale, root));
+    const char *base = json_string_value(mo__hf_json_get(at, "base_model_name_or_path"));
+    out->base = base && *base ? mo_strdup(base) : NULL;
+    return base && *base && !out->base ? MO_E_MEMORY : MO_OK;
 }
 
 mo_status mo__peft_config_read(const char *dir, mo__peft_config *out)

@@ -8,6 +8,7 @@ typedef struct mo__peft_config {
     double scale; /* alpha / r, with use_rslora alpha / sqrt(r): of all adapters */
     double dropout;
     int64_t rank; /* of all adapters; 0: rank_pattern gives some of them another */
+    char *base;   /* base_model_name_or_path; owned, NULL if it is not said */
 } mo__peft_config;
 
 /* MO_E_NOT_FOUND, MO_E_FORMAT; MO_E_UNSUPPORTED names what adapters of ours do not have. */

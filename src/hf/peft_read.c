@@ -282,8 +282,14 @@ void mo_peft_close(mo_peft *p)
     mo_free(p->pairs);
     mo_model_free(p->plain);
     mo__shard_close(&p->shard);
+    mo_free(p->config.base);
     mo_free(p->path);
     mo_free(p);
+}
+
+const char *mo_peft_base(const mo_peft *p)
+{
+    return p->config.base;
 }
 
 const mo_tuning_config *mo_peft_tuning(const mo_peft *p)

@@ -165,12 +165,38 @@ static mo_status make_with(const mo_peft *peft, mo_trained *out)
     return mo_peft_load(peft, out->model);
 }
 
+/* The last part of a name or path, its length without slashes behind it and ".h5". */
+static const char *last_part(const char *path, size_t *length)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/') begin--;
+    if (end - begin > 3 && memcmp(path + end - 3, ".h5", 3) == 0) end -= 3;
+    *length = end - begin;
+    return path + begin;
+}
+
+/* Shapes fit, and PEFT has no digest: a name is all there is to compare. */
+static void warn_other_base(const mo_peft *peft, const mo_trained_paths *p)
+{
+    size_t n = 0, m = 0;
+    const char *told = mo_peft_base(peft), *a = told ? last_part(told, &n) : NULL,
+               *b = last_part(p->model, &m);
+    if (!a || (n == m && memcmp(a, b, n) == 0)) return;
+    mo_log(MO_LOG_WARNING,
+           "%s: says that it was trained upon %s, and is used upon %s; if they are not the same model, the "
+           "adapters do not fit",
+           p->adapter, told, p->model);
+}
+
 static mo_status open_peft(const mo_trained_paths *p, mo_config_parse_fn *parse, mo_trained *out)
 {
     mo_peft *peft = NULL;
     MO_TRY(take_config(p, parse, out));
     MO_TRY(mo_peft_open(p->adapter, &out->config.model, &peft));
     mo_status status = make_with(peft, out);
+    if (status == MO_OK) warn_other_base(peft, p);
     mo_peft_close(peft);
     return status;
 }

@@ -83,6 +83,7 @@ moira 0 export "$dir/run/best.h5" -o "$dir/peft"
 moira 0 export "$dir/run/best.h5" -o "$dir/fused" --layout fused
 [ "$(ls "$dir/peft")" = "$(printf 'adapter_config.json\nadapter_model.safetensors')" ] || fail 'files of the PEFT folder'
 eval_is "$dir/base" --adapter "$dir/peft"
+[ -s "$err" ] && fail "$ran: warns of the right base: $(cat "$err")"
 eval_is "$dir/base" --adapter "$dir/fused"
 moira 0 export "$dir/run/best.h5" -o "$dir/merged" --merge --dtype f32
 out_has ', adapters merged'
@@ -112,6 +113,9 @@ refused 'is a checkpoint of all of a model' eval "$dir/base" --adapter "$dir/mer
 moira 0 import "$dir/base" -o "$dir/base.h5"
 refused 'Name that folder or checkpoint itself, and not what was imported' eval "$dir/base.h5" --adapter "$dir/run/best.h5" --data "$dir/text.h5"
 near "$dir/base.h5" --adapter "$dir/peft"
+cp -r "$dir/base" "$dir/twin"
+eval_is "$dir/twin" --adapter "$dir/peft"
+err_has "says that it was trained upon $dir/base, and is used upon $dir/twin"
 refused "and no model; name the model that they go upon first: BASE --adapter $dir/peft" eval "$dir/peft" --data "$dir/text.h5"
 refused 'has digest' eval "$dir/merged" --adapter "$dir/run/best.h5" --data "$dir/text.h5"
 refused 'one of them' eval "$dir/base" --adapter "$dir/run/best.h5" --base "$dir/base" --data "$dir/text.h5"
