@@ -11,16 +11,25 @@ double mo__residual_std(const mo_model_config *c)
     return c->initializer_range / sqrt(2.0 * (double)c->num_hidden_layers);
 }
 
+/* For one more parameter: at 0, 1, 2, 4, ... of them the room doubles, so that many cost no more than their
+ * number. */
+static bool make_room(mo_model *m)
+{
+    size_t n = (size_t)m->n_params;
+    if (n & (n - 1)) return true;
+    mo_param *grown = mo_realloc(m->params, (n ? 2 * n : 1) * sizeof *grown);
+    if (grown) m->params = grown;
+    return grown != NULL;
+}
+
 static mo_status declare(mo_model *m, char *name, int ndim, const int64_t *dim, mo_init_kind init, double std,
                          double active)
 {
     if (!name) return MO_E_MEMORY;
-    mo_param *grown = mo_realloc(m->params, ((size_t)m->n_params + 1) * sizeof *grown);
-    if (!grown) {
+    if (!make_room(m)) {
         mo_free(name);
         return MO_E_MEMORY;
     }
-    m->params = grown;
     mo_param *p = &m->params[m->n_params++];
     *p = (mo_param){.name = name,
                     .ndim = ndim,
