@@ -307,8 +307,8 @@ mo_status mo_checkpoint_save(const char *path, const mo_checkpoint_content *cont
 {
     mo__save *save;
     bool more = true;
-    uint64_t total = bytes_of(content);
     MO_TRY(mo__save_begin(path, content, &save));
+    uint64_t total = bytes_of(content); /* of arrays that have passed the checks */
     mo_status status = MO_OK;
     while (status == MO_OK && more) {
         status = mo__save_round(save, &more);
