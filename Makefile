@@ -68,11 +68,12 @@ cxx = $(or $(CXX.$(1)),$(CXX.default))
 # ---- packages ----
 
 PACKAGES := libopenblas-openmp-dev libhdf5-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev \
-    zlib1g-dev libsentencepiece-dev protobuf-c-compiler libprotobuf-c-dev pkg-config libcmocka-dev hdf5-tools g++
+    zlib1g-dev libsqlite3-dev libsentencepiece-dev protobuf-c-compiler libprotobuf-c-dev gnuplot-nox pkg-config \
+    libcmocka-dev hdf5-tools g++
 CHECK_PACKAGES := clang-format cppcheck valgrind clang libomp-14-dev
 
 # Asked once, at the first recipe that needs them: by then `deps` has installed pkg-config.
-PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sentencepiece libprotobuf-c
+PKG_CONFIG := hdf5 yaml-0.1 jansson zlib sqlite3 sentencepiece libprotobuf-c
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKG_CONFIG)))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKG_CONFIG)))$(PKG_LIBS)
 # OpenBLAS is opened at run time (src/tensor), so that the openmp variant is chosen whatever the system prefers.

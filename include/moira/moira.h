@@ -19,5 +19,6 @@
 #include "moira/upcycle.h"
 #include "moira/routing.h"
 #include "moira/config.h"
+#include "moira/lab.h"
 
 #endif
