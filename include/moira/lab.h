@@ -181,6 +181,9 @@ typedef struct mo_lab_results {
     char *machine;     /* "2 cores, AMD EPYC 9B14, OpenBLAS 0.3.21 Haswell" */
     double created;    /* seconds since 1970 */
     bool compare;
+    mo_lab_strategy strategy; /* of a sweep */
+    char *reference;          /* of a comparison: the name of the variant that the others are held against */
+    char *tune_key;           /* of a comparison: what was tuned; NULL: nothing */
     mo_lab_variant *variants;
     int n_variants;
     mo_lab_trial *trials; /* by id */
