@@ -75,8 +75,8 @@ typedef struct mo_lab_entry {
 
 typedef struct mo_lab_spec {
     char *path, *text; /* the file, and all of it */
-    char digest[33];   /* of what decides which trials there are: the file and the configs that it names, as
-                          read */
+    char digest[33];   /* of what decides which trials there are and what comes of them: the file and the
+                          configs that it names, as read; without `seeds`, which may grow at their end */
     bool compare;      /* else a sweep */
     char *name, *dir, *base;
     mo_lab_settings set; /* of every variant, after its config and before its own */
