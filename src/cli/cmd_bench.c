@@ -6,7 +6,7 @@
 #include "json_out.h"
 #include "op_table.h"
 #include "session.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct choices {
     int64_t threads, steps;

@@ -7,7 +7,7 @@
 #include "session.h"
 #include "table.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct choices {
     const char *data, *split, *base, *adapter;

@@ -12,7 +12,7 @@
 #include "inputs.h"
 #include "session.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct choices {
     const char *output, *dtype, *layout, *base, *adapter;

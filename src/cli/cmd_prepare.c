@@ -8,7 +8,7 @@
 #include "output.h"
 #include "session.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct choices {
     const char *output, *tokenizer, *save_tokenizer, *extensions, *format, *field, *separator;

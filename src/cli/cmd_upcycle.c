@@ -9,7 +9,7 @@
 #include "inputs.h"
 #include "output.h"
 #include "session.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct choices {
     const char *output;

@@ -6,7 +6,7 @@
 
 #include "json_out.h"
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 const char *const mo__split_names[2] = {[MO_SPLIT_TRAIN] = "train", [MO_SPLIT_VALIDATION] = "validation"};
 

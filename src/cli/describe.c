@@ -7,7 +7,7 @@
 #include "inputs.h"
 #include "json_out.h"
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 /* ---- the model ---- */
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "units.h"
+#include "base/units.h"
 
 mo_status mo__trained_load_upon(const char *path, const char *base, const char *adapter, mo_trained *out)
 {

@@ -4,7 +4,7 @@
 #include "describe.h"
 #include "inspect.h"
 #include "json_out.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct subject {
     const char *path;

@@ -10,7 +10,7 @@
 #include "json_out.h"
 #include "output.h"
 #include "source_view.h"
-#include "units.h"
+#include "base/units.h"
 
 mo_status mo__write_dot(const mo_run_config *config, const mo_model *model, const char *path)
 {

@@ -9,7 +9,7 @@
 #include "session.h"
 #include "table.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 enum { MOST_MOVED = 3 }; /* experts of a layer, where all layers are shown */
 

@@ -6,7 +6,7 @@
 #include "json_out.h"
 #include "session.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct subject {
     const char *path;

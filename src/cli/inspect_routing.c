@@ -8,7 +8,7 @@
 #include "session.h"
 #include "terminal.h"
 #include "train/routing_json.h"
-#include "units.h"
+#include "base/units.h"
 
 enum { LISTED = 10 };
 

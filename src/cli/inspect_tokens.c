@@ -5,7 +5,7 @@
 #include "inspect.h"
 #include "json_out.h"
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 typedef struct domain_sum {
     int64_t documents, tokens;

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 static double ratio(double a, double b)
 {

@@ -2,7 +2,7 @@
 #include "op_table.h"
 #include "terminal.h"
 #include "train_view.h"
-#include "units.h"
+#include "base/units.h"
 
 void mo__train_view_profile(const mo_profile *p, void *user)
 {

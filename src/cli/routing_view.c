@@ -9,7 +9,7 @@
 
 #include "table.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 enum { MOST_ROWS = 32, ENDS = 8, MOST_MATRIX = 10, WIDTH = 80, PAIRS = 5 };
 

@@ -5,7 +5,7 @@
 
 #include "json_out.h"
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 static double weight_of(const mo_run_config *c, int i)
 {

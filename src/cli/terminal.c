@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "session.h"
-#include "units.h"
+#include "base/units.h"
 
 static const double REDRAW_SECONDS = 0.1, PLAIN_SECONDS = 10;
 

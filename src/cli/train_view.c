@@ -9,7 +9,7 @@
 #include "session.h"
 #include "source_view.h"
 #include "terminal.h"
-#include "units.h"
+#include "base/units.h"
 
 /* ---- start ---- */
 

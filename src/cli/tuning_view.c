@@ -2,7 +2,7 @@
 #include "describe.h"
 #include "json_out.h"
 #include "table.h"
-#include "units.h"
+#include "base/units.h"
 
 static void add_bytes(mo__table *t, uint64_t bytes)
 {

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 
 #include "cli/inputs.c"
-#include "cli/units.c"
 #include "moira/moira.h"
 
 static int make_folder(void **state)

@@ -1,6 +1,6 @@
 /* units.h -- numbers as people read them. Each returns its text by value: printf("%s", mo__count(n).text). */
-#ifndef MOIRA_CLI_UNITS_H
-#define MOIRA_CLI_UNITS_H
+#ifndef MOIRA_BASE_UNITS_H
+#define MOIRA_BASE_UNITS_H
 
 #include <stdint.h>
 
