@@ -23,12 +23,12 @@ typedef struct mo__halving {
 mo_status mo__halving_plan(int64_t variants, int64_t first_steps, double factor, int64_t steps,
                            int64_t eval_every, mo__halving *out);
 
-/* The order of losses, smallest first, equal ones and NaN (out[..count]) by index; returns how many are
- * numbers. They come first. */
-int mo__rank(const double *losses, int count, int *out);
+/* The order of losses, smallest first, equal ones by index; those that are no finite number come last. Fills
+ * order[count]; returns how many are numbers. */
+int mo__rank(const double *losses, int count, int *order);
 
 /* Who begins rung r + 1, given all variants' losses at the end of rung r (mean over seeds; NaN: it failed or
- * was dropped before): marks goes_on[count]; returns how many. Fewer than planned, if fewer have a loss. */
-int mo__halving_survivors(const mo__halving *plan, int rung, const double *losses, int count, bool *goes_on);
+ * was dropped before): the first order[..result] of the ranking. Fewer than planned, if fewer have a loss. */
+int mo__halving_survivors(const mo__halving *plan, int rung, const double *losses, int count, int *order);
 
 #endif
