@@ -48,4 +48,8 @@ void mo__run_metrics_free(mo__run_metrics *m);
 /* The line of that step; NULL. */
 const mo_step_report *mo__run_metrics_at(const mo__run_metrics *m, int64_t step);
 
+/* How far the run is: its last whole line, without layers and sources. Reads the end of the file alone, so it
+ * may be asked for every second. MO_E_NOT_FOUND: there is no line yet. */
+mo_status mo__run_last_line(const char *dir, mo_step_report *out);
+
 #endif
