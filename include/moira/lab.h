@@ -245,7 +245,7 @@ typedef struct mo_estimate {
     double low, high;       /* 95% confidence interval of the mean, Student's t; NaN for one value */
     int count;
 } mo_estimate;
-/* Values that are NaN are left out. */
+/* Values that are NaN are left out; of none, all is NaN. */
 mo_estimate mo_estimate_of(const double *values, int count);
 /* Of a[i] - b[i], where both are numbers. */
 mo_estimate mo_estimate_paired(const double *a, const double *b, int count);
@@ -253,62 +253,92 @@ mo_estimate mo_estimate_paired(const double *a, const double *b, int count);
 double mo_student_quantile(double p, double degrees);
 
 typedef enum mo_verdict {
-    MO_VERDICT_UNKNOWN, /* fewer than two seeds, or trials are missing */
+    MO_VERDICT_UNKNOWN, /* fewer than two seeds, or a seed of one of the two is not done, or failed: what is
+                           left may be the lucky ones */
     MO_VERDICT_NOISE,   /* the interval holds 0 */
     MO_VERDICT_BETTER,
     MO_VERDICT_WORSE
 } mo_verdict;
 
-/* A variant against the reference, seed by seed. "At equal X": both curves at the largest X that both
- * reached. */
+/* A variant against another one, seed by seed.
+ *
+ * "At equal X": both curves of validation loss at the largest X that both got to, straight lines between
+ * evaluations. A run *has* a loss from the first point on after which it stays at or below it, so that one
+ * lucky evaluation does not count. Speed-up: what the reference spent in all / what the variant had spent
+ * when it had the reference's final loss; if it never has it: what the reference had spent when it had the
+ * variant's final loss / what the variant spent in all, which is below 1 in tokens. So every pair of runs has
+ * a speed-up, and exchanging the two inverts it. Over seeds speed-ups are averaged as ratios are: mean is the
+ * geometric mean, low and high are of the mean logarithm, deviation is that of the logarithms.
+ *
+ * Seconds are steps * seconds of a step in the timing trials, seed i by the i-th round of timing (rounds are
+ * taken in turns), so that the interval has the clock's noise in it; without timing as trained. */
 typedef enum mo_axis { MO_AXIS_TOKENS, MO_AXIS_FLOPS, MO_AXIS_SECONDS, MO_AXES } mo_axis;
 typedef struct mo_contrast {
-    int variant, reference;
+    int variant, reference; /* indices of results' variants */
     struct {
+        double at;              /* X of the difference, mean over seeds; NaN */
         mo_estimate difference; /* variant's loss - reference's, nats; negative: better */
-        mo_verdict verdict;
-        mo_estimate
-            speedup; /* what the reference spent in all / what the variant had spent when it first had the
-                        reference's final loss, by linear interpolation; below 1, if the variant is worse:
-                        what the reference had spent at the variant's final loss / what the variant spent */
-        int reached; /* seeds in which the variant got there */
+        mo_verdict verdict;     /* in seconds UNKNOWN without timing */
+        mo_estimate speedup;
+        int reached; /* seeds in which the variant had the reference's final loss */
     } axis[MO_AXES];
 } mo_contrast;
 
 typedef struct mo_variant_answer {
     int variant;
-    int done, failed;
+    int seeds;                /* trials of the main stage: all, */
+    int done, failed;         /* those that got to the end of their rung, those that failed */
+    int rung;                 /* of halving: the highest that all seeds ended; 0 without, -1 none yet */
     char *tuned;              /* the value that was taken; NULL */
     bool tuned_at_edge;       /* it is the smallest or the largest that was tried */
-    mo_estimate loss;         /* final validation loss over seeds */
+    mo_estimate loss;         /* validation loss over seeds, at the end of that rung */
     mo_estimate seconds;      /* of a whole trial: steps * step_seconds of timing; without it, as trained */
     double tokens_per_second; /* of timing, else as trained */
     mo_estimate max_vio, entropy, dropped;
-    bool pareto; /* none is better in both loss and seconds */
+    bool
+        pareto; /* of those of the highest rung none is at least as good in loss and seconds and better in one
+                 */
+    bool near_best; /* sweep: its loss cannot be told from the best one's (mo_answer.least_difference) */
 } mo_variant_answer;
 
-/* What a hyperparameter does: variants grouped by its value. */
+/* What a hyperparameter does: variants grouped by its value; drawn numbers by four ranges of it. */
 typedef struct mo_effect_level {
-    char *value;
+    char *value;      /* "sigmoid", "0.001 to 0.0024" */
     mo_estimate loss; /* over variants' means */
 } mo_effect_level;
 typedef struct mo_effect {
     char *key;
-    mo_effect_level *levels;
+    mo_effect_level *levels; /* in the order of numbers, else of variants */
     int n_levels;
-    double share; /* of the variance of the variants' means that lies between the levels (eta squared) */
+    double
+        share; /* of the variance of the variants' means that lies between the levels, less what chance would
+                  put there (epsilon squared; Kelley 1935): from 0 to 1; NaN with too few variants to tell */
 } mo_effect;
 
 typedef struct mo_answer {
-    char *sentence;              /* the answer, plainly, with its uncertainty */
+    char *sentence; /* the answer, plainly, with its uncertainty; more than one where there is more to say */
+    char **notes;   /* sentences on what it rests on and what limits it */
+    int n_notes;
+    bool timed;                  /* seconds are of timing trials, alone on the machine */
     mo_variant_answer *variants; /* in the order of results */
     int n_variants;
-    int *ranking; /* [n_variants] indices, best mean loss of the highest rung first; those without a loss last
-                   */
-    mo_contrast *contrasts; /* comparison: one for each variant but the reference */
+    int *ranking; /* [n_variants] indices: those with all seeds done first, highest rung first, best mean loss
+                     first; those without a loss last */
+    /* Of a comparison: each variant against the reference; then each with experts against each other dense
+     * one.
+     */
+    mo_contrast *contrasts;
     int n_contrasts;
-    mo_effect *effects; /* sweep: largest share first */
+    /* Of a sweep. Losses at the last step that all variants have been to. */
+    mo_effect *effects; /* largest share first */
     int n_effects;
+    int64_t effects_step; /* that step */
+    /* Noise of a seed: the deviation that is left of the better half's losses when each variant's mean and
+     * each seed's are taken off (two-way analysis of variance). NaN with one seed. */
+    double noise;
+    /* Means of two variants that are farther apart differ, at 95%, also after choosing the best of all
+     * (Bonferroni over its comparisons with the others); NaN with one seed. */
+    double least_difference;
 } mo_answer;
 mo_status mo_answer_of(const mo_lab_results *results, mo_answer *out);
 void mo_answer_free(mo_answer *answer);
