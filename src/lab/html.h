@@ -72,7 +72,10 @@ void mo__html_row(mo__html *h, const char *classes);
 /* Inside a row that is not whole yet the rest stays empty. */
 void mo__html_table_end(mo__html *h);
 
-/* The style sheet, html_style.c. */
+/* The style sheet, html_style.c: constant, and the colours of levels, --q0 .. of what is more or less and
+ * --d0 .. of what is below or above. */
+enum { MO__LEVELS = 25 };
 extern const char mo__html_style[];
+void mo__html_levels(mo__html *h);
 
 #endif

@@ -16,10 +16,7 @@
 #include "moira/lab.h"
 
 /* Colours of the page, readable on its light and its dark ground, and by people who see few colours. */
-enum {
-    MO__COLOURS = 8, /* MO__COLOUR(0) .. of things that are different */
-    MO__LEVELS = 25  /* of things that are more or less: 0 is near the page's ground, the last far from it */
-};
+enum { MO__COLOURS = 8 };
 
 typedef enum mo__curve_style {
     MO__CURVE_LINE,
@@ -34,7 +31,8 @@ typedef struct mo__curve {
     const double *low, *high; /* the band around y, or bars of points; NULL: none */
     int64_t count;
     mo__curve_style style;
-    int colour;  /* 0 .. MO__COLOURS - 1, or MO__LEVEL(0 .. MO__LEVELS - 1); those above 7 read as lines */
+    int colour;  /* 0 .. MO__COLOURS - 1, or MO__LEVEL(k) of things that have an order, k in 8 .. MO__LEVELS -
+                    1 */
     bool dashed; /* a reference, not a measurement */
 } mo__curve;
 #define MO__LEVEL(k) (100 + (k))
@@ -46,7 +44,6 @@ typedef struct mo__plot {
     const char *title;             /* "Loss" */
     const char *note;              /* what bands are, and what else a reader must know; NULL */
     const char *x_label, *y_label; /* with units */
-    const char *x_column;          /* of the CSV; NULL: "x" */
     bool log_x, log_y, zero_y;     /* zero_y: the axis begins at 0 */
     const char *const *x_names;    /* names at x = 0, 1, ... in place of numbers; NULL */
     int n_x_names;
@@ -72,7 +69,8 @@ typedef struct mo__heat {
     const double *value;
     mo__heat_scale scale;
     double low, middle, high; /* what is beyond has the last colour */
-    const char *numbers;      /* format of the value in its cell, "%.2f"; NULL: cells have none */
+    bool numbers;             /* each cell has its value written in it, */
+    int digits;               /* with so many behind the point */
 } mo__heat;
 
 /* What a plot looks like, as <svg ...>...</svg>; owned. MO_E_UNSUPPORTED: gnuplot could not be started.

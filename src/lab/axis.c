@@ -1,0 +1,125 @@
+/* axis.c -- an axis of a plot. */
+#include "lab/axis.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "lab/gnuplot.h"
+
+mo__axis mo__axis_begin(char letter, const char *label, bool logarithmic)
+{
+    return (mo__axis){letter, label, logarithmic, (double)INFINITY, (double)-INFINITY, 1};
+}
+
+void mo__axis_see(mo__axis *axis, double value)
+{
+    if (!isfinite(value)) return;
+    axis->low = fmin(axis->low, value);
+    axis->high = fmax(axis->high, value);
+}
+
+/* Up to 9999 numbers stay as they are. */
+void mo__axis_settle(mo__axis *axis)
+{
+    double most = fmax(fabs(axis->low), fabs(axis->high));
+    axis->unit = 1;
+    if (isfinite(most) && most >= 1e4)
+        for (axis->unit = 1e3; axis->unit < 1e21 && most >= 1e3 * axis->unit;) axis->unit *= 1e3;
+    if (!(axis->low > 0)) axis->logarithmic = false;
+}
+
+static const char *unit_name(double unit)
+{
+    static const char *const names[] = {"",
+                                        "thousands",
+                                        "millions",
+                                        "billions",
+                                        "\xC3\x97"
+                                        "10\xC2\xB9\xC2\xB2",
+                                        "\xC3\x97"
+                                        "10\xC2\xB9\xE2\x81\xB5",
+                                        "\xC3\x97"
+                                        "10\xC2\xB9\xE2\x81\xB8",
+                                        "\xC3\x97"
+                                        "10\xC2\xB2\xC2\xB9"};
+    return names[(int)(log10(unit) / 3 + 0.5)];
+}
+
+static void write_label(char letter, const char *label, const char *unit, mo__buffer *script)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s%s%s", label, *unit ? ", " : "", unit);
+    mo__buffer_add(script, "set %clabel ", letter);
+    mo__gnuplot_quote(script, text, false, 80);
+    mo__buffer_add(script, "\n");
+}
+
+/* 1, 2 or 5 times a power of ten, so that `count` steps or so go through the span. */
+static double nice_step(double span, int count)
+{
+    double raw = span / count, power = pow(10, floor(log10(raw))), part = raw / power;
+    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
+}
+
+static void add_tic(mo__buffer *script, bool *first, double at)
+{
+    mo__buffer_add(script, "%s%.10g", *first ? "" : ",", at);
+    *first = false;
+}
+
+/* A logarithmic axis of few decades would have one tic or none: 1, 2 and 5 of each decade then, or even
+ * steps. */
+static void write_log_tics(const mo__axis *axis, mo__buffer *script)
+{
+    double low = axis->low / axis->unit, high = axis->high / axis->unit, decades = log10(high / low);
+    bool first = true;
+    mo__buffer_add(script, "set %ctics (", axis->letter);
+    if (decades < 0.8) {
+        double step = nice_step(high - low, 5);
+        if (!(step > 0)) step = low;
+        for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step)
+            add_tic(script, &first, at);
+    } else {
+        int every = (int)ceil(decades / 7);
+        for (int power = (int)floor(log10(low)); power <= (int)ceil(log10(high)); power += every) {
+            add_tic(script, &first, pow(10, power));
+            for (int k = 2; k <= 5 && decades < 2.2; k += 3) add_tic(script, &first, k * pow(10, power));
+        }
+    }
+    mo__buffer_add(script, ")\n");
+}
+
+void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script)
+{
+    double low = axis->low / axis->unit, high = axis->high / axis->unit;
+    write_label(axis->letter, axis->label, unit_name(axis->unit), script);
+    if (axis->logarithmic) {
+        mo__buffer_add(script, "set logscale %c\n", axis->letter);
+        write_log_tics(axis, script);
+        double room = tight || !(high > low) ? 1 : pow(high / low, 0.04);
+        if (!(high > low)) room = 2;
+        mo__buffer_add(script, "set %crange [%.17g:%.17g]\n", axis->letter, low / room, high * room);
+    } else if (tight) {
+        double room = high > low ? 0 : fmax(0.5, 0.1 * fabs(high));
+        mo__buffer_add(script, "set %crange [%.17g:%.17g]\n", axis->letter, low - room, high + room);
+    }
+}
+
+void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, bool reversed,
+                          mo__buffer *script)
+{
+    enum { MOST = 22, ACROSS = 52 };
+    int letters = 0;
+    write_label(letter, label, "", script);
+    mo__buffer_add(script, "set %crange [-0.5:%g]\nset %ctics (", letter, count - 0.5, letter);
+    for (int i = 0; i < count; i++) {
+        int length = (int)strlen(names[i]);
+        letters += 2 + (length < MOST ? length : MOST);
+        mo__buffer_add(script, "%s", i ? "," : "");
+        mo__gnuplot_quote(script, names[i], true, MOST);
+        mo__buffer_add(script, " %d", reversed ? count - 1 - i : i);
+    }
+    mo__buffer_add(script, ")\n");
+    if (letter == 'x' && letters > ACROSS) mo__buffer_add(script, "set xtics rotate by 35 right\n");
+}

@@ -1,0 +1,28 @@
+/* axis.h -- an axis of a plot: in which unit its numbers are short, where its tics are, as gnuplot is told.
+ */
+#ifndef MOIRA_LAB_AXIS_H
+#define MOIRA_LAB_AXIS_H
+
+#include "config/buffer.h"
+
+typedef struct mo__axis {
+    char letter; /* 'x' or 'y' */
+    const char *label;
+    bool logarithmic; /* asked for; what has values that are not above 0 becomes linear */
+    double low, high; /* of the values, extended by mo__axis_see; low > high: none yet */
+    double unit;      /* a number on the axis is so much: 1, 1000, a million .. */
+} mo__axis;
+
+mo__axis mo__axis_begin(char letter, const char *label, bool logarithmic);
+/* Not for values that are no finite numbers. */
+void mo__axis_see(mo__axis *axis, double value);
+/* Once all was seen: the unit, and whether it can be logarithmic. Values go into a script divided by the
+ * unit. */
+void mo__axis_settle(mo__axis *axis);
+/* Label, tics, and range: tight, all that was seen and nothing else; else from tic to tic. */
+void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script);
+/* Names at 0, 1, ... count - 1, with room of a half on either side; reversed: the first is the highest. */
+void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, bool reversed,
+                          mo__buffer *script);
+
+#endif

@@ -1,0 +1,50 @@
+/* csv.c -- tables as text, RFC 4180 but for line feeds alone at the ends of lines. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/plot.h"
+
+static void begin_cell(mo__csv *csv)
+{
+    if (csv->inside) mo__buffer_add(&csv->out, ",");
+    csv->inside = true;
+}
+
+void mo__csv_text(mo__csv *csv, const char *text)
+{
+    begin_cell(csv);
+    if (!text[strcspn(text, ",\"\r\n")]) {
+        mo__buffer_add(&csv->out, "%s", text);
+        return;
+    }
+    mo__buffer_add(&csv->out, "\"");
+    for (const char *quote; (quote = strchr(text, '"')); text = quote + 1)
+        mo__buffer_add(&csv->out, "%.*s\"\"", (int)(quote - text), text);
+    mo__buffer_add(&csv->out, "%s\"", text);
+}
+
+/* The shortest text that reads back as the same number. */
+void mo__csv_number(mo__csv *csv, double value)
+{
+    char text[32];
+    begin_cell(csv);
+    if (isnan(value)) return;
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    mo__buffer_add(&csv->out, "%s", text);
+}
+
+void mo__csv_whole(mo__csv *csv, int64_t value)
+{
+    begin_cell(csv);
+    mo__buffer_add(&csv->out, "%lld", (long long)value);
+}
+
+void mo__csv_end_row(mo__csv *csv)
+{
+    mo__buffer_add(&csv->out, "\n");
+    csv->inside = false;
+}

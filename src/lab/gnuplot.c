@@ -1,0 +1,147 @@
+/* gnuplot.c -- gnuplot, asked to draw: script, drawing and complaints are files in memory, so neither side
+ * ever waits for the other. */
+#include "lab/gnuplot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/utf8.h"
+
+enum { IN, OUT, ERR, FILES };
+
+extern char **environ;
+
+/* The environment, but for the language: numbers have points. Only the array is owned. */
+static char **plain_environment(void)
+{
+    static char language[] = "LC_ALL=C.UTF-8";
+    size_t count = 0, kept = 0;
+    while (environ[count]) count++;
+    char **copy = mo_calloc(count + 2, sizeof *copy);
+    if (!copy) return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(environ[i], "LC_ALL=", 7) != 0) copy[kept++] = environ[i];
+    copy[kept] = language;
+    return copy;
+}
+
+static mo_status spawn(const int files[FILES], pid_t *child)
+{
+    static char program[] = "gnuplot", no_settings[] = "-d", standard_input[] = "-";
+    char *words[] = {program, no_settings, standard_input, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    char **environment = plain_environment();
+    if (!environment) return MO_E_MEMORY;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    for (int i = 0; i < FILES; i++) posix_spawn_file_actions_adddup2(&actions, files[i], i);
+    int error = posix_spawnp(child, program, &actions, &attributes, words, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    mo_free(environment);
+    return error ? mo_error(MO_E_UNSUPPORTED, "gnuplot: cannot be started: %s", strerror(error)) : MO_OK;
+}
+
+static mo_status write_script(int file, const char *script)
+{
+    size_t size = strlen(script);
+    for (size_t done = 0; done < size;) {
+        ssize_t wrote = write(file, script + done, size - done);
+        if (wrote <= 0)
+            return mo_error(MO_E_IO, "gnuplot: its script cannot be written: %s", strerror(errno));
+        done += (size_t)wrote;
+    }
+    lseek(file, 0, SEEK_SET);
+    return MO_OK;
+}
+
+static mo_status read_back(int file, char **out)
+{
+    off_t size = lseek(file, 0, SEEK_END);
+    char *text = mo_malloc((size_t)size + 1);
+    if (!text) return MO_E_MEMORY;
+    ssize_t got = pread(file, text, (size_t)size, 0);
+    text[got > 0 ? got : 0] = '\0';
+    *out = text;
+    return MO_OK;
+}
+
+/* The last line that has anything in it. */
+static mo_status complaint(int file)
+{
+    char *said = NULL;
+    MO_TRY(read_back(file, &said));
+    size_t end = strlen(said);
+    while (end > 0 && strchr(" \n\r\t", said[end - 1])) end--;
+    said[end] = '\0';
+    const char *line = strrchr(said, '\n');
+    mo_status status =
+        mo_error(MO_E_INTERNAL, "gnuplot: did not draw: %s", mo__show(line ? line + 1 : said).text);
+    mo_free(said);
+    return status;
+}
+
+static mo_status draw(const int files[FILES], const char *script, char **out)
+{
+    pid_t child;
+    int how = 0;
+    MO_TRY(write_script(files[IN], script));
+    MO_TRY(spawn(files, &child));
+    while (waitpid(child, &how, 0) < 0)
+        if (errno != EINTR)
+            return mo_error(MO_E_INTERNAL, "gnuplot: its end was not seen: %s", strerror(errno));
+    if (WIFEXITED(how) && WEXITSTATUS(how) == 127 && lseek(files[OUT], 0, SEEK_END) == 0)
+        return mo_error(MO_E_UNSUPPORTED, "gnuplot: cannot be started");
+    if (!WIFEXITED(how) || WEXITSTATUS(how) != 0) return complaint(files[ERR]);
+    return read_back(files[OUT], out);
+}
+
+mo_status mo__gnuplot(const char *script, char **out)
+{
+    int files[FILES] = {-1, -1, -1};
+    mo_status status = MO_OK;
+    for (int i = 0; i < FILES; i++) {
+        files[i] = memfd_create("moira-gnuplot", MFD_CLOEXEC);
+        if (files[i] < 0) status = mo_error(MO_E_IO, "gnuplot: no file in memory: %s", strerror(errno));
+    }
+    if (status == MO_OK) status = draw(files, script, out);
+    for (int i = 0; i < FILES; i++)
+        if (files[i] >= 0) close(files[i]);
+    return status;
+}
+
+/* In single quotes only ' means something to gnuplot, and names of tics are formats besides: both marks are
+ * written twice. */
+void mo__gnuplot_quote(mo__buffer *script, const char *text, bool tic, int most)
+{
+    mo__buffer_add(script, "'");
+    for (int length, written = 0; *text; text += length, written++) {
+        uint32_t point = 0;
+        length = mo__utf8_next(text, &point);
+        if (written + 1 == most && text[length ? length : 1]) {
+            mo__buffer_add(script, "\xE2\x80\xA6");
+            break;
+        }
+        if (length == 0 || point < 0x20 || (point >= 0x7F && point < 0xA0)) {
+            mo__buffer_add(script, "?");
+            length = length ? length : 1;
+        } else if (*text == '\'' || (tic && *text == '%')) {
+            mo__buffer_add(script, "%c%c", *text, *text);
+        } else {
+            mo__buffer_add(script, "%.*s", length, text);
+        }
+    }
+    mo__buffer_add(script, "'");
+}
