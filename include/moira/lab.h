@@ -75,8 +75,10 @@ typedef struct mo_lab_entry {
 
 typedef struct mo_lab_spec {
     char *path, *text; /* the file, and all of it */
-    char digest[33];   /* of what decides which trials there are and what comes of them: the file and the
-                          configs that it names, as read; without `seeds`, which may grow at their end */
+    char *asked;       /* what decides which trials there are and what comes of them: of the file, and of the
+                          configs that it names with all they resolve to, "key: value" lines; without `seeds`,
+                          which may grow at their end, and without run.* */
+    char digest[33];   /* of `asked` */
     bool compare;      /* else a sweep */
     char *name, *dir, *base;
     mo_lab_settings set; /* of every variant, after its config and before its own */
@@ -117,6 +119,10 @@ typedef struct mo_lab_spec {
  * working folder, as in every config. Nothing is left to free on failure. */
 mo_status mo_lab_spec_load(const char *path, mo_lab_spec *out);
 void mo_lab_spec_free(mo_lab_spec *spec);
+/* MO_E_MISMATCH that names what was asked otherwise `before`, by lines of `asked`. */
+mo_status mo_lab_spec_compare(const char *before, const mo_lab_spec *now);
+/* What such a file can have: every key with its form, default and meaning. Owned. */
+mo_status mo_lab_spec_help(bool compare, char **out);
 
 /* ---- what is tried ---- */
 

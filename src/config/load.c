@@ -6,6 +6,7 @@
 
 #include "from_base.h"
 #include "page.h"
+#include "setting.h"
 
 /* libyaml takes time quadratic in the length of some texts; at this length at most half a second. */
 enum { MOST_BYTES = 1 << 18, MOST_FILES = 16 };
@@ -155,17 +156,6 @@ static mo_status apply_file(build *b, const char *path, const chain *parent)
 
 /* ---- the command line ---- */
 
-static mo_status set_word(build *b, int key, const char *word)
-{
-    b->given[key] = b->texts + 1;
-    if (mo__keys[key].type != MO__LIST) return mo__value_set(&mo__keys[key], word, MO__WORD, b->config);
-    mo__entry entry;
-    MO_TRY(mo__entry_parse(&mo__keys[key], word, &entry));
-    mo_status status = mo__entry_set(&mo__keys[key], &entry, NULL, b->config);
-    mo__entry_free(&entry);
-    return status;
-}
-
 /* A name without a section: a key that is written so, or one that lacks its section. */
 static mo_status refuse_undotted(const char *name)
 {
@@ -187,9 +177,10 @@ static mo_status set_override(build *b, const char *word)
     mo_status status = MO_E_MEMORY;
     if (section && leaf) {
         int key = dotted && !*section ? -1 : mo__key_find(section, leaf);
-        if (key >= 0)
-            status = set_word(b, key, equals + 1);
-        else if (!dotted)
+        if (key >= 0) {
+            b->given[key] = b->texts + 1;
+            status = mo__setting_set(key, equals + 1, b->config);
+        } else if (!dotted)
             status = refuse_undotted(leaf);
         else
             status = mo__section_find(section) >= 0 ? mo__key_unknown(section, leaf)
