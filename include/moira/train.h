@@ -9,6 +9,7 @@
  *     samples.txt             text generated during training
  *     routing.jsonl           an object for each evaluation: what the routers did (log.routing)
  *     spikes.jsonl            an object for each step whose loss stood out (log.spike), if any did
+ *     lock                    says which process trains here; held by it, and gone with it
  * A run resumed from step s has the bits of one that was never interrupted: metrics past s are cut off
  * first. Only warnings of routers that collapse (log.collapse_window) may come later, and again: a resume
  * begins a window of steps of its own.
@@ -107,7 +108,8 @@ typedef enum mo_run_end {
     MO_RUN_STEPS,
     MO_RUN_TOKENS,
     MO_RUN_SECONDS,
-    MO_RUN_PATIENCE
+    MO_RUN_PATIENCE,
+    MO_RUN_PAUSED /* it goes on with --resume: mo_train_options.pause_at */
 } mo_run_end;
 
 /* ---- what a run learns from ---- */
@@ -277,6 +279,7 @@ typedef struct mo_train_options {
     mo_status (*check_resume)(const char *saved, const mo_run_config *wanted, void *user);
     void *user;
     bool resume;
+    int64_t pause_at; /* a step: once the run is there, or past it, it saves and returns MO_OK; 0: none */
     const volatile sig_atomic_t *stop; /* not 0: checkpoint and leave with MO_E_INTERRUPTED */
     mo_train_events events;
 } mo_train_options;
@@ -287,6 +290,8 @@ typedef struct mo_train_options {
 mo_status mo_train(const mo_train_options *options, mo_step_report *last);
 /* The folder of a run: run.dir or checkpoints/<run.name>. Owned. */
 char *mo_run_dir(const mo_run_config *config);
+/* Whether a process trains in the folder. */
+bool mo_run_held(const char *dir);
 /* Path of the newest whole checkpoint of a run folder. Owned; MO_E_NOT_FOUND. */
 mo_status mo_run_latest(const char *dir, char **path);
 

@@ -7,11 +7,14 @@
 
 typedef struct choices {
     bool resume, profile;
+    int64_t pause_at;
 } choices;
 
 static const mo__option options[] = {
     MO__OPTION_FLAG(choices, resume, "resume", "go on with the run in its folder, to the bit"),
     MO__OPTION_FLAG(choices, profile, "profile", "time every op, and say at the end where the time went"),
+    MO__OPTION_INT(choices, pause_at, "pause-at", "STEP", "0", 1, 1e15,
+                   "save at this step and end; --resume goes on"),
     {.name = NULL},
 };
 
@@ -20,9 +23,10 @@ static mo_status run(const void *given, const mo__words *words)
     const choices *c = given;
     mo_run_config config;
     MO_TRY(mo_config_load(words->at[0], words->at + 1, words->count - 1, &config));
-    mo_status status = mo__training(
-        &config,
-        &(mo__training_options){.command = mo__cmd_train.name, .resume = c->resume, .profile = c->profile});
+    mo_status status = mo__training(&config, &(mo__training_options){.command = mo__cmd_train.name,
+                                                                     .resume = c->resume,
+                                                                     .profile = c->profile,
+                                                                     .pause_at = c->pause_at});
     mo_config_free(&config);
     return status;
 }
@@ -30,7 +34,7 @@ static mo_status run(const void *given, const mo__words *words)
 const mo__command mo__cmd_train = {
     .name = "train",
     .summary = "train a model as a config says",
-    .synopsis = "CONFIG [section.key=value...] [--resume] [--profile]",
+    .synopsis = "CONFIG [section.key=value...] [--resume] [--profile] [--pause-at STEP]",
     .text =
         "Trains the model that a YAML config describes; settings on the command line come after the file's.\n"
         "The run's folder, checkpoints/NAME, gets the resolved config, metrics.jsonl, checkpoints, best.h5\n"
@@ -50,6 +54,11 @@ const mo__command mo__cmd_train = {
         "spent. With eval.patience a run also ends, early and well, after so many evaluations in a row\n"
         "without a new best; a larger one goes on with --resume. Seconds hang on the clock: two runs\n"
         "that they end do not have the same bits.\n"
+        "\n"
+        "--pause-at STEP saves a checkpoint once so many steps are done and ends with status 0. The "
+        "schedule\n"
+        "stays that of the whole run, and what --resume makes of the rest has the bits of a run that was\n"
+        "never paused.\n"
         "\n"
         "optimizer.groups gives parameters rates of their own: match is a glob over their names, or one of\n"
         "  router      *.block_sparse_moe.gate*\n"

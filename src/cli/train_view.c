@@ -328,6 +328,8 @@ static void print_end(const mo_run_config *c, mo_run_end end, bool had)
         printf("%s early: %s evaluations in a row without a new best (eval.patience); a larger one "
                "goes on with --resume\n",
                had ? "done         the run had stopped" : "stopped     ", mo__count(c->eval.patience).text);
+    else if (end == MO_RUN_PAUSED)
+        printf("%-12s the run goes on with --resume\n", had ? "paused" : "");
     else if (had)
         printf("done         the run had all its %s %s; more are made with train.%s=N --resume\n", all.text,
                end == MO_RUN_SECONDS ? "of training" : key, key);
@@ -338,8 +340,9 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
 {
     mo__live_clear();
     if (last->steps > 0)
-        printf("\ndone         %s, %s, %s of training\n", mo__counted(last->step, "step").text,
-               mo__counted(last->tokens, "predicted token").text, mo__duration(last->seconds).text);
+        printf("\n%-12s %s, %s, %s of training\n", last->end == MO_RUN_PAUSED ? "paused" : "done",
+               mo__counted(last->step, "step").text, mo__counted(last->tokens, "predicted token").text,
+               mo__duration(last->seconds).text);
     print_end(config, last->end, last->steps == 0);
     if (last->steps > 0 && mo_memory_peak_rss() > 0)
         printf("resident     %s of memory at most, weights mapped from files included\n",

@@ -57,6 +57,7 @@ mo_status mo__training(const mo_run_config *config, const mo__training_options *
                               .release = mo_config_free,
                               .check_resume = check_resume,
                               .resume = o->resume,
+                              .pause_at = o->pause_at,
                               .stop = &mo__stop,
                               .events = mo__train_view_events(&view)};
     if (o->profile) train.events.profile = mo__train_view_profile;

@@ -1,13 +1,11 @@
 /* run_folder.c -- the names in a run folder, and which checkpoints stay. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/lock_file.h"
 #include "train/train_internal.h"
 
 char *mo_run_dir(const mo_run_config *config)
@@ -82,30 +80,34 @@ mo_status mo__prune(const char *dir, int64_t keep, int64_t step)
     return MO_OK;
 }
 
-/* False if another process has it, for two seconds: one that was just killed takes a moment to go. */
-static bool take_lock(int folder)
-{
-    const struct timespec nap = {.tv_nsec = 50000000};
-    for (int tries = 0; tries < 40; tries++) {
-        if (flock(folder, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
-        nanosleep(&nap, NULL);
-    }
-    return false;
-}
-
 mo_status mo__run_lock(const char *dir, int *lock)
 {
-    int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return mo_error(MO_E_IO, "%s: cannot open: %s", dir, strerror(errno));
-    if (!take_lock(folder)) {
-        close(folder);
-        return mo_error(MO_E_EXISTS,
-                        "%s: another process is training in this folder; stop it first, or choose another "
-                        "run.name",
-                        dir);
-    }
-    *lock = folder;
-    return MO_OK;
+    char *path = mo_path_join(dir, "lock"), *holder = NULL;
+    if (!path) return MO_E_MEMORY;
+    mo_status status = mo__lock_file_take(path, 2, lock);
+    mo_free(path);
+    if (status == MO_E_EXISTS && (holder = mo_strdup(mo_last_error())))
+        mo_error(status,
+                 "%s: another process is training in this folder (%s); stop it first, or choose another "
+                 "run.name",
+                 dir, holder);
+    mo_free(holder);
+    return status;
+}
+
+void mo__run_unlock(const char *dir, int lock)
+{
+    char *path = mo_path_join(dir, "lock");
+    if (path) mo__lock_file_release(path, lock);
+    mo_free(path);
+}
+
+bool mo_run_held(const char *dir)
+{
+    char *path = mo_path_join(dir, "lock");
+    bool held = path && mo__lock_file_held(path);
+    mo_free(path);
+    return held;
 }
 
 void mo__remove_leftovers(const char *dir)

@@ -134,9 +134,10 @@ uint64_t mo__saved_bytes(const mo_model *m, bool changed);
 char *mo__step_path(const char *dir, int64_t step); /* owned */
 /* Removes step files up to `step` but the `keep` newest of them. */
 mo_status mo__prune(const char *dir, int64_t keep, int64_t step);
-/* Holds the folder, which is there, for this process until *lock is closed; where the file system has no
- * locks, nothing is held. MO_E_EXISTS: another process holds it. */
+/* Holds the folder, which is there, for this process until it is unlocked; where the file system has no
+ * locks, nothing is held, and *lock is -1. MO_E_EXISTS: another process holds it. */
 mo_status mo__run_lock(const char *dir, int *lock);
+void mo__run_unlock(const char *dir, int lock);
 /* Temporary files that a kill in the middle of a save has left. */
 void mo__remove_leftovers(const char *dir);
 /* The newest whole checkpoint, step file or best.h5; damaged step files are passed over with a warning.

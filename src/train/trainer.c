@@ -181,6 +181,10 @@ static mo_status run(mo__trainer *t, mo_step_report *last)
                                  .end = mo__run_end(&t->config, &t->state)};
     }
     while (last->end == MO_RUN_GOES_ON) {
+        if (o->pause_at > 0 && t->state.step >= o->pause_at) {
+            last->end = MO_RUN_PAUSED;
+            return mo__trainer_save_now(t);
+        }
         if (o->stop && *o->stop) {
             MO_TRY(mo__trainer_save_now(t));
             return mo_error(MO_E_INTERRUPTED, "interrupted after step %lld; the run goes on with --resume",

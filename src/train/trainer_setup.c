@@ -3,7 +3,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "train/trainer.h"
 
@@ -19,15 +18,26 @@ static mo_status settle_data(mo__trainer *t)
     return mo__run_data_check(&t->data, c->model.vocab_size, c->train.sequence_length);
 }
 
+static mo_status refuse_folder(const char *dir)
+{
+    return mo_error(MO_E_EXISTS,
+                    "%s: a run is there already; add --resume to go on with it, or choose another run.name",
+                    dir);
+}
+
+/* Of a run that starts; another process may have started one there since check_folder. */
+static mo_status take_folder(mo__trainer *t)
+{
+    MO_TRY(mo__run_lock(t->dir, &t->lock));
+    return mo__run_exists(t->dir) ? refuse_folder(t->dir) : MO_OK;
+}
+
 static mo_status check_folder(mo__trainer *t)
 {
     t->dir = mo_run_dir(&t->config);
     if (!t->dir) return MO_E_MEMORY;
     bool there = mo__run_exists(t->dir);
-    if (there && !t->options->resume)
-        return mo_error(
-            MO_E_EXISTS,
-            "%s: a run is there already; add --resume to go on with it, or choose another run.name", t->dir);
+    if (there && !t->options->resume) return refuse_folder(t->dir);
     if (!there && t->options->resume)
         return mo_error(
             MO_E_NOT_FOUND,
@@ -272,7 +282,7 @@ static mo_status cut_spikes(const mo__trainer *t)
 static mo_status open_folder(mo__trainer *t, bool fresh)
 {
     MO_TRY(mo_make_dirs(t->dir));
-    if (t->lock < 0) MO_TRY(mo__run_lock(t->dir, &t->lock));
+    if (!t->options->resume) MO_TRY(take_folder(t));
     MO_TRY(mo__trainer_place_base(t));
     mo__remove_leftovers(t->dir);
     if (t->state.evaluation_due) MO_TRY(read_postponed(t));
@@ -353,6 +363,6 @@ void mo__trainer_close(mo__trainer *t)
     if (mo__events_close(&t->events) != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     mo_free(t->resolved);
     mo_free(t->data_hashes);
-    if (t->lock >= 0) close(t->lock);
+    if (t->dir) mo__run_unlock(t->dir, t->lock);
     mo_free(t->dir);
 }

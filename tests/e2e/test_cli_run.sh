@@ -94,7 +94,7 @@ out_matches "^training     steps $(echo $((step + 1)) | sed ':a;s/\B[0-9]\{3\}\>
 ran='run that holds its folder'
 start_run held 'train.steps=1000000' '^ *1 '
 moira 2 train "$dir/held/config.yaml" --resume
-err_has "$dir/held: another process is training in this folder"
+err_has "$dir/held: another process is training in this folder (process $pid on "
 kill -HUP $pid
 wait $pid
 [ $? -eq 130 ] || fail "$ran: not exit status 130"

@@ -108,6 +108,61 @@ static void test_interrupted(void **state)
     mo_free(dir);
 }
 
+/* Steps that are no checkpoint's, the last pause where the run is already. */
+static void test_paused(void **state)
+{
+    (void)state;
+    static const int64_t pauses[] = {5, 9, 8};
+    char *dir = run_path("paused"), *where = mo_strprintf("run.dir=%s", dir);
+    const char *overrides[] = {where};
+    for (int i = 0; i < 3; i++) {
+        mo_step_report last;
+        mo_train_options options = {.resume = i > 0, .pause_at = pauses[i]};
+        MO_CHECK_OK(run_train(overrides, 1, options, &last));
+        assert_int_equal(last.end, MO_RUN_PAUSED);
+        assert_int_equal(last.step, i < 1 ? 5 : 9);
+        assert_int_equal(last.steps, i < 2 ? 12 : 0);
+        char *path = NULL, *newest = mo_strprintf("%s/step-%08d.h5", dir, i < 1 ? 5 : 9);
+        MO_CHECK_OK(mo_run_latest(dir, &path));
+        assert_string_equal(path, newest);
+        mo_free(newest);
+        mo_free(path);
+    }
+    MO_CHECK_OK(run_train(overrides, 1, (mo_train_options){.resume = true, .pause_at = 12}, NULL));
+    assert_same_run(reference, dir);
+    assert_true(run_best_loss(dir) == run_best_loss(reference));
+    mo_free(where);
+    mo_free(dir);
+}
+
+/* While a run goes on its folder says so, and after it no more. */
+static bool was_held;
+
+static void look_for_lock(int64_t step, double loss, double rate, void *user)
+{
+    (void)step;
+    (void)loss;
+    (void)rate;
+    was_held = mo_run_held(user);
+}
+
+static void test_held(void **state)
+{
+    (void)state;
+    char *dir = run_path("held"), *where = mo_strprintf("run.dir=%s", dir), *lock = mo_path_join(dir, "lock");
+    const char *settings[] = {where, "train.steps=1"};
+    mo_train_options options = {.events = {.tick = look_for_lock, .user = dir}};
+    was_held = false;
+    assert_false(mo_run_held(dir));
+    MO_CHECK_OK(run_train(settings, 2, options, NULL));
+    assert_true(was_held);
+    assert_false(mo_run_held(dir));
+    assert_false(mo_path_exists(lock));
+    mo_free(lock);
+    mo_free(where);
+    mo_free(dir);
+}
+
 /* A child trains and is killed after a while; whatever it left, a resume must end as if nothing had been. */
 static void test_killed(void **state)
 {
@@ -217,7 +272,8 @@ int main(int argc, char **argv)
     if (code >= 0) return code;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),       cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_held),          cmocka_unit_test(test_killed),
         cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_extended),      cmocka_unit_test(test_other_data)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
