@@ -19,6 +19,7 @@ static pid_t holder(void)
     assert_int_equal(pipe(told), 0);
     pid_t child = fork();
     if (child == 0) {
+        alarm(60);
         int lock = -1;
         bool taken = mo__lock_file_take(path, 0, &lock) == MO_OK && lock >= 0;
         if (write(told[1], taken ? "y" : "n", 1) != 1 || !taken) _exit(1);
@@ -85,10 +86,11 @@ static void test_inherited(void **state)
     assert_int_equal(pipe(told), 0);
     pid_t child = fork();
     if (child == 0) {
+        alarm(60);
         if (mo__lock_file_take(path, 0, &lock) != MO_OK) _exit(1);
         pid_t grandchild = fork();
         if (grandchild == 0)
-            for (;;) pause();
+            for (alarm(60);;) pause();
         ssize_t size = write(told[1], &grandchild, sizeof grandchild);
         _exit(size == sizeof grandchild ? 0 : 1);
     }
