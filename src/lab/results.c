@@ -1,23 +1,15 @@
 /* results.c -- mo_lab_results: read from wherever they are, freed. */
 #include "moira/lab.h"
 
+#include "lab/settings.h"
 #include "lab/store_file.h"
-
-static void free_settings(mo_lab_settings *settings)
-{
-    for (int i = 0; i < settings->count; i++) {
-        mo_free(settings->at[i].key);
-        mo_free(settings->at[i].value);
-    }
-    mo_free(settings->at);
-}
 
 static void free_variant(mo_lab_variant *v)
 {
     mo_free(v->name);
     mo_free(v->config);
-    free_settings(&v->settings);
-    free_settings(&v->chosen);
+    mo__settings_free(&v->settings);
+    mo__settings_free(&v->chosen);
     mo_free(v->matched_to);
 }
 
