@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/units.h"
+
 mo__tally mo__tally_of(const mo_lab_results *results)
 {
     mo__tally tally = {.all = results->n_trials};
@@ -126,6 +128,42 @@ mo_estimate mo__lab_behind(const mo_lab_results *results, int variant, int other
 double mo__lab_margin(const mo_estimate *e)
 {
     return (e->high - e->low) / 2;
+}
+
+static mo__shown_estimate with_margin(const mo_estimate *e, const char *mean, int digits)
+{
+    mo__shown_estimate shown = {"-"};
+    if (isnan(e->mean)) return shown;
+    double margin = mo__lab_margin(e);
+    if (isnan(margin))
+        snprintf(shown.text, sizeof shown.text, "%s", mean);
+    else
+        snprintf(shown.text, sizeof shown.text, "%s ± %.*f", mean, digits, margin);
+    return shown;
+}
+
+mo__shown_estimate mo__lab_mean(const mo_estimate *e, int digits)
+{
+    return with_margin(e, mo__fixed(e->mean, digits).text, digits);
+}
+
+mo__shown_estimate mo__lab_distance(const mo_estimate *e, int digits)
+{
+    char mean[48];
+    snprintf(mean, sizeof mean, "%+.*f", digits, e->mean);
+    return with_margin(e, mean, digits);
+}
+
+mo__shown_estimate mo__lab_interval(const mo_estimate *e, int digits)
+{
+    mo__shown_estimate shown = {"-"};
+    if (isnan(e->mean)) return shown;
+    if (isnan(e->low))
+        snprintf(shown.text, sizeof shown.text, "%.*f", digits, e->mean);
+    else
+        snprintf(shown.text, sizeof shown.text, "%.*f (%.*f to %.*f)", digits, e->mean, digits, e->low,
+                 digits, e->high);
+    return shown;
 }
 
 /* ---- words ---- */

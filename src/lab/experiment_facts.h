@@ -38,4 +38,12 @@ mo_estimate mo__lab_behind(const mo_lab_results *results, int variant, int other
 /* Half the width of an estimate's interval; NaN for one value. */
 double mo__lab_margin(const mo_estimate *e);
 
+/* Estimates as people read them; "-" without a value, the mean alone where there is no interval. */
+typedef struct mo__shown_estimate {
+    char text[96];
+} mo__shown_estimate;
+mo__shown_estimate mo__lab_mean(const mo_estimate *e, int digits);     /* 1.6312 ± 0.0102: margin */
+mo__shown_estimate mo__lab_distance(const mo_estimate *e, int digits); /* -0.0520 ± 0.0102 */
+mo__shown_estimate mo__lab_interval(const mo_estimate *e, int digits); /* 1.43 (1.30 to 1.55) */
+
 #endif
