@@ -99,31 +99,7 @@ const char *mo__lab_short_key(const mo_lab_results *results, const char *key)
     return ending(key);
 }
 
-/* ---- differences ---- */
-
-static const mo_lab_trial *done_with(const mo_lab_results *r, int variant, uint64_t seed)
-{
-    for (int i = 0; i < r->n_trials; i++)
-        if (r->trials[i].variant == variant && r->trials[i].seed == seed && counts(&r->trials[i]))
-            return &r->trials[i];
-    return NULL;
-}
-
-mo_estimate mo__lab_behind(const mo_lab_results *results, int variant, int other)
-{
-    enum { MOST = 1024 };
-    double here[MOST], there[MOST];
-    int count = 0;
-    for (int i = 0; i < results->n_trials && count < MOST; i++) {
-        const mo_lab_trial *t = &results->trials[i];
-        if (t->variant != variant || !counts(t)) continue;
-        const mo_lab_trial *o = done_with(results, other, t->seed);
-        if (!o || o->target_step != t->target_step) continue;
-        here[count] = t->loss;
-        there[count++] = o->loss;
-    }
-    return mo_estimate_paired(here, there, count);
-}
+/* ---- estimates ---- */
 
 double mo__lab_margin(const mo_estimate *e)
 {

@@ -32,9 +32,6 @@ const char *mo__lab_state(mo_lab_state state);
 const char *mo__lab_stage(mo_lab_stage stage);
 const char *mo__lab_match(mo_lab_match match); /* "active parameters" */
 
-/* variant's loss - other's, over the seeds in which both are done at the same step. */
-mo_estimate mo__lab_behind(const mo_lab_results *results, int variant, int other);
-
 /* Half the width of an estimate's interval; NaN for one value. */
 double mo__lab_margin(const mo_estimate *e);
 

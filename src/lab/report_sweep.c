@@ -26,10 +26,9 @@ static const mo_lab_variant *variant_of(const ranking *k, int place)
     return &k->page->results->variants[k->page->answer->ranking[place]];
 }
 
-static mo_estimate behind_best(const ranking *k, int place)
+static double behind_best(const ranking *k, int place)
 {
-    const int *order = k->page->answer->ranking;
-    return mo__lab_behind(k->page->results, order[place], order[0]);
+    return answer_of(k, place)->loss.mean - answer_of(k, 0)->loss.mean;
 }
 
 static ranking look(const mo__experiment_page *page)
@@ -48,26 +47,20 @@ static ranking look(const mo__experiment_page *page)
 static void say_how_sure(const ranking *k)
 {
     mo__html *h = &k->page->report->html;
-    if (!k->several_seeds) {
+    double least = k->page->answer->least_difference;
+    int alike = 0;
+    if (!k->several_seeds)
         mo__html_paragraph(
             h, "warning",
             "Each variant was trained with one seed: how much of the differences is chance is not "
             "known, and the first place of many is partly luck.");
-        return;
-    }
-    int alike = 0, comparable = 0;
-    for (int i = 1; i < k->ranked; i++) {
-        mo_estimate behind = behind_best(k, i);
-        if (isnan(behind.low)) continue;
-        comparable++;
-        if (behind.low <= 0) alike++;
-    }
-    if (comparable)
-        mo__html_paragraph(
-            h, NULL,
-            "%d of %d variants cannot be told from the first: the 95%% interval of their distance "
-            "to it, seed by seed, holds 0.",
-            alike, comparable);
+    if (isnan(least)) return;
+    for (int i = 1; i < k->ranked; i++) alike += answer_of(k, i)->near_best;
+    mo__html_paragraph(
+        h, NULL,
+        "Variants that are less than %.4f nats behind the first cannot be told from it: that is %d of the "
+        "other %d. Noise of a seed: %.4f nats.",
+        least, alike, k->ranked - 1, k->page->answer->noise);
 }
 
 static void ranking_columns(const ranking *k)
@@ -79,7 +72,7 @@ static void ranking_columns(const ranking *k)
     if (k->steps_differ) mo__html_column(h, true, "Step");
     mo__html_column(h, true, "Seeds");
     mo__html_column(h, true, "Loss, nats per token");
-    if (k->several_seeds) mo__html_column(h, true, "Behind the first");
+    mo__html_column(h, true, "Behind the first");
     mo__html_column(h, true, "Training time");
     mo__html_column(h, true, "Tokens per second");
     mo__html_column(h, true, "Active parameters");
@@ -105,12 +98,12 @@ static void ranking_row(const ranking *k, int place)
     }
     if (k->steps_differ)
         mo__html_cell(h, "%s", mo__count(mo__lab_step_of(k->page->results, a->variant)).text);
-    mo__html_cell(h, "%d", a->loss.count);
+    mo__html_cell(h, a->loss.count < a->seeds ? "%d of %d" : "%d", a->loss.count, a->seeds);
     mo__html_cell(h, "%s", mo__lab_mean(&a->loss, 4).text);
-    if (k->several_seeds) {
-        mo_estimate behind = behind_best(k, place);
-        mo__html_cell(h, "%s", place ? mo__lab_distance(&behind, 4).text : "");
-    }
+    if (a->rung == answer_of(k, 0)->rung)
+        mo__html_cell(h, "%.4f%s", behind_best(k, place), place && a->near_best ? " (alike)" : "");
+    else
+        mo__html_cell(h, "-");
     mo__html_cell(h, "%s", mo__duration(a->seconds.mean).text);
     mo__html_cell(h, "%s", isnan(a->tokens_per_second) ? "-" : mo__count(llround(a->tokens_per_second)).text);
     mo__html_cell(h, "%s", mo__count(v->active).text);
@@ -130,16 +123,20 @@ static void explain_ranking(const ranking *k)
                            MOST_ROWS, k->ranked);
     mo__html_paragraph(
         h, "note",
-        "Loss: validation loss after the last step%s%s. Training time is a trial's, without "
-        "evaluations and saving, as it ran beside others. Front: no other variant is better in both "
-        "loss and time.%s",
-        k->steps_differ ? " that a variant got to (losses at different steps do not compare)" : "",
-        k->several_seeds ? ": mean over seeds ± half of its 95% interval (Student's t), which is very "
-                           "wide for two or three seeds. Behind the first: mean of the differences "
-                           "seed by seed"
-                         : "",
-        k->routed ? " Max violation (busiest expert's load over the fair share, less 1), entropy of "
-                    "the router and share of dropped choices: means over layers, at the end."
+        "Loss: validation loss after the last step%s%s. Behind the first: its mean less that of the first%s. "
+        "Training "
+        "time is a trial's, without evaluations and saving, as it ran, perhaps beside others. Front: no "
+        "other variant is "
+        "as good in both loss and time.%s",
+        k->steps_differ ? " that a variant got to; losses at different steps do not compare" : "",
+        k->several_seeds
+            ? ", mean over seeds ± half of its 95% interval (Student's t, of its own seeds alone: very wide "
+              "for two or three)"
+            : "",
+        isnan(k->page->answer->least_difference) ? "" : "; alike: so close that it cannot be told from it",
+        k->routed ? " Max violation (the busiest expert's load over the fair share, less 1), entropy of the "
+                    "router and "
+                    "share of dropped choices are means over layers at the end."
                   : "");
 }
 
@@ -161,6 +158,8 @@ static void range_of(const mo_lab_results *r, int variant, double *low, double *
 static void draw_ranking(const ranking *k)
 {
     mo__report *report = k->page->report;
+    double least = k->page->answer->least_difference, best = answer_of(k, 0)->loss.mean;
+    double ends[2] = {0.5, k->ranked + 0.5}, level[2] = {best + least, best + least};
     double *x = mo__report_numbers(report, 4 * (int64_t)k->ranked);
     if (!x) return;
     double *y = x + k->ranked, *low = y + k->ranked, *high = low + k->ranked;
@@ -169,21 +168,30 @@ static void draw_ranking(const ranking *k)
         y[i] = answer_of(k, i)->loss.mean;
         range_of(k->page->results, answer_of(k, i)->variant, &low[i], &high[i]);
     }
-    mo__curve curve = {.x = x,
-                       .y = y,
-                       .low = k->several_seeds ? low : NULL,
-                       .high = k->several_seeds ? high : NULL,
-                       .count = k->ranked,
-                       .style = MO__CURVE_POINTS};
+    mo__curve curves[2] = {{.name = "mean",
+                            .x = x,
+                            .y = y,
+                            .low = k->several_seeds ? low : NULL,
+                            .high = k->several_seeds ? high : NULL,
+                            .count = k->ranked,
+                            .style = MO__CURVE_POINTS},
+                           {.name = "above: worse than the first",
+                            .x = ends,
+                            .y = level,
+                            .count = 2,
+                            .colour = MO__COLOURS - 1,
+                            .dashed = true}};
     mo__plot plot = {.name = "ranked-losses",
                      .title = "Losses by rank",
-                     .note =
-                         k->several_seeds ? "Points: mean over seeds. Bars: lowest to highest seed." : NULL,
+                     .note = k->several_seeds
+                                 ? "Points: mean over seeds. Bars: lowest to highest seed. What is below the "
+                                   "line cannot be told from the first."
+                                 : NULL,
                      .x_label = "rank",
                      .y_label = "validation loss, nats per token",
                      .x_column = "rank",
-                     .curves = &curve,
-                     .n_curves = 1};
+                     .curves = curves,
+                     .n_curves = isnan(least) ? 1 : 2};
     mo__report_plot(report, &plot);
     mo_free(x);
 }
