@@ -34,7 +34,6 @@ static void say_failures(const mo_lab_results *r)
         if (shown++ == 0) printf("\n");
         char *text = mo_strprintf("failed: %s: %s", t->name, t->message ? t->message : "");
         if (text) mo__paragraph(text, 0, 8);
-        printf("\n");
         mo_free(text);
     }
     if (failed > shown) printf("failed: %d more, in the report\n", failed - shown);
@@ -54,17 +53,17 @@ static mo_status print_ranking(const mo_lab_results *r, const mo_answer *a)
     const char *keys[MOST_KEYS];
     int n_keys = mo__lab_keys(r, keys, MOST_KEYS), count = ranked(a);
     bool steps_differ = mo__lab_steps_differ(r);
+    const mo_variant_answer *first = &a->variants[a->ranking[0]];
     mo__table t = mo__table_begin(">#|<variant");
     for (int k = 0; k < n_keys; k++) mo__table_column(&t, true, mo__lab_short_key(r, keys[k]));
     if (steps_differ) mo__table_column(&t, true, "step");
     mo__table_column(&t, true, "seeds");
     mo__table_column(&t, true, "loss");
-    mo__table_column(&t, true, "behind");
+    mo__table_column(&t, true, "behind  ");
     mo__table_column(&t, true, "time");
     mo__table_column(&t, false, "front");
     for (int i = 0; i < count && i < MOST_ROWS; i++) {
         const mo_variant_answer *v = &a->variants[a->ranking[i]];
-        mo_estimate behind = mo__lab_behind(r, v->variant, a->ranking[0]);
         mo__cell(&t, "%d", i + 1);
         mo__cell(&t, "%s", r->variants[v->variant].name);
         for (int k = 0; k < n_keys; k++) {
@@ -74,15 +73,18 @@ static mo_status print_ranking(const mo_lab_results *r, const mo_answer *a)
         if (steps_differ) mo__cell(&t, "%s", mo__count(mo__lab_step_of(r, v->variant)).text);
         mo__cell(&t, "%d", v->loss.count);
         mo__cell(&t, "%s", mo__lab_mean(&v->loss, 4).text);
-        mo__cell(&t, "%s", i ? mo__lab_distance(&behind, 4).text : "");
+        if (v->rung == first->rung)
+            mo__cell(&t, "%.4f%s", v->loss.mean - first->loss.mean, i && v->near_best ? " =" : "  ");
+        else
+            mo__cell(&t, "-  ");
         mo__cell(&t, "%s", mo__duration(v->seconds.mean).text);
         mo__cell(&t, "%s", v->pareto ? "*" : "");
     }
     MO_TRY(mo__table_print(&t));
     if (count > MOST_ROWS) printf("%d more are in the report\n", count - MOST_ROWS);
     mo__paragraphs(
-        "loss: validation, nats per token, mean over seeds ± half of its 95% interval; behind: the first, "
-        "seed by seed; *: none is better in both loss and time\n",
+        "loss: validation, nats per token, mean over seeds ± half of its 95% interval; behind: the first; =: "
+        "cannot be told from it; *: none is as good in both loss and time\n",
         0);
     return MO_OK;
 }
@@ -147,24 +149,25 @@ static mo_status print_variants(const mo_lab_results *r, const mo_answer *a)
 
 static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
 {
-    mo__table t = mo__table_begin("<variant|<at equal|>difference|<verdict|>speed-up|>got there");
+    mo__table t = mo__table_begin("<variant|<against|<at equal|>difference|<verdict|>speed-up|>got there");
     for (int c = 0; c < a->n_contrasts; c++)
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
             const mo_contrast *k = &a->contrasts[c];
             const mo_estimate *d = &k->axis[axis].difference;
             mo__cell(&t, "%s", axis == MO_AXIS_TOKENS ? r->variants[k->variant].name : "");
+            mo__cell(&t, "%s", axis == MO_AXIS_TOKENS ? r->variants[k->reference].name : "");
             mo__cell(&t, "%s", mo__lab_axis(axis));
             mo__cell(&t, "%s", mo__lab_distance(d, 4).text);
             mo__cell(&t, "%s", mo__lab_verdict(k->axis[axis].verdict));
             mo__cell(&t, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
             mo__cell(&t, "%d of %d", k->axis[axis].reached, d->count);
         }
-    printf("\nagainst %s\n", r->variants[a->contrasts[0].reference].name);
+    printf("\n");
     MO_TRY(mo__table_print(&t));
     mo__paragraphs(
         "difference: of the losses, seed by seed, where both had spent the same; below 0 is better. "
         "speed-up: "
-        "how many times less the variant had spent when it first had the reference's final loss; in brackets "
+        "how many times less the variant had spent when it had the other's final loss; in brackets "
         "95% intervals\n",
         0);
     return MO_OK;
@@ -180,7 +183,8 @@ static mo_status print_compare(const mo_lab_results *r, const mo_answer *a)
 mo_status mo__experiment_print(const mo_lab_results *results, const mo_answer *answer)
 {
     mo__paragraph(answer->sentence, 0, 0);
-    printf("\n\n");
+    for (int i = 0; i < answer->n_notes; i++) mo__paragraph(answer->notes[i], 0, 2);
+    printf("\n");
     say_progress(results);
     MO_TRY(results->compare ? print_compare(results, answer) : print_sweep(results, answer));
     say_failures(results);

@@ -9,21 +9,16 @@
 #include "lab/loss_curves.h"
 #include "lab/report_experiment.h"
 
+enum { MOST_CONTRASTS = 12, MOST_DRAWN = 3 };
+
 static const mo_variant_answer *answer_of(const mo__experiment_page *page, int variant)
 {
     return &page->answer->variants[variant];
 }
 
-static bool timed(const mo__experiment_page *page)
-{
-    for (int v = 0; v < page->results->n_variants; v++)
-        if (isnan(mo__lab_timed_step(page->results, v))) return false;
-    return true;
-}
-
 static void say_how_timed(const mo__experiment_page *page)
 {
-    if (!timed(page))
+    if (!page->answer->timed)
         mo__html_paragraph(
             &page->report->html, "warning",
             "No timing of all variants with the machine to themselves (timing.steps): seconds are of "
@@ -78,8 +73,8 @@ static void list_variants(const mo__experiment_page *page)
         "Final loss: validation loss after the last step, mean over seeds ± half of its 95%% interval "
         "(Student's t); deviation: of the seeds. FLOPs: of training, forward and backward. Memory: what "
         "a run plans to take. Training time: of a whole trial, %s.",
-        timed(page) ? "its steps times the median step of a run that had the machine to itself"
-                    : "without evaluations and saving");
+        page->answer->timed ? "its steps times the median step of a run that had the machine to itself"
+                            : "without evaluations and saving");
     say_how_timed(page);
     mo__html_section_end(h);
 }
@@ -116,17 +111,19 @@ static void variants_csv(const mo__experiment_page *page)
 
 /* ---- against the reference ---- */
 
-static void list_contrasts(const mo__experiment_page *page, const char *reference)
+static void list_contrasts(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
-    mo__html_table_begin(h, NULL,
-                         "<Variant|<At equal|>Difference, nats per token|>Seeds|<Verdict|>Speed-up, times|"
-                         ">Seeds that got there");
+    mo__html_table_begin(
+        h, NULL,
+        "<Variant|<Against|<At equal|>Difference, nats per token|>Seeds|<Verdict|>Speed-up, times|"
+        ">Seeds that got there");
     for (int c = 0; c < page->answer->n_contrasts; c++)
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
             const mo_contrast *k = &page->answer->contrasts[c];
             const mo_estimate *d = &k->axis[axis].difference, *s = &k->axis[axis].speedup;
             mo__html_cell(h, "%s", axis == MO_AXIS_TOKENS ? page->results->variants[k->variant].name : "");
+            mo__html_cell(h, "%s", axis == MO_AXIS_TOKENS ? page->results->variants[k->reference].name : "");
             mo__html_cell(h, "%s", mo__lab_axis(axis));
             mo__html_cell(h, "%s", mo__lab_distance(d, 4).text);
             mo__html_cell(h, "%d", d->count);
@@ -137,11 +134,13 @@ static void list_contrasts(const mo__experiment_page *page, const char *referenc
     mo__html_table_end(h);
     mo__html_paragraph(
         h, "note",
-        "Difference: the variant's validation loss less that of %s, seed by seed, where both had spent "
-        "the same: mean ± half of its 95%% interval; below 0 is better. Within noise: the interval holds "
-        "0. Speed-up: how many times less of it the variant had spent when it first had the final loss of "
-        "%s, with its 95%% interval; below 1 where the variant is worse.",
-        reference, reference);
+        "Difference: the variant's validation loss less the other's, seed by seed, where both had spent the "
+        "same: mean ± "
+        "half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. Speed-up: how "
+        "many times less "
+        "of it the variant had spent when it had the other's final loss, or, where it never had, how many "
+        "times more the "
+        "other had left to spend (below 1); geometric mean over seeds with its 95%% interval.");
 }
 
 static void contrasts_csv(const mo__experiment_page *page)
@@ -170,78 +169,121 @@ static void contrasts_csv(const mo__experiment_page *page)
     mo__report_csv_end(page->report, "contrasts", &csv);
 }
 
-/* Estimates of every contrast side by side: one curve for each axis, a little apart. */
-static void draw_contrasts(const mo__experiment_page *page, bool speedups)
+/* Some of the contrasts, side by side. */
+typedef struct chosen {
+    const mo__experiment_page *page;
+    const mo_contrast *at[MOST_CONTRASTS];
+    int count;
+    bool by_reference; /* all of one variant: named by what it is held against */
+} chosen;
+
+static const char *name_of(const chosen *c, int i)
 {
-    const mo_answer *a = page->answer;
-    int n = a->n_contrasts;
-    double *all = mo__report_numbers(page->report, 12 * (int64_t)n);
-    const char **names = mo_malloc((size_t)n * sizeof *names);
-    if (!all || !names) {
-        if (page->report->status == MO_OK) page->report->status = MO_E_MEMORY;
-        mo_free(all);
-        mo_free(names);
-        return;
+    return c->page->results->variants[c->by_reference ? c->at[i]->reference : c->at[i]->variant].name;
+}
+
+static chosen against(const mo__experiment_page *page, int reference)
+{
+    chosen c = {.page = page};
+    for (int i = 0; i < page->answer->n_contrasts && c.count < MOST_CONTRASTS; i++)
+        if (page->answer->contrasts[i].reference == reference) c.at[c.count++] = &page->answer->contrasts[i];
+    return c;
+}
+
+static chosen of_variant(const mo__experiment_page *page, int variant)
+{
+    chosen c = {.page = page, .by_reference = true};
+    for (int i = 0; i < page->answer->n_contrasts && c.count < MOST_CONTRASTS; i++)
+        if (page->answer->contrasts[i].variant == variant) c.at[c.count++] = &page->answer->contrasts[i];
+    return c;
+}
+
+typedef struct estimates {
+    double x[MOST_CONTRASTS], y[MOST_CONTRASTS], low[MOST_CONTRASTS], high[MOST_CONTRASTS];
+} estimates;
+
+/* The axes a little apart from one another. */
+static mo__curve curve_of(const chosen *c, mo_axis axis, bool speedups, estimates *room)
+{
+    for (int i = 0; i < c->count; i++) {
+        const mo_estimate *e = speedups ? &c->at[i]->axis[axis].speedup : &c->at[i]->axis[axis].difference;
+        room->x[i] = i + 0.18 * ((int)axis - 1);
+        room->y[i] = e->mean;
+        room->low[i] = e->low;
+        room->high[i] = e->high;
     }
+    return (mo__curve){.name = mo__lab_axis(axis),
+                       .x = room->x,
+                       .y = room->y,
+                       .low = room->low,
+                       .high = room->high,
+                       .count = c->count,
+                       .style = MO__CURVE_POINTS,
+                       .colour = (int)axis};
+}
+
+/* other: what the contrasts are against, or whose they are. */
+static void draw_contrasts(const chosen *c, const char *other, bool speedups)
+{
+    estimates room[MO_AXES];
     mo__curve curves[MO_AXES + 1];
-    for (int axis = 0; axis < MO_AXES; axis++) {
-        double *x = all + 4 * n * axis, *y = x + n, *low = y + n, *high = low + n;
-        for (int c = 0; c < n; c++) {
-            const mo_estimate *e =
-                speedups ? &a->contrasts[c].axis[axis].speedup : &a->contrasts[c].axis[axis].difference;
-            names[c] = page->results->variants[a->contrasts[c].variant].name;
-            x[c] = c + 0.18 * (axis - 1);
-            y[c] = e->mean;
-            low[c] = e->low;
-            high[c] = e->high;
-        }
-        curves[axis] = (mo__curve){.name = mo__lab_axis((mo_axis)axis),
-                                   .x = x,
-                                   .y = y,
-                                   .low = low,
-                                   .high = high,
-                                   .count = n,
-                                   .style = MO__CURVE_POINTS,
-                                   .colour = axis};
-    }
-    double ends[2] = {-0.5, n - 0.5}, level[2] = {speedups ? 1 : 0, speedups ? 1 : 0};
-    curves[MO_AXES] = (mo__curve){.name = page->results->variants[a->contrasts[0].reference].name,
+    const char *names[MOST_CONTRASTS];
+    char title[200], file[48];
+    double ends[2] = {-0.5, c->count - 0.5}, level[2] = {speedups ? 1 : 0, speedups ? 1 : 0};
+    for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++)
+        curves[axis] = curve_of(c, axis, speedups, &room[axis]);
+    curves[MO_AXES] = (mo__curve){.name = "no difference",
                                   .x = ends,
                                   .y = level,
                                   .count = 2,
                                   .colour = MO__COLOURS - 1,
                                   .dashed = true};
-    mo__plot plot = {.name = speedups ? "speedups" : "differences",
-                     .title =
-                         speedups ? "Speed-up to the reference's final loss" : "Difference at equal cost",
-                     .note = speedups ? "Above 1 the variant is sooner there. Bars: 95% intervals."
-                                      : "Below 0 the variant is better. Bars: 95% intervals.",
-                     .x_label = "variant",
-                     .y_label = speedups ? "times less of it" : "difference, nats per token",
-                     .x_column = "variant",
-                     .log_y = speedups,
-                     .x_names = names,
-                     .n_x_names = n,
-                     .curves = curves,
-                     .n_curves = MO_AXES + 1};
-    mo__report_plot(page->report, &plot);
-    mo_free(all);
-    mo_free(names);
+    for (int i = 0; i < c->count; i++) names[i] = name_of(c, i);
+    snprintf(title, sizeof title, c->by_reference ? "%s of %s against each other one" : "%s against %s",
+             speedups ? "Speed-up" : "Difference in loss", other);
+    snprintf(file, sizeof file, c->by_reference ? "%s-of-%d" : "%s", speedups ? "speedups" : "differences",
+             c->at[0]->variant + 1);
+    mo__plot plot = {
+        .name = file,
+        .title = title,
+        .note = speedups ? "To the other's final loss, in tokens, FLOPs and seconds: above 1 the variant is "
+                           "sooner there. Bars: 95% intervals."
+                         : "At equal tokens, FLOPs and seconds: below 0 the variant is better. Bars: 95% "
+                           "intervals.",
+        .x_label = c->by_reference ? "against" : "variant",
+        .y_label = speedups ? "times less" : "difference, nats per token",
+        .log_y = speedups,
+        .x_names = names,
+        .n_x_names = c->count,
+        .curves = curves,
+        .n_curves = MO_AXES + 1};
+    mo__report_plot(c->page->report, &plot);
+}
+
+/* A variant is held against several others if it has experts. */
+static void draw_each(const mo__experiment_page *page)
+{
+    const mo_lab_results *r = page->results;
+    chosen all = against(page, page->answer->contrasts[0].reference);
+    for (int both = 0; both < 2; both++)
+        draw_contrasts(&all, r->variants[page->answer->contrasts[0].reference].name, both);
+    for (int v = 0, drawn = 0; v < r->n_variants && drawn < MOST_DRAWN; v++) {
+        chosen own = of_variant(page, v);
+        if (own.count < 2) continue;
+        for (int both = 0; both < 2; both++) draw_contrasts(&own, r->variants[v].name, both);
+        drawn++;
+    }
 }
 
 static void say_contrasts(const mo__experiment_page *page)
 {
-    char heading[200];
     mo__html *h = &page->report->html;
     if (page->answer->n_contrasts == 0) return;
-    const char *reference = page->results->variants[page->answer->contrasts[0].reference].name;
-    snprintf(heading, sizeof heading, "Against %s", reference);
-    mo__html_section_begin(h, heading);
-    list_contrasts(page, reference);
+    mo__html_section_begin(h, "Against one another");
+    list_contrasts(page);
     contrasts_csv(page);
     mo__html_grid_begin(h);
-    draw_contrasts(page, false);
-    draw_contrasts(page, true);
+    draw_each(page);
     for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) mo__report_distances(page, axis);
     mo__html_grid_end(h);
     mo__html_section_end(h);

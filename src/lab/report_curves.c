@@ -61,7 +61,6 @@ void mo__report_losses(const mo__experiment_page *page, const int *variants, int
                                  : "One seed: nothing here says how far chance goes.",
                      .x_label = label_of(axis),
                      .y_label = "validation loss, nats per token",
-                     .x_column = column_of(axis),
                      .log_x = true,
                      .curves = curves,
                      .n_curves = count};
@@ -79,6 +78,7 @@ void mo__report_distances(const mo__experiment_page *page, mo_axis axis)
     int reference = page->answer->contrasts[0].reference, count = 1;
     for (int i = 0; i < page->answer->n_contrasts && count < MO__COLOURS; i++) {
         int variant = page->answer->contrasts[i].variant;
+        if (page->answer->contrasts[i].reference != reference) continue;
         mo__losses *l = &losses[count];
         fail_with(page->report, mo__losses_between(r, variant, reference, axis, l));
         if (l->count == 0) continue;
@@ -93,7 +93,8 @@ void mo__report_distances(const mo__experiment_page *page, mo_axis axis)
                             .colour = reference % MO__COLOURS,
                             .dashed = true};
     snprintf(name, sizeof name, "distance-%s", column_of(axis));
-    snprintf(title, sizeof title, "Distance to the reference at equal %s", mo__lab_axis(axis));
+    snprintf(title, sizeof title, "Distance to %.100s at equal %s", r->variants[reference].name,
+             mo__lab_axis(axis));
     snprintf(note, sizeof note,
              "Below 0 is better. Lines: mean of the differences seed by seed. Bands: its 95%% "
              "interval.");
@@ -102,7 +103,6 @@ void mo__report_distances(const mo__experiment_page *page, mo_axis axis)
                      .note = note,
                      .x_label = label_of(axis),
                      .y_label = "difference, nats per token",
-                     .x_column = column_of(axis),
                      .log_x = true,
                      .curves = curves,
                      .n_curves = count};

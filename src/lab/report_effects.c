@@ -101,7 +101,6 @@ static void draw_effect(const mo__experiment_page *page, const mo_effect *e, int
                                    : "Line: mean of the variants with that value; band: its 95% interval.",
                      .x_label = mo__lab_short_key(page->results, e->key),
                      .y_label = "validation loss, nats per token",
-                     .x_column = "value",
                      .log_x = scale && spread_widely(e),
                      .x_names = scale ? NULL : names,
                      .n_x_names = scale ? 0 : e->n_levels,
@@ -224,7 +223,8 @@ static void draw_pair(const mo__experiment_page *page)
         .value = value,
         .low = low,
         .high = high,
-        .numbers = "%.3f"};
+        .numbers = true,
+        .digits = 3};
     mo__report_heat(page->report, &heat);
     mo_free(value);
 }

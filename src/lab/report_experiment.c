@@ -96,6 +96,8 @@ static void say_head(const mo__experiment_page *page)
     mo__tally tally = mo__tally_of(page->results);
     mo__html_paragraph(&page->report->html, "answer", "%s", page->answer->sentence);
     warn(page, &tally);
+    for (int i = 0; i < page->answer->n_notes; i++)
+        mo__html_paragraph(&page->report->html, NULL, "%s", page->answer->notes[i]);
     say_facts(page, &tally);
 }
 

@@ -189,7 +189,6 @@ static void draw_ranking(const ranking *k)
                                  : NULL,
                      .x_label = "rank",
                      .y_label = "validation loss, nats per token",
-                     .x_column = "rank",
                      .curves = curves,
                      .n_curves = isnan(least) ? 1 : 2};
     mo__report_plot(report, &plot);
@@ -285,7 +284,6 @@ static void draw_front(const ranking *k)
                      .note = note,
                      .x_label = "training seconds of a trial",
                      .y_label = "validation loss, nats per token",
-                     .x_column = "seconds",
                      .curves = curves,
                      .n_curves = curves_used};
     mo__report_plot(report, &plot);
