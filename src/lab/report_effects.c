@@ -85,20 +85,20 @@ static void draw_effect(const mo__experiment_page *page, const mo_effect *e, int
                             .y = y,
                             .count = points,
                             .style = MO__CURVE_POINTS,
-                            .colour = MO__LEVEL(8)},
+                            .colour = MO__LEVEL(11)},
                            {.name = "mean",
                             .x = x + points,
                             .y = y + points,
                             .low = low + points,
                             .high = high + points,
                             .count = e->n_levels,
-                            .style = MO__CURVE_LINE_POINTS}};
+                            .style = numeric(e) ? MO__CURVE_LINE_POINTS : MO__CURVE_POINTS}};
     char file[32];
     snprintf(file, sizeof file, "effect-%d", at + 1);
     mo__plot plot = {.name = file,
                      .title = e->key,
                      .note = scale ? "A point is a variant: its mean over seeds."
-                                   : "Line: mean of the variants with that value; band: its 95% interval.",
+                                   : "Mean of the variants with that value, and its 95% interval.",
                      .x_label = mo__lab_short_key(page->results, e->key),
                      .y_label = "validation loss, nats per token",
                      .log_x = scale && spread_widely(e),

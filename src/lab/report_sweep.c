@@ -13,7 +13,7 @@ typedef struct ranking {
     const char *keys[MOST_KEYS];
     int n_keys;
     int ranked; /* variants that have a loss: the first of answer->ranking */
-    bool several_seeds, steps_differ, routed;
+    bool several_seeds, steps_differ, routed, dropping; /* what the table has columns for */
 } ranking;
 
 static const mo_variant_answer *answer_of(const ranking *k, int place)
@@ -38,7 +38,10 @@ static ranking look(const mo__experiment_page *page)
                  .steps_differ = mo__lab_steps_differ(page->results)};
     k.n_keys = mo__lab_keys(page->results, k.keys, MOST_KEYS);
     while (k.ranked < page->answer->n_variants && !isnan(answer_of(&k, k.ranked)->loss.mean)) k.ranked++;
-    for (int i = 0; i < k.ranked; i++) k.routed = k.routed || !isnan(answer_of(&k, i)->max_vio.mean);
+    for (int i = 0; i < k.ranked; i++) {
+        k.routed = k.routed || !isnan(answer_of(&k, i)->max_vio.mean);
+        k.dropping = k.dropping || answer_of(&k, i)->dropped.mean > 0;
+    }
     return k;
 }
 
@@ -63,83 +66,6 @@ static void say_how_sure(const ranking *k)
         least, alike, k->ranked - 1, k->page->answer->noise);
 }
 
-static void ranking_columns(const ranking *k)
-{
-    mo__html *h = &k->page->report->html;
-    mo__html_table_begin(h, "Variants by validation loss", ">#|<Variant");
-    for (int i = 0; i < k->n_keys; i++)
-        mo__html_column(h, true, mo__lab_short_key(k->page->results, k->keys[i]));
-    if (k->steps_differ) mo__html_column(h, true, "Step");
-    mo__html_column(h, true, "Seeds");
-    mo__html_column(h, true, "Loss, nats per token");
-    mo__html_column(h, true, "Behind the first");
-    mo__html_column(h, true, "Training time");
-    mo__html_column(h, true, "Tokens per second");
-    mo__html_column(h, true, "Active parameters");
-    if (k->routed) {
-        mo__html_column(h, true, "Max violation");
-        mo__html_column(h, true, "Entropy, nats");
-        mo__html_column(h, true, "Dropped");
-    }
-    mo__html_column(h, false, "Front");
-}
-
-static void ranking_row(const ranking *k, int place)
-{
-    mo__html *h = &k->page->report->html;
-    const mo_variant_answer *a = answer_of(k, place);
-    const mo_lab_variant *v = variant_of(k, place);
-    if (place == 0) mo__html_row(h, "best");
-    mo__html_cell(h, "%d", place + 1);
-    mo__html_cell(h, "%s", v->name);
-    for (int i = 0; i < k->n_keys; i++) {
-        const char *value = mo__lab_chosen(v, k->keys[i]);
-        mo__html_cell(h, "%s", value ? value : "-");
-    }
-    if (k->steps_differ)
-        mo__html_cell(h, "%s", mo__count(mo__lab_step_of(k->page->results, a->variant)).text);
-    mo__html_cell(h, a->loss.count < a->seeds ? "%d of %d" : "%d", a->loss.count, a->seeds);
-    mo__html_cell(h, "%s", mo__lab_mean(&a->loss, 4).text);
-    if (a->rung == answer_of(k, 0)->rung)
-        mo__html_cell(h, "%.4f%s", behind_best(k, place), place && a->near_best ? " (alike)" : "");
-    else
-        mo__html_cell(h, "-");
-    mo__html_cell(h, "%s", mo__duration(a->seconds.mean).text);
-    mo__html_cell(h, "%s", isnan(a->tokens_per_second) ? "-" : mo__count(llround(a->tokens_per_second)).text);
-    mo__html_cell(h, "%s", mo__count(v->active).text);
-    if (k->routed) {
-        mo__html_cell(h, "%s", mo__fixed(a->max_vio.mean, 3).text);
-        mo__html_cell(h, "%s", mo__fixed(a->entropy.mean, 3).text);
-        mo__html_cell(h, "%s%s", mo__fixed(100 * a->dropped.mean, 1).text, isnan(a->dropped.mean) ? "" : "%");
-    }
-    mo__html_cell(h, "%s", a->pareto ? "yes" : "");
-}
-
-static void explain_ranking(const ranking *k)
-{
-    mo__html *h = &k->page->report->html;
-    if (k->ranked > MOST_ROWS)
-        mo__html_paragraph(h, "note", "The first %d of %d variants; all of them are in ranking.csv.",
-                           MOST_ROWS, k->ranked);
-    mo__html_paragraph(
-        h, "note",
-        "Loss: validation loss after the last step%s%s. Behind the first: its mean less that of the first%s. "
-        "Training "
-        "time is a trial's, without evaluations and saving, as it ran, perhaps beside others. Front: no "
-        "other variant is "
-        "as good in both loss and time.%s",
-        k->steps_differ ? " that a variant got to; losses at different steps do not compare" : "",
-        k->several_seeds
-            ? ", mean over seeds ± half of its 95% interval (Student's t, of its own seeds alone: very wide "
-              "for two or three)"
-            : "",
-        isnan(k->page->answer->least_difference) ? "" : "; alike: so close that it cannot be told from it",
-        k->routed ? " Max violation (the busiest expert's load over the fair share, less 1), entropy of the "
-                    "router and "
-                    "share of dropped choices are means over layers at the end."
-                  : "");
-}
-
 /* Lowest and highest loss of the seeds that count. */
 static void range_of(const mo_lab_results *r, int variant, double *low, double *high)
 {
@@ -153,6 +79,94 @@ static void range_of(const mo_lab_results *r, int variant, double *low, double *
         *low = fmin(*low, t->loss);
         *high = fmax(*high, t->loss);
     }
+}
+
+static void ranking_columns(const ranking *k)
+{
+    mo__html *h = &k->page->report->html;
+    mo__html_table_begin(h, "Variants by validation loss, nats per token",
+                         ">#|<Variant|>Loss|>Behind the first");
+    if (k->several_seeds) mo__html_column(h, true, "Seeds");
+    if (k->several_seeds) mo__html_column(h, true, "Lowest to highest");
+    if (k->steps_differ) mo__html_column(h, true, "Step");
+    for (int i = 0; i < k->n_keys; i++)
+        mo__html_column(h, true, mo__lab_short_key(k->page->results, k->keys[i]));
+    mo__html_column(h, true, "Training time");
+    mo__html_column(h, false, "Front");
+    mo__html_column(h, true, "Active parameters");
+    if (!k->routed) return;
+    mo__html_column(h, true, "Max violation");
+    mo__html_column(h, true, "Entropy, nats");
+    if (k->dropping) mo__html_column(h, true, "Dropped");
+}
+
+static void seeds_cells(const ranking *k, const mo_variant_answer *a)
+{
+    mo__html *h = &k->page->report->html;
+    double low, high;
+    range_of(k->page->results, a->variant, &low, &high);
+    if (a->loss.count < a->seeds)
+        mo__html_cell(h, "%d of %d", a->loss.count, a->seeds);
+    else
+        mo__html_cell(h, "%d", a->seeds);
+    mo__html_cell(h, "%.4f to %.4f", low, high);
+}
+
+static void routing_cells(const ranking *k, const mo_variant_answer *a)
+{
+    mo__html *h = &k->page->report->html;
+    mo__html_cell(h, "%s", mo__fixed(a->max_vio.mean, 3).text);
+    mo__html_cell(h, "%s", mo__fixed(a->entropy.mean, 3).text);
+    if (k->dropping)
+        mo__html_cell(h, "%s%s", mo__fixed(100 * a->dropped.mean, 1).text, isnan(a->dropped.mean) ? "" : "%");
+}
+
+static void ranking_row(const ranking *k, int place)
+{
+    mo__html *h = &k->page->report->html;
+    const mo_variant_answer *a = answer_of(k, place);
+    const mo_lab_variant *v = variant_of(k, place);
+    if (place == 0) mo__html_row(h, "best");
+    mo__html_cell(h, "%d", place + 1);
+    mo__html_cell(h, "%s", v->name);
+    mo__html_cell(h, "%.4f", a->loss.mean);
+    if (place && a->rung == answer_of(k, 0)->rung)
+        mo__html_cell(h, "%s%.4f", a->near_best ? "alike: " : "", behind_best(k, place));
+    else
+        mo__html_cell(h, "-");
+    if (k->several_seeds) seeds_cells(k, a);
+    if (k->steps_differ)
+        mo__html_cell(h, "%s", mo__count(mo__lab_step_of(k->page->results, a->variant)).text);
+    for (int i = 0; i < k->n_keys; i++) {
+        const char *value = mo__lab_chosen(v, k->keys[i]);
+        mo__html_cell(h, "%s", value ? value : "-");
+    }
+    mo__html_cell(h, "%s", mo__duration(a->seconds.mean).text);
+    mo__html_cell(h, "%s", a->pareto ? "yes" : "");
+    mo__html_cell(h, "%s", mo__count(v->active).text);
+    if (k->routed) routing_cells(k, a);
+}
+
+static void explain_ranking(const ranking *k)
+{
+    mo__html *h = &k->page->report->html;
+    if (k->ranked > MOST_ROWS)
+        mo__html_paragraph(h, "note", "The first %d of %d variants; all of them are in ranking.csv.",
+                           MOST_ROWS, k->ranked);
+    mo__html_paragraph(
+        h, "note",
+        "Loss: validation loss after the last step%s%s. Behind the first: of the means%s. Training time is a "
+        "trial's, "
+        "without evaluations and saving, as it ran, perhaps beside others. Front: no other variant is as "
+        "good in both "
+        "loss and time.%s",
+        k->steps_differ ? " that a variant got to; losses at different steps do not compare" : "",
+        k->several_seeds ? ", mean over seeds, and the lowest and the highest of them" : "",
+        isnan(k->page->answer->least_difference) ? "" : "; alike: too close to be told from it",
+        k->routed ? " Max violation (the busiest expert's load over the fair share, less 1) and entropy of "
+                    "the router are "
+                    "means over layers at the end."
+                  : "");
 }
 
 static void draw_ranking(const ranking *k)
