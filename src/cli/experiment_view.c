@@ -54,38 +54,35 @@ static mo_status print_ranking(const mo_lab_results *r, const mo_answer *a)
     int n_keys = mo__lab_keys(r, keys, MOST_KEYS), count = ranked(a);
     bool steps_differ = mo__lab_steps_differ(r);
     const mo_variant_answer *first = &a->variants[a->ranking[0]];
-    mo__table t = mo__table_begin(">#|<variant");
+    mo__table t = mo__table_begin(">#|<variant|>loss|>behind|<");
     for (int k = 0; k < n_keys; k++) mo__table_column(&t, true, mo__lab_short_key(r, keys[k]));
     if (steps_differ) mo__table_column(&t, true, "step");
     mo__table_column(&t, true, "seeds");
-    mo__table_column(&t, true, "loss");
-    mo__table_column(&t, true, "behind  ");
     mo__table_column(&t, true, "time");
     mo__table_column(&t, false, "front");
     for (int i = 0; i < count && i < MOST_ROWS; i++) {
         const mo_variant_answer *v = &a->variants[a->ranking[i]];
+        bool comparable = i && v->rung == first->rung;
         mo__cell(&t, "%d", i + 1);
         mo__cell(&t, "%s", r->variants[v->variant].name);
+        mo__cell(&t, "%.4f", v->loss.mean);
+        mo__cell(&t, "%s", mo__fixed(comparable ? v->loss.mean - first->loss.mean : (double)NAN, 4).text);
+        mo__cell(&t, "%s", i && v->near_best ? "=" : "");
         for (int k = 0; k < n_keys; k++) {
             const char *value = mo__lab_chosen(&r->variants[v->variant], keys[k]);
             mo__cell(&t, "%s", value ? value : "-");
         }
         if (steps_differ) mo__cell(&t, "%s", mo__count(mo__lab_step_of(r, v->variant)).text);
         mo__cell(&t, "%d", v->loss.count);
-        mo__cell(&t, "%s", mo__lab_mean(&v->loss, 4).text);
-        if (v->rung == first->rung)
-            mo__cell(&t, "%.4f%s", v->loss.mean - first->loss.mean, i && v->near_best ? " =" : "  ");
-        else
-            mo__cell(&t, "-  ");
         mo__cell(&t, "%s", mo__duration(v->seconds.mean).text);
         mo__cell(&t, "%s", v->pareto ? "*" : "");
     }
     MO_TRY(mo__table_print(&t));
     if (count > MOST_ROWS) printf("%d more are in the report\n", count - MOST_ROWS);
-    mo__paragraphs(
-        "loss: validation, nats per token, mean over seeds ± half of its 95% interval; behind: the first; =: "
-        "cannot be told from it; *: none is as good in both loss and time\n",
-        0);
+    mo__paragraphs("loss: validation, nats per token, mean over seeds; behind: the first; =: cannot be told "
+                   "from it; *: none "
+                   "is as good in both loss and time\n",
+                   0);
     return MO_OK;
 }
 

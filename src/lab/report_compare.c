@@ -27,56 +27,75 @@ static void say_how_timed(const mo__experiment_page *page)
 
 /* ---- the variants ---- */
 
-static void variant_row(const mo__experiment_page *page, int at, bool tuned)
+static void begin_row(const mo__experiment_page *page, const mo_lab_variant *v)
 {
-    mo__html *h = &page->report->html;
-    const mo_lab_variant *v = &page->results->variants[at];
-    const mo_variant_answer *a = answer_of(page, at);
     const char *reference = page->results->reference;
-    if (reference && strcmp(reference, v->name) == 0) mo__html_row(h, "reference");
-    mo__html_cell(h, "%s", v->name);
-    mo__html_cell(h, "%s", v->experts ? mo__count(v->experts).text : "dense");
-    if (v->match == MO_MATCH_NONE)
-        mo__html_cell(h, "-");
-    else
-        mo__html_cell(h, "%s of %s, off by %.2f%%", mo__lab_match(v->match), v->matched_to,
-                      100 * fabs(v->got - v->wanted) / v->wanted);
-    mo__html_cell(h, "%s", mo__count(v->active).text);
-    mo__html_cell(h, "%s", mo__count(v->total).text);
-    mo__html_cell(h, "%s", mo__short(v->flops_per_token).text);
-    mo__html_cell(h, "%s", mo__bytes((double)v->memory_bytes).text);
-    if (tuned) mo__html_cell(h, "%s%s", a->tuned ? a->tuned : "-", a->tuned_at_edge ? " (at the edge)" : "");
-    mo__html_cell(h, "%d", a->loss.count);
-    mo__html_cell(h, "%s", mo__lab_mean(&a->loss, 4).text);
-    mo__html_cell(h, "%s", mo__fixed(a->loss.deviation, 4).text);
-    mo__html_cell(h, "%s", mo__duration(a->seconds.mean).text);
-    mo__html_cell(h, "%s", isnan(a->tokens_per_second) ? "-" : mo__count(llround(a->tokens_per_second)).text);
+    if (reference && strcmp(reference, v->name) == 0) mo__html_row(&page->report->html, "reference");
+    mo__html_cell(&page->report->html, "%s", v->name);
 }
 
-static void list_variants(const mo__experiment_page *page)
+static void list_losses(const mo__experiment_page *page)
 {
     const mo_lab_results *r = page->results;
     mo__html *h = &page->report->html;
-    mo__html_section_begin(h, "Variants");
     mo__html_table_begin(
-        h, NULL, "<Variant|>Experts|<Matched by|>Active parameters|>Parameters|>FLOPs per token|>Memory");
+        h, "What came of them",
+        "<Variant|>Final loss, nats per token|>Deviation|>Seeds|>Training time|>Tokens per second");
     if (r->tune_key) mo__html_column(h, true, mo__lab_short_key(r, r->tune_key));
-    mo__html_column(h, true, "Seeds");
-    mo__html_column(h, true, "Final loss, nats per token");
-    mo__html_column(h, true, "Deviation");
-    mo__html_column(h, true, "Training time");
-    mo__html_column(h, true, "Tokens per second");
-    for (int v = 0; v < r->n_variants; v++) variant_row(page, v, r->tune_key != NULL);
+    for (int i = 0; i < r->n_variants; i++) {
+        const mo_variant_answer *a = answer_of(page, i);
+        begin_row(page, &r->variants[i]);
+        mo__html_cell(h, "%s", mo__lab_mean(&a->loss, 4).text);
+        mo__html_cell(h, "%s", mo__fixed(a->loss.deviation, 4).text);
+        mo__html_cell(h, "%d of %d", a->loss.count, a->seeds);
+        mo__html_cell(h, "%s", mo__duration(a->seconds.mean).text);
+        mo__html_cell(h, "%s",
+                      isnan(a->tokens_per_second) ? "-" : mo__count(llround(a->tokens_per_second)).text);
+        if (r->tune_key)
+            mo__html_cell(h, "%s%s", a->tuned ? a->tuned : "-", a->tuned_at_edge ? " (at the edge)" : "");
+    }
     mo__html_table_end(h);
     mo__html_paragraph(
         h, "note",
         "Final loss: validation loss after the last step, mean over seeds ± half of its 95%% interval "
-        "(Student's t); deviation: of the seeds. FLOPs: of training, forward and backward. Memory: what "
-        "a run plans to take. Training time: of a whole trial, %s.",
-        page->answer->timed ? "its steps times the median step of a run that had the machine to itself"
+        "(Student's t); deviation: of the seeds. Training time: of a whole trial, %s.",
+        page->answer->timed ? "its steps times the median step of runs that had the machine to themselves"
                             : "without evaluations and saving");
     say_how_timed(page);
-    mo__html_section_end(h);
+}
+
+static void match_cells(mo__html *h, const mo_lab_variant *v)
+{
+    if (v->match == MO_MATCH_NONE || !v->matched_to) {
+        mo__html_cell(h, "-");
+        mo__html_cell(h, "-");
+        return;
+    }
+    mo__html_cell(h, "%s to %s", mo__lab_match(v->match), v->matched_to);
+    mo__html_cell(h, "%.2f%%", 100 * fabs(v->got - v->wanted) / v->wanted);
+}
+
+static void list_variants(const mo__experiment_page *page)
+{
+    mo__html *h = &page->report->html;
+    mo__html_table_begin(
+        h, "What they are",
+        "<Variant|>Experts|>Active parameters|>Parameters|>FLOPs per token|>Memory|<Equal in|>Off by");
+    for (int i = 0; i < page->results->n_variants; i++) {
+        const mo_lab_variant *v = &page->results->variants[i];
+        begin_row(page, v);
+        mo__html_cell(h, "%s", v->experts ? mo__count(v->experts).text : "dense");
+        mo__html_cell(h, "%s", mo__count(v->active).text);
+        mo__html_cell(h, "%s", mo__count(v->total).text);
+        mo__html_cell(h, "%s", mo__short(v->flops_per_token).text);
+        mo__html_cell(h, "%s", mo__bytes((double)v->memory_bytes).text);
+        match_cells(h, v);
+    }
+    mo__html_table_end(h);
+    mo__html_paragraph(
+        h, "note",
+        "FLOPs: of training, forward and backward. Memory: what a run plans to take. Equal in: "
+        "by its intermediate_size.");
 }
 
 static void variants_csv(const mo__experiment_page *page)
@@ -409,8 +428,11 @@ static void list_routing(const mo__experiment_page *page)
 void mo__report_compare(const mo__experiment_page *page)
 {
     say_contrasts(page);
+    mo__html_section_begin(&page->report->html, "Variants");
+    list_losses(page);
     list_variants(page);
     variants_csv(page);
+    mo__html_section_end(&page->report->html);
     draw_curves(page);
     list_tuning(page);
     list_routing(page);
