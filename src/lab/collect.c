@@ -5,12 +5,6 @@
 #include <stdlib.h>
 
 #include "lab/run_metrics.h"
-static double mo__median(double *v, int n)
-{
-    (void)n;
-    return v[0];
-}
-
 /* The lines of a trial: those of a run up to its target. */
 typedef struct lines {
     const mo_step_report *at;
