@@ -75,8 +75,8 @@ static void write_log_tics(const mo__axis *axis, mo__buffer *script)
     double low = axis->low / axis->unit, high = axis->high / axis->unit, decades = log10(high / low);
     bool first = true;
     mo__buffer_add(script, "set %ctics (", axis->letter);
-    if (decades < 0.8) {
-        double step = nice_step(high - low, 5);
+    if (decades < 1.2) {
+        double step = nice_step(high - low, 6);
         if (!(step > 0)) step = low;
         for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step)
             add_tic(script, &first, at);
@@ -94,6 +94,7 @@ void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script)
 {
     double low = axis->low / axis->unit, high = axis->high / axis->unit;
     write_label(axis->letter, axis->label, unit_name(axis->unit), script);
+    if (axis->low > axis->high) return;
     if (axis->logarithmic) {
         mo__buffer_add(script, "set logscale %c\n", axis->letter);
         write_log_tics(axis, script);

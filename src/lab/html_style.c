@@ -57,7 +57,7 @@ const char mo__html_style[] =
     ".scale{display:flex;align-items:center;gap:8px;flex-wrap:wrap;font-size:.84rem;color:var(--quiet);"
     "margin:2px 0 "
     "0;font-variant-numeric:tabular-nums}\n"
-    ".scale svg{width:112px;height:10px}\n"
+    ".scale svg{width:72px;height:10px}\n"
     ".table{overflow-x:auto;margin:0 0 16px;max-width:100%}\n"
     "table{border-collapse:collapse;font-size:.9rem;line-height:1.4;font-variant-numeric:tabular-nums}\n"
     "caption{text-align:left;font-weight:600;padding-bottom:6px}\n"

@@ -108,18 +108,30 @@ static void add_key(mo__html *h, const mo__plot *p)
     mo__html_raw(h, "</ul>\n");
 }
 
-/* What the colours mean, in the page: the lowest number, a strip, the highest. */
+static void add_strip(mo__html *h, char letter, int first, int last)
+{
+    mo__buffer_add(&h->out, "<svg viewBox=\"0 0 %d 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
+                   5 * (last - first + 1));
+    for (int k = first; k <= last; k++)
+        mo__buffer_add(&h->out, "<path class=\"cells %c%d\" d=\"M%d 0h5v10h-5z\"/>", letter, k,
+                       5 * (k - first));
+    mo__html_raw(h, "</svg>");
+}
+
+/* What the colours mean, in the page: a strip of them between numbers. */
 static void add_scale(mo__html *h, const mo__heat *heat)
 {
-    bool around = heat->scale == MO__HEAT_AROUND;
+    const int last = MO__LEVELS - 1, half = last / 2;
     mo__html_raw(h, "<p class=\"scale\">");
-    mo__html_text(h, "%.3g", heat->low);
-    mo__html_raw(h, "<svg viewBox=\"0 0 125 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
-    for (int k = 0; k < MO__LEVELS; k++)
-        mo__buffer_add(&h->out, "<path class=\"cells %c%d\" d=\"M%d 0h5v10h-5z\"/>", around ? 'd' : 'q', k,
-                       5 * k);
-    mo__html_raw(h, "</svg>");
-    mo__html_text(h, "%.3g", heat->high);
+    mo__html_text(h, "%.4g", heat->low);
+    if (heat->scale == MO__HEAT_AROUND) {
+        add_strip(h, 'd', 0, half);
+        mo__html_text(h, "%.4g", heat->middle);
+        add_strip(h, 'd', half, last);
+    } else {
+        add_strip(h, 'q', 0, last);
+    }
+    mo__html_text(h, "%.4g", heat->high);
     mo__html_raw(h, "<span>");
     mo__html_text(h, "%s", heat->value_label);
     mo__html_raw(h, "</span></p>\n");

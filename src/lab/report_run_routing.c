@@ -1,0 +1,325 @@
+/* report_run_routing.c -- what a run's routers did: balance over the run, load of each expert, experts by
+ * domain. */
+#include <math.h>
+
+#include "base/units.h"
+#include "lab/report_run.h"
+
+/* ---- over the run ---- */
+
+static const mo_layer_report *layer_of(const mo_step_report *l, int which)
+{
+    return which < l->n_layers ? &l->layers[which] : NULL;
+}
+
+static double max_vio(const mo_step_report *l, int which)
+{
+    return layer_of(l, which) ? layer_of(l, which)->max_vio : (double)NAN;
+}
+
+static double entropy(const mo_step_report *l, int which)
+{
+    return layer_of(l, which) ? layer_of(l, which)->entropy : (double)NAN;
+}
+
+/* Of a run that drops nothing there is nothing to see. */
+static double dropped(const mo_step_report *l, int which)
+{
+    return layer_of(l, which) ? 100 * layer_of(l, which)->dropped : (double)NAN;
+}
+
+static double dead(const mo_step_report *l, int which)
+{
+    return layer_of(l, which) ? (double)layer_of(l, which)->dead : (double)NAN;
+}
+
+static double information(const mo_step_report *l, int which)
+{
+    return l->mutual_information && which < l->n_layers ? l->mutual_information[which] : (double)NAN;
+}
+
+static double drift(const mo_step_report *l, int which)
+{
+    return l->drift && which < l->n_layers ? 100 * l->drift[which] : (double)NAN;
+}
+
+static double balance(const mo_step_report *l, int which)
+{
+    return l->n_layers > 0 ? l->balance[which] : (double)NAN;
+}
+
+static bool ever_above_zero(const mo__run_page *p, mo__line_value *value)
+{
+    for (int64_t i = 0; i < p->m->n_lines; i++)
+        for (int k = 0; k < p->n_layers; k++)
+            if (value(&p->m->lines[i], k) > 0) return true;
+    return false;
+}
+
+static void plot_losses(const mo__run_page *p)
+{
+    const mo_balance_config *c = &p->m->config.balance;
+    for (int k = 0; k < MO_BALANCE_LOSSES; k++) {
+        if (!(mo_balance_coefficient(c, k) > 0)) continue;
+        char name[48], title[80], note[160];
+        const char *balanced = mo_balance_describe(k)->balanced;
+        snprintf(name, sizeof name, "balance-%.30s", mo_balance_names[k]);
+        for (char *at = name; *at; at++)
+            if (*at == '_') *at = '-';
+        snprintf(title, sizeof title, "Balancing loss %s", mo_balance_names[k]);
+        snprintf(note, sizeof note, "Without its coefficient of %g.%s%s%s", mo_balance_coefficient(c, k),
+                 *balanced ? " Balanced: " : "", balanced, *balanced ? "." : "");
+        mo__run_plot plot = {.name = name, .title = title, .note = note, .y_label = "mean of the layers"};
+        mo__run_track track = mo__run_track_of(p, balance, k);
+        mo__run_track_plot(p, &plot, &track);
+        mo__run_track_free(&track);
+    }
+}
+
+static void plot_balance(const mo__run_page *p)
+{
+    static const mo__run_plot vio = {
+        .name = "max-vio",
+        .title = "Imbalance of the load, MaxVio",
+        .y_label = "max / mean load - 1",
+        .zero_y = true,
+        .note = "0: all experts get the same; 1: the busiest gets twice its fair share."};
+    static const mo__run_plot sure = {.name = "entropy",
+                                      .title = "Entropy of the router",
+                                      .y_label = "nats",
+                                      .zero_y = true,
+                                      .note = "Mean over tokens. Low: the router is sure of its choice."};
+    static const mo__run_plot lost = {
+        .name = "dropped", .title = "Dropped by capacity", .y_label = "% of the choices", .zero_y = true};
+    static const mo__run_plot starved = {.name = "dead",
+                                         .title = "Dead experts",
+                                         .y_label = "experts",
+                                         .zero_y = true,
+                                         .note =
+                                             "Those with less than a tenth of their fair share in a step."};
+    static const mo__run_plot told = {.name = "mutual-information",
+                                      .title = "What experts say of the domain",
+                                      .y_label = "bits per choice",
+                                      .zero_y = true,
+                                      .note =
+                                          "Mutual information of expert and domain, of the validation data."};
+    static const mo__run_plot moved = {.name = "drift",
+                                       .title = "Drift from the base's routing",
+                                       .y_label = "% of a token's experts",
+                                       .zero_y = true,
+                                       .note = "Experts that the model begun from would not have chosen."};
+    mo__run_curves(p, &vio, max_vio, p->n_layers, NULL, (double)NAN, NULL);
+    mo__run_curves(p, &sure, entropy, p->n_layers, NULL, log((double)p->experts), "all experts alike");
+    if (ever_above_zero(p, dropped)) mo__run_curves(p, &lost, dropped, p->n_layers, NULL, (double)NAN, NULL);
+    if (ever_above_zero(p, dead)) mo__run_curves(p, &starved, dead, p->n_layers, NULL, (double)NAN, NULL);
+    mo__run_curves(p, &told, information, p->n_layers, NULL, (double)NAN, NULL);
+    mo__run_curves(p, &moved, drift, p->n_layers, NULL, (double)NAN, NULL);
+    plot_losses(p);
+}
+
+/* The last line that tells of layers. */
+static const mo_step_report *last_routed(const mo__run_page *p)
+{
+    int64_t i = p->m->n_lines - 1;
+    while (p->m->lines[i].n_layers == 0) i--;
+    return &p->m->lines[i];
+}
+
+static void table_layers(const mo__run_page *p)
+{
+    mo__html *h = &p->report->html;
+    const mo_step_report *l = last_routed(p);
+    char caption[64];
+    snprintf(caption, sizeof caption, "Routers at step %s", mo__count(l->step).text);
+    mo__html_table_begin(
+        h, caption,
+        ">Layer|>MaxVio|>CV of the load|>Dead experts|>Dropped, %|>Entropy, nats|>Largest probability, "
+        "mean|>Largest weight, mean|>z: mean squared logsumexp");
+    for (int k = 0; k < l->n_layers; k++) {
+        const mo_layer_report *r = &l->layers[k];
+        mo__html_cell(h, "%d", r->layer);
+        mo__html_cell(h, "%s", mo__fixed(r->max_vio, 3).text);
+        mo__html_cell(h, "%s", mo__fixed(r->cv, 3).text);
+        mo__html_cell(h, "%lld", (long long)r->dead);
+        mo__html_cell(h, "%s", mo__fixed(100 * r->dropped, 1).text);
+        mo__html_cell(h, "%s", mo__fixed(r->entropy, 3).text);
+        mo__html_cell(h, "%s", mo__fixed(r->top1, 3).text);
+        mo__html_cell(h, "%s", mo__fixed(r->top1_weight, 3).text);
+        mo__html_cell(h, "%s", mo__fixed(r->z, 2).text);
+    }
+    mo__html_table_end(h);
+}
+
+/* ---- load of each expert ---- */
+
+/* All of a report's cells: more would make a page that is slow to open. */
+enum { MOST_CELLS = 40000, MOST_COLUMNS = 48 };
+
+typedef struct load_map {
+    int64_t *lines; /* [n] that tell of layers and their loads */
+    int64_t n;
+    int columns;   /* each the mean of the lines begin .. end */
+    double *edges; /* [columns + 1] tokens */
+    double *value; /* [experts][columns] times the fair share */
+} load_map;
+
+static int64_t first_line(const load_map *map, int column)
+{
+    return column * map->n / map->columns;
+}
+
+static bool make_map(const mo__run_page *p, load_map *map)
+{
+    *map = (load_map){.lines = mo_calloc((size_t)p->m->n_lines + 1, sizeof *map->lines)};
+    for (int64_t i = 0; map->lines && i < p->m->n_lines; i++) {
+        const mo_step_report *l = &p->m->lines[i];
+        if (l->n_layers == p->n_layers && l->layers[0].load) map->lines[map->n++] = i;
+    }
+    int64_t room = MOST_CELLS / (p->experts * p->n_layers);
+    map->columns = (int)(room < 8 ? 8 : room > MOST_COLUMNS ? MOST_COLUMNS : room);
+    if (map->columns > map->n) map->columns = (int)map->n;
+    map->edges = mo_calloc((size_t)map->columns + 1, sizeof *map->edges);
+    map->value = mo_calloc((size_t)p->experts * (size_t)map->columns + 1, sizeof *map->value);
+    bool whole = map->lines && map->edges && map->value;
+    if (!whole && p->report->status == MO_OK) p->report->status = MO_E_MEMORY;
+    for (int c = 1; whole && c <= map->columns; c++)
+        map->edges[c] = p->tokens[map->lines[first_line(map, c) - 1]];
+    return whole && map->columns > 0;
+}
+
+static void fill_map(const mo__run_page *p, int layer, load_map *map)
+{
+    for (int64_t e = 0; e < p->experts; e++)
+        for (int c = 0; c < map->columns; c++) {
+            int64_t begin = first_line(map, c), end = first_line(map, c + 1);
+            double sum = 0;
+            for (int64_t i = begin; i < end; i++) {
+                const mo_layer_report *r = &p->m->lines[map->lines[i]].layers[layer];
+                sum += e < r->experts ? r->load[e] * (double)r->experts : (double)NAN;
+            }
+            map->value[e * map->columns + c] = sum / (double)(end - begin);
+        }
+}
+
+static void plot_loads(const mo__run_page *p)
+{
+    load_map map;
+    bool made = make_map(p, &map);
+    for (int k = 0; made && k < p->n_layers; k++) {
+        char name[32], title[48];
+        int layer = last_routed(p)->layers[k].layer;
+        snprintf(name, sizeof name, "load-layer-%d", layer);
+        snprintf(title, sizeof title, "Load of each expert, layer %d", layer);
+        fill_map(p, k, &map);
+        mo__heat heat = {.name = name,
+                         .title = title,
+                         .x_label = "tokens read",
+                         .y_label = "expert",
+                         .value_label = "times the fair share",
+                         .x_edges = map.edges,
+                         .rows = (int)p->experts,
+                         .columns = map.columns,
+                         .value = map.value,
+                         .scale = MO__HEAT_AROUND,
+                         .low = 0,
+                         .middle = 1,
+                         .high = 2};
+        mo__report_heat(p->report, &heat);
+    }
+    mo_free(map.lines);
+    mo_free(map.edges);
+    mo_free(map.value);
+}
+
+/* ---- experts by domain ---- */
+
+/* A domain's choices as shares in %; an expert's fair share is the middle. */
+static void fill_domains(const mo_routing *r, int layer, double *value)
+{
+    for (int d = 0; d < r->n_domains; d++) {
+        const int64_t *row = r->layers[layer].choices + d * r->experts;
+        int64_t total = 0;
+        for (int64_t e = 0; e < r->experts; e++) total += row[e];
+        for (int64_t e = 0; e < r->experts; e++)
+            value[d * r->experts + e] = total > 0 ? 100 * (double)row[e] / (double)total : (double)NAN;
+    }
+}
+
+static double largest(const double *values, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, values[i]);
+    return most;
+}
+
+static void plot_domains(const mo__run_page *p, const mo_routing *r, int layer, double *value)
+{
+    enum { MOST_NUMBERED = 12 };
+    char name[32], title[64], note[160];
+    double fair = 100 / (double)r->experts;
+    const mo_layer_choices *l = &r->layers[layer];
+    snprintf(name, sizeof name, "domains-layer-%d", l->report.layer);
+    snprintf(title, sizeof title, "Experts of each domain, layer %d", l->report.layer);
+    snprintf(note, sizeof note,
+             "Expert and domain share %.3f of at most %.3f bits; without what chance gives, %.3f.",
+             l->mutual_information, fmin(l->domain_entropy, log2((double)r->experts)), l->corrected);
+    fill_domains(r, layer, value);
+    mo__heat heat = {.name = name,
+                     .title = title,
+                     .note = note,
+                     .x_label = "expert",
+                     .y_label = "",
+                     .value_label = "% of the domain's choices",
+                     .row_names = r->domain_names,
+                     .rows = r->n_domains,
+                     .columns = (int)r->experts,
+                     .value = value,
+                     .scale = MO__HEAT_AROUND,
+                     .low = 0,
+                     .middle = fair,
+                     .high = ceil(fmax(2 * fair, largest(value, r->n_domains * r->experts))),
+                     .numbers = r->experts <= MOST_NUMBERED};
+    mo__report_heat(p->report, &heat);
+}
+
+static void report_domains(const mo__run_page *p)
+{
+    mo__html *h = &p->report->html;
+    const mo_routing *r = p->m->routing;
+    if (!r || r->n_domains == 0) return;
+    double *value = mo_calloc((size_t)r->n_domains * (size_t)r->experts, sizeof *value);
+    mo__html_section_begin(h, "Experts by domain");
+    mo__html_paragraph(
+        h, NULL,
+        "Which experts the validation data of each domain goes to, at step %s. Blue: more than the fair "
+        "share of %.3g%%; orange: less.",
+        mo__count(p->m->routing_step).text, 100 / (double)r->experts);
+    mo__html_grid_begin(h);
+    for (int k = 0; value && k < r->n_layers; k++) plot_domains(p, r, k, value);
+    mo__html_grid_end(h);
+    mo__html_section_end(h);
+    if (!value && p->report->status == MO_OK) p->report->status = MO_E_MEMORY;
+    mo_free(value);
+}
+
+void mo__run_report_routing(const mo__run_page *p)
+{
+    mo__html *h = &p->report->html;
+    mo__html_section_begin(h, "Routing");
+    mo__html_grid_begin(h);
+    plot_balance(p);
+    mo__html_grid_end(h);
+    table_layers(p);
+    mo__html_section_end(h);
+    mo__html_section_begin(h, "Load of the experts");
+    mo__html_paragraph(
+        h, NULL,
+        "How many of a step's choices each expert gets, as a multiple of its fair share of %.3g%%. Blue: "
+        "more; orange: less.",
+        100 / (double)p->experts);
+    mo__html_grid_begin(h);
+    plot_loads(p);
+    mo__html_grid_end(h);
+    mo__html_section_end(h);
+    report_domains(p);
+}
