@@ -123,7 +123,8 @@ typedef enum mo_rng_purpose {
     MO_RNG_HASH = 10,   /* experts of a token id: layer, index as src/ops/choose.c has it */
     MO_RNG_CHOICE = 11, /* experts at random: the same, and step (evaluation: = position) */
     MO_RNG_SECOND = 12, /* second choices that stay: step, layer, index = token */
-    MO_RNG_UPCYCLE = 13 /* noise of copied experts: layer = parameter, index = element */
+    MO_RNG_UPCYCLE = 13, /* noise of copied experts: layer = parameter, index = element */
+    MO_RNG_DRAW = 14     /* hyperparameters: step = try, layer = parameter */
 } mo_rng_purpose;
 
 /* 128 random bits for one place; the same arguments always give the same bits on every machine. */

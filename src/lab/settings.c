@@ -52,6 +52,20 @@ mo_status mo__settings_put(mo_lab_settings *settings, const char *key, const cha
     return status;
 }
 
+mo_status mo__settings_put_number(mo_lab_settings *settings, const char *key, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    return mo__settings_put(settings, key, text);
+}
+
+mo_status mo__settings_put_steps(mo_lab_settings *settings, int64_t steps)
+{
+    MO_TRY(mo__settings_put_number(settings, "train.steps", steps));
+    MO_TRY(mo__settings_put(settings, "train.tokens", "0"));
+    return mo__settings_put(settings, "train.seconds", "0");
+}
+
 mo_status mo__settings_put_all(mo_lab_settings *settings, const mo_lab_settings *from)
 {
     for (int i = 0; i < from->count; i++)

@@ -6,6 +6,9 @@
 
 /* The setting's value becomes this one, in its place if the key is there, else at the end. */
 mo_status mo__settings_put(mo_lab_settings *settings, const char *key, const char *value);
+mo_status mo__settings_put_number(mo_lab_settings *settings, const char *key, int64_t value);
+/* A run of so many steps, whatever else could end it. */
+mo_status mo__settings_put_steps(mo_lab_settings *settings, int64_t steps);
 mo_status mo__settings_put_all(mo_lab_settings *settings, const mo_lab_settings *from);
 /* The value, or NULL. */
 const char *mo__settings_find(const mo_lab_settings *settings, const char *key);

@@ -351,7 +351,7 @@ static mo_status read_key(mo__spec_reader *r, const mo__doc *root, const struct 
 
 static mo_status load_base(mo__spec_reader *r)
 {
-    mo_status status = mo__settings_load(r->spec->base, &r->spec->set, &r->config);
+    mo_status status = mo__spec_load_config(r->spec, r->spec->base, &r->config);
     if (status == MO_OK) return MO_OK;
     r->config = (mo_run_config){0};
     return mo_error_context(status, "%s: base, with what is set", r->origin);
@@ -397,7 +397,7 @@ static mo_status read_keys(mo__spec_reader *r, const mo__doc *root)
     for (size_t k = 0; k < TOP_KEYS; k++) {
         if (!(top_keys[k].of & kind)) continue;
         MO_TRY(read_key(r, root, &top_keys[k]));
-        if (strcmp(top_keys[k].name, "set") == 0) MO_TRY(load_base(r));
+        if (strcmp(top_keys[k].name, "budget") == 0) MO_TRY(load_base(r));
         if (strcmp(top_keys[k].name, "halving") == 0) MO_TRY(check_halving(r, root));
     }
     return MO_OK;

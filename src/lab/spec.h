@@ -51,6 +51,11 @@ mo__number_text mo__number_in_digits(double value, int digits);
 /* Whether matching decides this key, so that nothing else may. */
 bool mo__match_sets(const char *key);
 
+/* What is set for all, and a length, so that a config that leaves it to the budget loads. */
+mo_status mo__spec_common(const mo_lab_spec *spec, mo_lab_settings *out);
+/* A config with these. */
+mo_status mo__spec_load_config(const mo_lab_spec *spec, const char *path, mo_run_config *out);
+
 /* What is asked, a line for each thing. Owned. */
 mo_status mo__spec_describe(const mo_lab_spec *spec, char **out);
 

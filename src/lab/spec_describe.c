@@ -18,10 +18,10 @@ static void add_texts(const char *name, const char *key, char *const *texts, int
     mo__buffer_add(out, "\n");
 }
 
-static mo_status add_config(const char *name, const char *path, const mo_lab_settings *set, mo__buffer *out)
+static mo_status add_config(const char *name, const char *path, const mo_lab_spec *s, mo__buffer *out)
 {
     mo_run_config config;
-    MO_TRY(mo__settings_load(path, set, &config));
+    MO_TRY(mo__spec_load_config(s, path, &config));
     mo_status status = MO_OK;
     for (int i = 0; i < mo__key_count && status == MO_OK; i++) {
         if (mo__key_in_section(&mo__keys[i], "run")) continue;
@@ -66,7 +66,7 @@ static mo_status add_entry(const mo_lab_spec *s, const mo_lab_entry *e, mo__buff
         mo__buffer_add(out, "%s match: %s%s%s\n", name, mo__match_names[e->match], e->to ? " " : "",
                        e->to ? e->to : "");
         add_settings(name, &e->settings, out);
-        if (strcmp(e->config, s->base) != 0) status = add_config(name, e->config, &s->set, out);
+        if (strcmp(e->config, s->base) != 0) status = add_config(name, e->config, s, out);
     }
     mo_free(name);
     return status;
@@ -90,7 +90,7 @@ mo_status mo__spec_describe(const mo_lab_spec *s, char **out)
     mo__buffer_add(&text, "kind: %s\nname: %s\n", s->compare ? "comparison" : "sweep", s->name);
     mo__buffer_add(&text, "budget: %lld steps, %lld tokens, %.17g flops\n", (long long)s->budget.steps,
                    (long long)s->budget.tokens, s->budget.flops);
-    mo_status status = add_config("base", s->base, &s->set, &text);
+    mo_status status = add_config("base", s->base, s, &text);
     if (status == MO_OK && s->compare) status = add_comparison(s, &text);
     if (!s->compare) add_sweep(s, &text);
     return mo__buffer_finish(&text, status, out);

@@ -139,3 +139,21 @@ mo__number_text mo__number_in_digits(double value, int digits)
     snprintf(e, sizeof out.text - (size_t)(e - out.text), "e%d", exponent);
     return out;
 }
+
+/* ---- configs ---- */
+
+mo_status mo__spec_common(const mo_lab_spec *spec, mo_lab_settings *out)
+{
+    bool budget = spec->budget.steps > 0 || spec->budget.tokens > 0 || spec->budget.flops > 0;
+    MO_TRY(mo__settings_put_all(out, &spec->set));
+    return budget ? mo__settings_put_steps(out, spec->budget.steps > 0 ? spec->budget.steps : 1) : MO_OK;
+}
+
+mo_status mo__spec_load_config(const mo_lab_spec *spec, const char *path, mo_run_config *out)
+{
+    mo_lab_settings common = {0};
+    mo_status status = mo__spec_common(spec, &common);
+    if (status == MO_OK) status = mo__settings_load(path, &common, out);
+    mo__settings_free(&common);
+    return status;
+}

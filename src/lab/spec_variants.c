@@ -132,7 +132,7 @@ static mo_status is_dense(const mo__spec_reader *r, const mo_lab_entry *e, bool 
     *dense = experts ? strtod(experts, NULL) == 0 : r->config.model.num_local_experts == 0;
     if (experts || strcmp(e->config, r->spec->base) == 0) return MO_OK;
     mo_run_config config;
-    mo_status status = mo__settings_load(e->config, &r->spec->set, &config);
+    mo_status status = mo__spec_load_config(r->spec, e->config, &config);
     if (status != MO_OK)
         return mo_error_context(status, "%s: variant %s, with what is set", r->origin, e->name);
     *dense = config.model.num_local_experts == 0;
