@@ -1,0 +1,54 @@
+/* answer_noise.c -- which variants of a sweep cannot be told from the best one.
+ *
+ *     x_vs = mean + variant_v + seed_s + e_vs,   e ~ N(0, sigma^2)
+ *
+ * sigma is estimated from the better half of the variants: there the question is decided, and one variant
+ * that nearly diverges would hide all differences; choosing by mean does not bend it, since a row's mean says
+ * nothing about its residuals. Two means over S seeds differ by noise of sigma sqrt(2/S). The best is
+ * compared with V-1 others, each at a level of 0.05/(V-1) (Bonferroni): a bound on the comparisons with the
+ * best of Hsu (1981). */
+#include <math.h>
+
+#include "lab/answer.h"
+
+/* Ranked first, whole, and of the highest rung: their number. */
+static int comparable(const mo_answer *a)
+{
+    int n = 0;
+    while (n < a->n_variants) {
+        const mo_variant_answer *v = &a->variants[a->ranking[n]];
+        if (!mo__whole(v) || v->rung != a->variants[a->ranking[0]].rung || isnan(v->loss.mean)) break;
+        n++;
+    }
+    return n;
+}
+
+static mo_status residual(const mo__table *t, const mo_answer *a, int rows, double *sigma, double *degrees)
+{
+    int S = t->n_seeds, rung = a->variants[a->ranking[0]].rung;
+    double *x = mo_malloc(sizeof *x * ((size_t)rows * (size_t)S + 1));
+    if (!x) return MO_E_MEMORY;
+    for (int r = 0; r < rows; r++)
+        for (int s = 0; s < S; s++)
+            x[(size_t)r * (size_t)S + (size_t)s] = mo__table_loss(t, a->ranking[r], s, rung);
+    *sigma = mo__residual(x, rows, S, degrees);
+    mo_free(x);
+    return MO_OK;
+}
+
+mo_status mo__answer_noise(const mo__table *t, mo_answer *a)
+{
+    int n = comparable(a), half = (n + 1) / 2;
+    double degrees;
+    if (n < 2) return MO_OK;
+    MO_TRY(residual(t, a, half > 2 ? half : 2, &a->noise, &degrees));
+    if (isnan(a->noise)) return MO_OK;
+    a->least_difference =
+        mo_student_quantile(1 - 0.05 / (2 * (n - 1)), degrees) * a->noise * sqrt(2.0 / t->n_seeds);
+    double best = a->variants[a->ranking[0]].loss.mean;
+    for (int i = 0; i < n; i++) {
+        mo_variant_answer *v = &a->variants[a->ranking[i]];
+        v->near_best = v->loss.mean - best <= a->least_difference;
+    }
+    return MO_OK;
+}

@@ -1,0 +1,346 @@
+/* answer_words.c -- a comparison in sentences: what was found, with its uncertainty, and no more than that.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "lab/answer.h"
+#include "lab/match.h"
+#include "lab/words.h"
+
+enum { MOST_CONTRASTS = 8 }; /* in words; the tables have all */
+
+/* ---- common to both kinds ---- */
+
+static void count_states(const mo_lab_results *r, int state[4])
+{
+    for (int i = 0; i < r->n_trials; i++) state[r->trials[i].state]++;
+}
+
+void mo__answer_progress(const mo__table *t, mo__buffer *b)
+{
+    int state[4] = {0};
+    count_states(t->results, state);
+    mo__buffer_add(b, "%d of %d trials %s done", state[MO_TRIAL_DONE], t->results->n_trials,
+                   state[MO_TRIAL_DONE] == 1 ? "is" : "are");
+    if (state[MO_TRIAL_FAILED])
+        mo__buffer_add(b, ", %d %s failed", state[MO_TRIAL_FAILED],
+                       state[MO_TRIAL_FAILED] == 1 ? "has" : "have");
+    mo__buffer_add(b, ". ");
+}
+
+/* Largest spread of a variant's rounds of timing: (slowest - fastest) / median. */
+static double timing_spread(const mo__table *t)
+{
+    double most = 0;
+    int n = t->rounds < t->n_seeds ? t->rounds : t->n_seeds;
+    for (int v = 0; v < t->results->n_variants; v++) {
+        const double *clock = t->clock + v * t->n_seeds;
+        double low = clock[0], high = clock[0];
+        for (int s = 1; s < n; s++) {
+            low = fmin(low, clock[s]);
+            high = fmax(high, clock[s]);
+        }
+        most = fmax(most, (high - low) / ((high + low) / 2));
+    }
+    return most;
+}
+
+static mo_status note_seconds(const mo__table *t, mo_answer *a)
+{
+    if (!t->timed)
+        return mo__answer_note(a,
+                               "Seconds are as trained, with whatever else was on the machine, other trials "
+                               "among them; no verdict hangs on them.");
+    return mo__answer_note(
+        a,
+        "Seconds are steps times the seconds of a step, the median of a trial that had the "
+        "machine and all its cores to itself, in %d round%s of all variants in turns; "
+        "rounds of one variant differ by at most %.1f%%.",
+        t->rounds, t->rounds == 1 ? "" : "s", 100 * timing_spread(t));
+}
+
+/* Mean over seeds of how far the end lies above the best evaluation, in nats. */
+static double rise(const mo__table *t, int variant)
+{
+    double sum = 0;
+    int n = 0;
+    for (int s = 0; s < t->n_seeds; s++) {
+        const mo_lab_trial *trial = mo__table_trial(t, variant, s);
+        if (!trial || trial->state != MO_TRIAL_DONE || isnan(trial->loss)) continue;
+        double best = trial->loss;
+        for (int i = 0; i < trial->n_evaluations; i++)
+            best = fmin(best, trial->evaluations[i].validation_loss);
+        sum += trial->loss - best;
+        n++;
+    }
+    return n ? sum / n : 0;
+}
+
+static mo_status note_rises(const mo__table *t, mo_answer *a)
+{
+    const double tells = 0.01; /* nats: more than evaluations of one run waver at its end */
+    mo__buffer names = {0};
+    char *text;
+    int count = 0;
+    for (int v = 0; v < t->results->n_variants; v++)
+        if (rise(t, v) > tells && count++ < MOST_CONTRASTS)
+            mo__buffer_add(&names, "%s%s (by %.3f)", count > 1 ? ", " : "", t->results->variants[v].name,
+                           rise(t, v));
+    MO_TRY(mo__buffer_finish(&names, MO_OK, &text));
+    mo_status status = MO_OK;
+    if (count)
+        status =
+            mo__answer_note(a,
+                            "The validation loss was lower before the end, and rose again, of %s%s: that "
+                            "much training is more than the data bears. Losses are those of the end.",
+                            text, count > MOST_CONTRASTS ? " and others" : "");
+    mo_free(text);
+    return status;
+}
+
+mo_status mo__answer_words_common(const mo__table *t, mo_answer *a)
+{
+    if (t->n_seeds == 0) return MO_OK;
+    MO_TRY(note_rises(t, a));
+    return note_seconds(t, a);
+}
+
+/* ---- a comparison ---- */
+
+typedef struct pair {
+    const mo__table *table;
+    const mo_contrast *c;
+    const mo_lab_variant *v, *r; /* variant, reference */
+} pair;
+
+/* " (as many active parameters)" */
+static void add_relation(mo__buffer *b, const pair *p)
+{
+    static const char *const equal[] = {[MO_MATCH_NONE] = "",
+                                        [MO_MATCH_ACTIVE_PARAMS] = " (as many active parameters)",
+                                        [MO_MATCH_TOTAL_PARAMS] = " (as many parameters in total)",
+                                        [MO_MATCH_FLOPS] = " (as many FLOPs per token)",
+                                        [MO_MATCH_WALL_CLOCK] = " (as much time for a step)"};
+    mo_lab_match match = MO_MATCH_NONE;
+    if (p->r->matched_to && strcmp(p->r->matched_to, p->v->name) == 0) match = p->r->match;
+    if (p->v->matched_to && strcmp(p->v->matched_to, p->r->name) == 0) match = p->v->match;
+    mo__buffer_add(b, "%s", equal[match]);
+}
+
+/* "seed 3 of moe, seed 4 of moe" */
+static int add_failed(mo__buffer *b, const mo__table *t, int variant, int before)
+{
+    int count = before;
+    for (int s = 0; s < t->n_seeds; s++) {
+        const mo_lab_trial *trial = mo__table_trial(t, variant, s);
+        if (trial && trial->state == MO_TRIAL_FAILED)
+            mo__buffer_add(b, "%sseed %" PRIu64 " of %s", count++ ? ", " : "", t->seed[s],
+                           t->results->variants[variant].name);
+    }
+    return count;
+}
+
+static void add_unknown(mo__buffer *b, const pair *p)
+{
+    const mo_estimate *d = &p->c->axis[MO_AXIS_TOKENS].difference;
+    mo__buffer failed = {0};
+    int count = add_failed(&failed, p->table, p->c->variant, 0);
+    count = add_failed(&failed, p->table, p->c->reference, count);
+    if (failed.failed)
+        b->failed = true;
+    else if (count)
+        mo__buffer_add(b,
+                       "There is no verdict on %s against %s: %s failed, and the seeds that are left may be "
+                       "the lucky ones. ",
+                       p->v->name, p->r->name, failed.text);
+    else if (d->count == 1 && p->table->n_seeds == 1)
+        mo__buffer_add(b,
+                       "There is no verdict on %s against %s: after %s its validation loss is %s, but with "
+                       "one seed nothing tells how much of that is noise. ",
+                       p->v->name, p->r->name,
+                       mo__words_spent(p->c->axis[MO_AXIS_TOKENS].at, MO_AXIS_TOKENS).text,
+                       mo__words_difference(d).text);
+    mo_free(failed.text);
+}
+
+static const char *const verdict_words[] = {[MO_VERDICT_UNKNOWN] = "",
+                                            [MO_VERDICT_NOISE] = "cannot be told from",
+                                            [MO_VERDICT_BETTER] = "is better than",
+                                            [MO_VERDICT_WORSE] = "is worse than"};
+
+/* "after A, B and C": what it took one of the two to have the other's final loss. */
+static void add_speedups(mo__buffer *b, const pair *p, bool inverse)
+{
+    int last = p->table->timed ? MO_AXIS_SECONDS : MO_AXIS_FLOPS;
+    for (int axis = 0; axis <= last; axis++)
+        mo__buffer_add(b, "%s%s",
+                       axis == 0      ? " after "
+                       : axis == last ? " and "
+                                      : ", ",
+                       mo__words_speedup(&p->c->axis[axis].speedup, (mo_axis)axis, inverse).text);
+    mo__buffer_add(b, ". ");
+}
+
+/* How soon one has what the other ends with: claimed only where all seeds say the same. */
+static void add_sooner(mo__buffer *b, const pair *p)
+{
+    int reached = p->c->axis[MO_AXIS_TOKENS].reached, n = p->c->axis[MO_AXIS_TOKENS].difference.count;
+    if (reached == n) {
+        mo__buffer_add(b, "It has %s's final loss", p->r->name);
+        add_speedups(b, p, false);
+    } else if (reached == 0) {
+        mo__buffer_add(b, "%s has %s's final loss", p->r->name, p->v->name);
+        add_speedups(b, p, true);
+    } else
+        mo__buffer_add(b, "It comes to %s's final loss in %d of %d seeds. ", p->r->name, reached, n);
+}
+
+/* What holds at equal FLOPs and seconds, where that is another verdict than at equal tokens. */
+static void add_other_axes(mo__buffer *b, const pair *p)
+{
+    static const char *const names[MO_AXES] = {"tokens", "FLOPs", "training time"};
+    for (int axis = MO_AXIS_FLOPS; axis < MO_AXES; axis++) {
+        mo_verdict verdict = p->c->axis[axis].verdict;
+        if (verdict == MO_VERDICT_UNKNOWN || verdict == p->c->axis[MO_AXIS_TOKENS].verdict) continue;
+        mo__buffer_add(b, "At equal %s it %s %s: its loss is %s. ", names[axis], verdict_words[verdict],
+                       p->r->name, mo__words_difference(&p->c->axis[axis].difference).text);
+    }
+}
+
+static void add_contrast(mo__buffer *b, const pair *p, bool headline)
+{
+    const mo_estimate *d = &p->c->axis[MO_AXIS_TOKENS].difference;
+    mo_verdict verdict = p->c->axis[MO_AXIS_TOKENS].verdict;
+    if (verdict == MO_VERDICT_UNKNOWN) {
+        add_unknown(b, p);
+        return;
+    }
+    mo__buffer_add(b, "%s %s %s", p->v->name, verdict_words[verdict], p->r->name);
+    add_relation(b, p);
+    mo__buffer_add(b, ": after %s its validation loss is %s",
+                   mo__words_spent(p->c->axis[MO_AXIS_TOKENS].at, MO_AXIS_TOKENS).text,
+                   mo__words_difference(d).text);
+    if (headline) mo__buffer_add(b, ", %d seeds", d->count);
+    mo__buffer_add(b, ". ");
+    if (headline && verdict != MO_VERDICT_NOISE) add_sooner(b, p);
+    add_other_axes(b, p);
+}
+
+/* What the comparison is about: variants with experts; all but the reference where none has, or only it. */
+static bool is_subject(const mo__table *t, const mo_answer *a, int variant)
+{
+    for (int i = 0; i < a->n_contrasts; i++)
+        if (t->results->variants[a->contrasts[i].variant].experts > 0)
+            return t->results->variants[variant].experts > 0;
+    return true;
+}
+
+static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
+{
+    int told = 0, left = 0;
+    for (int i = 0; i < a->n_contrasts; i++) {
+        const mo_contrast *c = &a->contrasts[i];
+        if (!is_subject(t, a, c->variant)) continue;
+        pair p = {t, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
+        if (told < MOST_CONTRASTS)
+            add_contrast(b, &p, c->reference == a->contrasts[0].reference);
+        else
+            left++;
+        told++;
+    }
+    if (left) mo__buffer_add(b, "The table has %d more.", left);
+}
+
+/* ---- notes on a comparison ---- */
+
+static mo_status note_intervals(const mo__table *t, mo_answer *a)
+{
+    if (t->n_seeds < 2) return MO_OK;
+    return mo__answer_note(a,
+                           "Differences are taken seed by seed; intervals are 95%% confidence intervals of "
+                           "their mean over %d seeds (Student's t, %d degree%s of freedom), each for itself: "
+                           "of 20 comparisons of equals one would seem to differ.",
+                           t->n_seeds, t->n_seeds - 1, t->n_seeds == 2 ? "" : "s");
+}
+
+static mo_status note_curves(mo_answer *a)
+{
+    if (a->n_contrasts == 0 || a->contrasts[0].axis[MO_AXIS_TOKENS].difference.count == 0) return MO_OK;
+    MO_TRY(mo__answer_note(
+        a, "A run has a loss from where on it stays at or below it, with straight lines between "
+           "evaluations. Speed-ups, and losses at equal FLOPs and seconds, are read off curves "
+           "of whole runs, where the learning rate has not come down yet: of a run planned for "
+           "that length the loss would usually be lower. So speed-ups above 1 are rather too "
+           "small, and whoever spends more in all looks rather too bad at equal spending."));
+    return mo__answer_note(a, "FLOPs are those that training needs by formula, attention, router and head "
+                              "included, not what the machine was able to do in the time.");
+}
+
+static mo_status note_matches(const mo__table *t, mo_answer *a)
+{
+    for (int i = 0; i < t->results->n_variants; i++) {
+        const mo_lab_variant *v = &t->results->variants[i];
+        if (v->match == MO_MATCH_NONE || !(v->wanted > 0)) continue;
+        double off = 100 * (v->got - v->wanted) / v->wanted;
+        MO_TRY(mo__answer_note(a, "%s has %.6g %s, %.2f%% %s than %s's %.6g.", v->name, v->got,
+                               mo__match_words(v->match), fabs(off), off < 0 ? "less" : "more",
+                               v->matched_to ? v->matched_to : "the base", v->wanted));
+    }
+    return MO_OK;
+}
+
+static mo_status note_tuning(const mo__table *t, mo_answer *a)
+{
+    int tuned = 0, at_edge = 0;
+    mo__buffer names = {0};
+    char *text;
+    for (int i = 0; i < a->n_variants; i++) {
+        const mo_variant_answer *v = &a->variants[i];
+        tuned += v->tuned != NULL;
+        if (v->tuned_at_edge)
+            mo__buffer_add(&names, "%s%s (%s)", at_edge++ ? ", " : "", t->results->variants[i].name,
+                           v->tuned);
+    }
+    MO_TRY(mo__buffer_finish(&names, MO_OK, &text));
+    const char *key = t->results->tune_key ? t->results->tune_key : "What was tuned";
+    mo_status status = MO_OK;
+    if (tuned)
+        status =
+            mo__answer_note(a,
+                            "%s was chosen for each variant alike, from the same number of trials on the "
+                            "first seed.",
+                            key);
+    if (status == MO_OK && at_edge)
+        status =
+            mo__answer_note(a,
+                            "%s is at the edge of what was tried for %s: values beyond it may be better, "
+                            "so %s may look worse than need be.",
+                            key, text, at_edge == 1 ? "that variant" : "those variants");
+    mo_free(text);
+    return status;
+}
+
+static void begin(mo__buffer *b, const mo__table *t)
+{
+    const mo_lab_results *r = t->results;
+    int state[4] = {0};
+    count_states(r, state);
+    if (state[MO_TRIAL_WAITING] + state[MO_TRIAL_RUNNING] > 0 || r->n_trials == 0) {
+        mo__buffer_add(b, "There is no answer yet: ");
+        mo__answer_progress(t, b);
+    }
+}
+
+mo_status mo__answer_words_compare(const mo__table *t, mo_answer *a)
+{
+    mo__buffer b = {0};
+    begin(&b, t);
+    add_contrasts(&b, t, a);
+    while (b.size && b.text[b.size - 1] == ' ') b.text[--b.size] = '\0';
+    MO_TRY(mo__buffer_finish(&b, MO_OK, &a->sentence));
+    MO_TRY(note_intervals(t, a));
+    MO_TRY(note_curves(a));
+    MO_TRY(note_matches(t, a));
+    return note_tuning(t, a);
+}
