@@ -81,15 +81,14 @@ static mo_status set_up(mo__sql *sql, mo__sql_mode mode)
     MO_TRY(
         mo__sql_run(sql, "PRAGMA trusted_schema = 0; PRAGMA cell_size_check = 1; PRAGMA foreign_keys = 1"));
     if (mode == MO__SQL_MAKE) return mo__sql_run(sql, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = 0");
-    return mode == MO__SQL_WRITE ? mo__sql_run(sql, "PRAGMA synchronous = FULL") : MO_OK;
+    return mo__sql_run(sql, mode == MO__SQL_WRITE ? "PRAGMA synchronous = FULL" : "PRAGMA query_only = 1");
 }
 
 static mo_status open_name(const char *name, mo__sql_mode mode, int more, mo__sql *out)
 {
-    static const int flags[] = {[MO__SQL_MAKE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                                [MO__SQL_WRITE] = SQLITE_OPEN_READWRITE,
-                                [MO__SQL_READ] = SQLITE_OPEN_READONLY};
-    int code = sqlite3_open_v2(name, &out->db, flags[mode] | more, NULL);
+    /* A reader may have to undo or finish what a kill has left, so it opens like a writer. */
+    int flags = SQLITE_OPEN_READWRITE | (mode == MO__SQL_MAKE ? SQLITE_OPEN_CREATE : 0) | more;
+    int code = sqlite3_open_v2(name, &out->db, flags, NULL);
     mo_status status = checked(out, code);
     return status == MO_OK ? set_up(out, mode) : status;
 }
@@ -102,12 +101,15 @@ static mo_status reopen_alone(const char *path, mo__sql *out)
     struct stat info;
     mo_status status = wal && uri ? MO_OK : MO_E_MEMORY;
     if (status == MO_OK && stat(wal, &info) == 0 && info.st_size > 0) {
-        status = mo_error(MO_E_IO,
-                          "%s: cannot be read: trials are not written into it yet (%s), and for that its "
-                          "folder has to be writable",
-                          path, wal);
+        status =
+            mo_error(MO_E_IO,
+                     "%s: cannot be read: some of it is still in %s, and to bring the two together their "
+                     "folder has to be writable",
+                     path, wal);
     } else if (status == MO_OK) {
+        sqlite3_finalize(out->statement);
         sqlite3_close(out->db);
+        out->statement = NULL;
         out->db = NULL;
         status = open_name(uri, MO__SQL_READ, SQLITE_OPEN_URI, out);
     }
@@ -129,7 +131,8 @@ mo_status mo__sql_open(const char *path, mo__sql_mode mode, mo__sql *out)
     if (status == MO_OK) status = open_name(name, mode, 0, out);
     if (status == MO_OK && mode == MO__SQL_READ) {
         status = mo__sql_number(out, "SELECT count(*) FROM sqlite_schema", &tables);
-        if (status == MO_E_IO && (sqlite3_errcode(out->db) & 0xff) == SQLITE_CANTOPEN)
+        int code = sqlite3_errcode(out->db) & 0xff;
+        if (status == MO_E_IO && (code == SQLITE_CANTOPEN || code == SQLITE_READONLY))
             status = reopen_alone(name, out);
     }
     mo_free(name);
