@@ -2,9 +2,10 @@
 #include "lab/collect.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "lab/run_metrics.h"
+#include "lab/statistics.h"
+
 /* The lines of a trial: those of a run up to its target. */
 typedef struct lines {
     const mo_step_report *at;
@@ -50,30 +51,17 @@ static mo_status take_evaluations(const mo__run_metrics *m, lines l, mo_lab_eval
 
 /* ---- seconds of a step ---- */
 
-static int rising(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double middle(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof *values, rising);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
 /* Median over the spans between lines, the first fifth of them left out: caches warm up, and so do clocks. */
 static mo_status median_step(lines l, double *out)
 {
     int n = 0;
     double *spans = mo_calloc((size_t)l.count, sizeof *spans);
-    *out = (double)NAN;
     if (!spans) return MO_E_MEMORY;
     for (int64_t i = 1 + (l.count - 1) / 5; i < l.count; i++) {
         const mo_step_report *a = &l.at[i - 1], *b = &l.at[i];
         spans[n++] = (b->seconds - a->seconds) / (double)(b->step - a->step);
     }
-    if (n > 0) *out = middle(spans, n);
+    *out = mo__median(spans, n);
     mo_free(spans);
     return MO_OK;
 }

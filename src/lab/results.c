@@ -1,17 +1,7 @@
 /* results.c -- mo_lab_results: read from wherever they are, freed. */
 #include "moira/lab.h"
 
-#include "lab/settings.h"
 #include "lab/store_file.h"
-
-static void free_variant(mo_lab_variant *v)
-{
-    mo_free(v->name);
-    mo_free(v->config);
-    mo__settings_free(&v->settings);
-    mo__settings_free(&v->chosen);
-    mo_free(v->matched_to);
-}
 
 void mo_lab_results_free(mo_lab_results *r)
 {
@@ -23,8 +13,7 @@ void mo_lab_results_free(mo_lab_results *r)
         mo_free(r->trials[i].evaluations);
     }
     mo_free(r->trials);
-    for (int i = 0; i < r->n_variants; i++) free_variant(&r->variants[i]);
-    mo_free(r->variants);
+    mo_lab_variants_free(r->variants, r->n_variants);
     mo_free(r->path);
     mo_free(r->name);
     mo_free(r->text);
