@@ -16,6 +16,7 @@
     X(import)           \
     X(export)           \
     X(inspect)          \
+    X(report)           \
     X(bench)            \
     X(completion)       \
     X(help)             \

@@ -68,24 +68,24 @@ static void add_tic(mo__buffer *script, bool *first, double at)
     *first = false;
 }
 
-/* A logarithmic axis of few decades would have one tic or none: 1, 2 and 5 of each decade then, or even
- * steps. */
+/* gnuplot would put one tic or none on a logarithmic axis of few decades: even steps there, or round numbers.
+ */
 static void write_log_tics(const mo__axis *axis, mo__buffer *script)
 {
+    static const double FEW[] = {1, 0}, SOME[] = {1, 2, 5, 0}, MANY[] = {1, 1.5, 2, 3, 5, 7, 0};
     double low = axis->low / axis->unit, high = axis->high / axis->unit, decades = log10(high / low);
+    const double *parts = decades < 1.3 ? MANY : decades < 2.2 ? SOME : FEW;
+    int every = (int)fmax(1, ceil(decades / 7));
     bool first = true;
     mo__buffer_add(script, "set %ctics (", axis->letter);
-    if (decades < 1.2) {
-        double step = nice_step(high - low, 6);
-        if (!(step > 0)) step = low;
+    if (decades < 0.35) {
+        double step = high > low ? nice_step(high - low, 6) : low;
         for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step)
             add_tic(script, &first, at);
     } else {
-        int every = (int)ceil(decades / 7);
-        for (int power = (int)floor(log10(low)); power <= (int)ceil(log10(high)); power += every) {
-            add_tic(script, &first, pow(10, power));
-            for (int k = 2; k <= 5 && decades < 2.2; k += 3) add_tic(script, &first, k * pow(10, power));
-        }
+        for (int power = (int)floor(log10(low)); power <= (int)ceil(log10(high)); power += every)
+            for (const double *part = parts; *part > 0; part++)
+                add_tic(script, &first, *part * pow(10, power));
     }
     mo__buffer_add(script, ")\n");
 }

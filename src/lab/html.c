@@ -107,9 +107,10 @@ void mo__html_element(mo__html *h, const char *element, const char *classes, con
 
 void mo__html_page_begin(mo__html *h, const char *title)
 {
-    mo__html_raw(h, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                    "<meta name=\"color-scheme\" content=\"light dark\">\n");
+    mo__html_raw(h,
+                 "<!DOCTYPE html><!--moira report-->\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                 "<meta name=\"color-scheme\" content=\"light dark\">\n");
     mo__buffer_add(&h->out, "<meta name=\"generator\" content=\"moira %s\">\n", MO_VERSION_STRING);
     mo__html_element(h, "title", NULL, "%s", title);
     mo__html_raw(h, "<style>\n");

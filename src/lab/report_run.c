@@ -1,5 +1,6 @@
 /* report_run.c -- the report of one run: its parts in order, and curves over a run. */
 #include "lab/report_run.h"
+#include "lab/run_facts.h"
 
 #include <math.h>
 
@@ -190,7 +191,7 @@ mo_status mo__report_run(const char *dir, const char *output, mo_report_made *ma
     mo_status status = title && p.tokens ? mo__report_begin(output, title, &report) : MO_E_MEMORY;
     if (status == MO_OK) {
         for (int64_t i = 0; i < m.n_lines; i++) {
-            p.tokens[i] = (double)m.lines[i].step * (double)m.step_tokens;
+            p.tokens[i] = mo__run_tokens(&m, &m.lines[i]);
             if (m.lines[i].n_layers > 0) p.n_layers = m.lines[i].n_layers;
         }
         p.experts = m.config.model.num_local_experts;

@@ -1,36 +1,18 @@
 /* report_run_facts.c -- the head of a run's report: how the run is, in a sentence, and what it is of. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/units.h"
 #include "lab/report_run.h"
-
-static const char *const END_WORDS[] = {[MO_RUN_STEPS] = "all of its steps are done",
-                                        [MO_RUN_TOKENS] = "all of its tokens are read",
-                                        [MO_RUN_SECONDS] = "its time is spent",
-                                        [MO_RUN_PATIENCE] = "the validation loss no longer fell"};
+#include "lab/run_facts.h"
 
 static const mo_step_report *last_line(const mo__run_page *p)
 {
     return p->m->n_lines > 0 ? &p->m->lines[p->m->n_lines - 1] : NULL;
 }
 
-/* The evaluation of lowest loss; NULL before the first. */
-static const mo_step_report *best_line(const mo__run_page *p)
-{
-    const mo_step_report *best = NULL;
-    for (int64_t i = 0; i < p->m->n_lines; i++) {
-        const mo_step_report *l = &p->m->lines[i];
-        if (l->evaluated && isfinite(l->validation_loss) &&
-            (!best || l->validation_loss < best->validation_loss))
-            best = l;
-    }
-    return best;
-}
-
 static void say_best(const mo__run_page *p)
 {
-    const mo_step_report *best = best_line(p);
+    const mo_step_report *best = mo__run_best(p->m);
     if (!best) return;
     mo__html_paragraph(
         &p->report->html, "answer",
@@ -48,7 +30,7 @@ static void say_state(const mo__run_page *p)
         mo__html_paragraph(h, "warning",
                            "Nothing is known of this run yet: it has not written a line of metrics.");
     } else if (p->m->end != MO_RUN_GOES_ON) {
-        mo__html_paragraph(h, NULL, "The run is over: %s.", END_WORDS[p->m->end]);
+        mo__html_paragraph(h, NULL, "The run is over: %s.", mo__run_end_words(p->m->end));
     } else {
         mo__html_paragraph(
             h, "warning", "The run is not over: its last line of metrics is of step %s%s%s. %s",
@@ -130,32 +112,6 @@ static void say_training(const mo__run_page *p)
     mo__html_fact(h, "Seed", "%llu", (unsigned long long)c->run.seed);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double speed(const mo_step_report *line, int which)
-{
-    return which ? line->gflops : line->tokens_per_second;
-}
-
-/* NaN if no line has it. */
-static double median_of(const mo__run_page *p, int which)
-{
-    double *values = mo__run_column(p, speed, which), median = (double)NAN;
-    int64_t n = 0;
-    for (int64_t i = 0; values && i < p->m->n_lines; i++)
-        if (isfinite(values[i])) values[n++] = values[i];
-    if (n > 0) {
-        qsort(values, (size_t)n, sizeof *values, ascending);
-        median = (values[(n - 1) / 2] + values[n / 2]) / 2;
-    }
-    mo_free(values);
-    return median;
-}
-
 static void say_course(const mo__run_page *p)
 {
     mo__html *h = &p->report->html;
@@ -166,12 +122,12 @@ static void say_course(const mo__run_page *p)
         mo__html_fact(h, "Steps", "%s of %s", mo__count(last->step).text, mo__count(steps).text);
     else
         mo__html_fact(h, "Steps", "%s", mo__count(last->step).text);
-    mo__html_fact(h, "Tokens read", "%s", mo__short((double)last->step * (double)p->m->step_tokens).text);
+    mo__html_fact(h, "Tokens read", "%s", mo__short(mo__run_tokens(p->m, last)).text);
     if (p->m->count.flops_per_token > 0)
-        mo__html_fact(h, "Training FLOPs", "%.3g",
-                      (double)last->step * (double)p->m->step_tokens * p->m->count.flops_per_token);
+        mo__html_fact(h, "Training FLOPs", "%s",
+                      mo__short(mo__run_tokens(p->m, last) * p->m->count.flops_per_token).text);
     mo__html_fact(h, "Time of training", "%s", mo__duration(last->seconds).text);
-    double tokens = median_of(p, 0), gflops = median_of(p, 1);
+    double tokens = mo__run_median(p->m, MO__RUN_SPEED), gflops = mo__run_median(p->m, MO__RUN_GFLOPS);
     if (isfinite(tokens))
         mo__html_fact(h, "Tokens per second, median", "%s", mo__count(llround(tokens)).text);
     if (isfinite(gflops)) mo__html_fact(h, "GFLOP/s, median", "%.1f", gflops);

@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "lab/report_run.h"
+#include "lab/run_facts.h"
 
 static double train_loss(const mo_step_report *l, int which)
 {
@@ -68,7 +69,7 @@ static void evaluation_row(mo__html *h, const mo__run_page *p, const mo_step_rep
 {
     if (best) mo__html_row(h, "best");
     mo__html_cell(h, "%s", mo__count(l->step).text);
-    mo__html_cell(h, "%s", mo__short((double)l->step * (double)p->m->step_tokens).text);
+    mo__html_cell(h, "%s", mo__short(mo__run_tokens(p->m, l)).text);
     mo__html_cell(h, "%s", mo__duration(l->seconds).text);
     mo__html_cell(h, "%s", mo__fixed(l->step > 0 ? l->train_loss : (double)NAN, 4).text);
     mo__html_cell(h, "%.4f", l->validation_loss);

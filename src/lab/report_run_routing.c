@@ -4,6 +4,7 @@
 
 #include "base/units.h"
 #include "lab/report_run.h"
+#include "lab/run_facts.h"
 
 /* ---- over the run ---- */
 
@@ -117,18 +118,10 @@ static void plot_balance(const mo__run_page *p)
     plot_losses(p);
 }
 
-/* The last line that tells of layers. */
-static const mo_step_report *last_routed(const mo__run_page *p)
-{
-    int64_t i = p->m->n_lines - 1;
-    while (p->m->lines[i].n_layers == 0) i--;
-    return &p->m->lines[i];
-}
-
 static void table_layers(const mo__run_page *p)
 {
     mo__html *h = &p->report->html;
-    const mo_step_report *l = last_routed(p);
+    const mo_step_report *l = mo__run_last_routed(p->m);
     char caption[64];
     snprintf(caption, sizeof caption, "Routers at step %s", mo__count(l->step).text);
     mo__html_table_begin(
@@ -207,7 +200,7 @@ static void plot_loads(const mo__run_page *p)
     bool made = make_map(p, &map);
     for (int k = 0; made && k < p->n_layers; k++) {
         char name[32], title[48];
-        int layer = last_routed(p)->layers[k].layer;
+        int layer = mo__run_last_routed(p->m)->layers[k].layer;
         snprintf(name, sizeof name, "load-layer-%d", layer);
         snprintf(title, sizeof title, "Load of each expert, layer %d", layer);
         fill_map(p, k, &map);
