@@ -59,14 +59,11 @@ static const char *kind_name(kind k)
     return k == NUMBER ? "a number" : k == WORD ? "a word" : "a condition";
 }
 
-static mo_status need(const reader *r, const value *v, kind wanted)
+static mo_status need(const value *v, kind wanted)
 {
     if (v->kind == wanted) return MO_OK;
-    (void)r;
-    return mo_error(MO_E_CONFIG, "%s%s stands where %s should", v->key >= 0 ? mo__keys[v->key].name : "",
-                    v->key < 0                    ? kind_name(v->kind)
-                    : v->kind == WORD && v->known ? ", which is a word,"
-                                                  : ", which is no such,",
+    const char *name = v->key >= 0 ? mo__keys[v->key].name : v->kind == WORD ? v->word : "";
+    return mo_error(MO_E_CONFIG, "%s%s%s stands where %s should", name, *name ? ", " : "", kind_name(v->kind),
                     kind_name(wanted));
 }
 
@@ -151,7 +148,7 @@ static mo_status read_sign(reader *r, value *out)
     r->at += minus;
     MO_TRY(read_operand(r, out));
     if (!minus) return MO_OK;
-    MO_TRY(need(r, out, NUMBER));
+    MO_TRY(need(out, NUMBER));
     *out = (value){.kind = NUMBER, .known = out->known, .number = -out->number, .key = -1};
     return MO_OK;
 }
@@ -174,8 +171,8 @@ static mo_status read_chain(reader *r, const char *ops, read_fn *next, value *ou
         if (!op || !strchr(ops, op)) return MO_OK;
         r->at++;
         MO_TRY(next(r, &right));
-        MO_TRY(need(r, out, NUMBER));
-        MO_TRY(need(r, &right, NUMBER));
+        MO_TRY(need(out, NUMBER));
+        MO_TRY(need(&right, NUMBER));
         *out = (value){.kind = NUMBER,
                        .known = out->known && right.known,
                        .key = -1,
@@ -212,12 +209,28 @@ static op accept_op(reader *r)
     return NO_OP;
 }
 
+/* Whatever the key's value is just now: a number that may be null is one. */
+static kind kind_of(const value *v)
+{
+    if (v->key < 0) return v->kind;
+    mo__key_type type = mo__keys[v->key].type;
+    return type == MO__INT || type == MO__UINT64 || type == MO__REAL ? NUMBER : WORD;
+}
+
 /* A word beside a key must be one that the key takes: a misspelt one would never be equal. */
 static mo_status check_word(const value *key, const value *word)
 {
-    if (key->key < 0 || word->key >= 0 || word->kind != WORD) return MO_OK;
     mo_status status = mo__setting_check(key->key, word->word, NULL);
     return status == MO_OK ? MO_OK : mo_error_context(status, "%s", mo__keys[key->key].name);
+}
+
+/* What can be equal: two numbers, two words, a key and a word of its own. */
+static mo_status check_equals(const value *a, const value *b)
+{
+    if (a->kind == TRUTH || b->kind == TRUTH) return need(a->kind == TRUTH ? a : b, NUMBER);
+    if (a->key >= 0 && b->key < 0 && b->kind == WORD) return check_word(a, b);
+    if (b->key >= 0 && a->key < 0 && a->kind == WORD) return check_word(b, a);
+    return kind_of(a) == kind_of(b) ? MO_OK : need(b, kind_of(a));
 }
 
 static bool holds(op o, double a, double b)
@@ -240,20 +253,18 @@ static bool holds(op o, double a, double b)
     return a != b;
 }
 
-static mo_status compare(const reader *r, op o, const value *a, const value *b, value *out)
+static mo_status compare(op o, const value *a, const value *b, value *out)
 {
     bool known = a->known && b->known, words = a->kind == WORD || b->kind == WORD;
     *out = (value){.kind = TRUTH, .known = known, .key = -1};
     if (o == EQUAL || o == UNEQUAL) {
-        MO_TRY(check_word(a, b));
-        MO_TRY(check_word(b, a));
-        if (a->kind == TRUTH || b->kind == TRUTH) return need(r, a->kind == TRUTH ? a : b, NUMBER);
+        MO_TRY(check_equals(a, b));
         bool equal = words ? a->kind == b->kind && strcmp(a->word, b->word) == 0 : a->number == b->number;
         out->number = equal == (o == EQUAL);
         return MO_OK;
     }
-    MO_TRY(need(r, a, NUMBER));
-    MO_TRY(need(r, b, NUMBER));
+    MO_TRY(need(a, NUMBER));
+    MO_TRY(need(b, NUMBER));
     out->number = holds(o, a->number, b->number);
     return MO_OK;
 }
@@ -268,7 +279,7 @@ static mo_status read_comparison(reader *r, value *out)
         return MO_OK;
     }
     MO_TRY(read_sum(r, &right));
-    MO_TRY(compare(r, o, &left, &right, out));
+    MO_TRY(compare(o, &left, &right, out));
     if (accept_op(r) != NO_OP) return refuse(r, "two comparisons in a row; join them by and");
     return MO_OK;
 }
@@ -278,7 +289,7 @@ static mo_status read_not(reader *r, value *out)
     bool inverted = accept_word(r, "not");
     MO_TRY(read_comparison(r, out));
     if (!inverted) return MO_OK;
-    MO_TRY(need(r, out, TRUTH));
+    MO_TRY(need(out, TRUTH));
     out->number = out->number == 0;
     return MO_OK;
 }
@@ -290,8 +301,8 @@ static mo_status read_logic(reader *r, const char *word, double end, read_fn *ne
     while (accept_word(r, word)) {
         value right;
         MO_TRY(next(r, &right));
-        MO_TRY(need(r, out, TRUTH));
-        MO_TRY(need(r, &right, TRUTH));
+        MO_TRY(need(out, TRUTH));
+        MO_TRY(need(&right, TRUTH));
         bool ended = (out->known && out->number == end) || (right.known && right.number == end);
         *out = (value){.kind = TRUTH,
                        .known = ended || (out->known && right.known),

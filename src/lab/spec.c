@@ -200,13 +200,15 @@ mo_status mo__spec_map(const mo__spec_reader *r, const mo__doc *map, const mo__k
     return MO_OK;
 }
 
-mo_status mo__spec_path(const mo__spec_reader *r, const mo__doc *doc, const char *text, char **out)
+mo_status mo__spec_config(const mo__spec_reader *r, const mo__doc *doc, const char *text, char **out)
 {
     if (!*text) return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "no path is given; name a config"));
     char *dir = mo_path_dir(r->origin);
     *out = dir ? mo_path_join(strchr(r->origin, '/') ? dir : "", text) : NULL;
     mo_free(dir);
-    return *out ? MO_OK : MO_E_MEMORY;
+    if (!*out) return MO_E_MEMORY;
+    if (mo_path_exists(*out)) return MO_OK;
+    return mo__spec_at(r, doc, mo_error(MO_E_NOT_FOUND, "there is no %s", *out));
 }
 
 /* ---- keys of both ---- */
@@ -217,11 +219,9 @@ static mo_status read_base(mo__spec_reader *r, const mo__doc *doc)
     static const mo__key path = {.name = "base", .type = MO__STRING, .min = 1, .max = 4096};
     char *text = NULL;
     mo_status status = mo__spec_value(r, doc, &path, &text);
-    if (status == MO_OK) status = mo__spec_path(r, doc, text, &r->spec->base);
+    if (status == MO_OK) status = mo__spec_config(r, doc, text, &r->spec->base);
     mo_free(text);
-    MO_TRY(status);
-    if (mo_path_exists(r->spec->base)) return MO_OK;
-    return mo__spec_at(r, doc, mo_error(MO_E_NOT_FOUND, "there is no %s", r->spec->base));
+    return status;
 }
 
 static mo_status read_set(mo__spec_reader *r, const mo__doc *doc)

@@ -40,8 +40,8 @@ mo_status mo__spec_key(const mo__spec_reader *r, const mo__doc *doc, const char 
 /* A list of values that the key takes, none twice; or one value where `one` allows that. */
 mo_status mo__spec_values(const mo__spec_reader *r, const mo__doc *doc, int key, bool one,
                           mo__word_list *out);
-/* A path as seen from the file's folder. Owned. */
-mo_status mo__spec_path(const mo__spec_reader *r, const mo__doc *doc, const char *text, char **out);
+/* The path of a config as seen from the file's folder, if it is there. Owned. */
+mo_status mo__spec_config(const mo__spec_reader *r, const mo__doc *doc, const char *text, char **out);
 /* A number in few digits: "0.003162", "1e-5". */
 typedef struct mo__number_text {
     char text[32];

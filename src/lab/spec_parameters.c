@@ -137,13 +137,16 @@ static mo_status check_condition(int key, const mo_lab_parameter *on, const mo__
     for (int i = 0; on->count > 0 && i < values->count; i++) {
         char *wanted = NULL;
         bool found = false;
+        mo_status status = MO_OK;
         MO_TRY(mo__setting_check(key, values->at[i], &wanted));
-        for (int v = 0; v < on->count && !found; v++) {
+        for (int v = 0; v < on->count && !found && status == MO_OK; v++) {
             char *value = NULL;
-            if (mo__setting_check(key, on->values[v], &value) == MO_OK) found = strcmp(value, wanted) == 0;
+            status = mo__setting_check(key, on->values[v], &value);
+            found = status == MO_OK && strcmp(value, wanted) == 0;
             mo_free(value);
         }
         mo_free(wanted);
+        MO_TRY(status);
         if (!found)
             return mo_error(MO_E_CONFIG, "%s is no value of the parameter %s, so this would never hold",
                             values->at[i], on->key);

@@ -36,7 +36,7 @@ static mo_status find_config(const mo__spec_reader *r, const mo__doc *doc, mo_la
         e->config = mo_strdup(r->spec->base);
         return e->config ? MO_OK : MO_E_MEMORY;
     }
-    mo_status status = mo__spec_path(r, doc, given, &e->config);
+    mo_status status = mo__spec_config(r, doc, given, &e->config);
     mo_free(given);
     return status;
 }

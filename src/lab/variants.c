@@ -13,6 +13,7 @@ typedef struct list {
     mo__variant_target target; /* of a sweep's variants */
     mo_lab_variant *at;
     int count;
+    int64_t seen; /* combinations so far, with those that rules left out */
 } list;
 
 /* ---- both ---- */
@@ -76,11 +77,19 @@ static mo_status name_combination(const mo_lab_spec *s, const mo_lab_settings *c
     return mo_error(status, "%s; rules, or when, can leave such combinations out", mo_last_error());
 }
 
+/* Those that rules leave out have to be looked at, too. */
 static mo_status check_most(const list *l)
 {
+    enum { LOOKED_AT = 20 };
     const mo_lab_spec *s = l->maker.spec;
     int64_t most = l->maker.options->most;
-    if (most <= 0 || l->count <= most) return MO_OK;
+    if (most <= 0 || (l->count <= most && l->seen <= LOOKED_AT * most)) return MO_OK;
+    if (l->count <= most)
+        return mo_error(
+            MO_E_RANGE,
+            "%s: of more than %lld combinations of the parameters the rules leave %d so far, and there "
+            "are more; give fewer values, or strategy random with trials, or say --yes to so many",
+            s->path, LOOKED_AT * (long long)most, l->count);
     return mo_error(
         MO_E_RANGE,
         "%s: the parameters have more than %lld combinations, each a variant with %d trial%s; give fewer "
@@ -95,7 +104,8 @@ static mo_status add_combination(const mo_lab_settings *chosen, bool *taken, voi
     mo_run_config config;
     mo_status status = mo__variant_make(&l->maker, &l->base, chosen, &l->target, &v, &config, taken);
     if (status != MO_OK) return name_combination(l->maker.spec, chosen, status);
-    if (!*taken) return MO_OK;
+    l->seen++;
+    if (!*taken) return check_most(l);
     status = mo__variants_alike(&l->maker, &l->base.config, &config);
     if (status != MO_OK) name_combination(l->maker.spec, chosen, status);
     mo_config_free(&config);
