@@ -178,16 +178,21 @@ static mo_status rank(mo_answer *a)
 
 mo_status mo__answer_note(mo_answer *a, const char *format, ...)
 {
-    char text[1024];
-    va_list arguments;
+    va_list arguments, again;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, arguments);
+    char *text = size < 0 ? NULL : mo_malloc((size_t)size + 1);
+    if (text) vsnprintf(text, (size_t)size + 1, format, again);
+    va_end(again);
     va_end(arguments);
-    char **notes = mo_realloc(a->notes, sizeof *notes * (size_t)(a->n_notes + 1));
-    if (!notes) return MO_E_MEMORY;
+    char **notes = text ? mo_realloc(a->notes, sizeof *notes * (size_t)(a->n_notes + 1)) : NULL;
+    if (!notes) {
+        mo_free(text);
+        return MO_E_MEMORY;
+    }
     a->notes = notes;
-    if (!(notes[a->n_notes] = mo_strdup(text))) return MO_E_MEMORY;
-    a->n_notes++;
+    notes[a->n_notes++] = text;
     return MO_OK;
 }
 

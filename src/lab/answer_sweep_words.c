@@ -25,8 +25,11 @@ static int ranked(const mo_answer *a)
 static void add_best(mo__buffer *b, const mo__table *t, const mo_answer *a, int n)
 {
     const mo_variant_answer *best = &a->variants[a->ranking[0]];
-    int near = 0;
-    for (int i = 0; i < a->n_variants; i++) near += a->variants[i].near_best;
+    int near = 0, failed = 0;
+    for (int i = 0; i < a->n_variants; i++) {
+        near += a->variants[i].near_best;
+        failed += a->variants[i].failed > 0;
+    }
     mo__buffer_add(b, n == 1 ? "" : "Of %d variants ", n);
     add_variant(b, &t->results->variants[best->variant]);
     mo__buffer_add(b,
@@ -35,6 +38,9 @@ static void add_best(mo__buffer *b, const mo__table *t, const mo_answer *a, int 
                    mo__words_loss(&(mo_estimate){best->loss.mean, NAN, NAN, NAN, 1}).text);
     if (t->n_seeds > 1) mo__buffer_add(b, ", mean of %d seeds", t->n_seeds);
     mo__buffer_add(b, ". ");
+    if (failed)
+        mo__buffer_add(b, "%d more %s left out: trials of %s failed. ", failed, failed == 1 ? "is" : "are",
+                       failed == 1 ? "it" : "them");
     if (n > 1 && isnan(a->least_difference))
         mo__buffer_add(b, "With one seed nothing tells how much of the differences is noise. ");
     else if (n > 1 && near > 1)
@@ -64,7 +70,7 @@ static void add_effects(mo__buffer *b, const mo_answer *a)
         if (!(e->share > tells)) break;
         const mo_effect_level *best = best_level(e);
         mo__buffer_add(
-            b, "%s %s accounts for %.0f%% of the differences between variants (best on average: %s, %.4f). ",
+            b, "%s %s accounts for %.0f%% of the variance between variants (best on average: %s, %.4f). ",
             i ? "Next," : "What matters most:", e->key, 100 * e->share, best->value, best->loss.mean);
     }
 }

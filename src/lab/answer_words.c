@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "lab/answer.h"
 #include "lab/match.h"
 #include "lab/words.h"
@@ -48,16 +49,21 @@ static double timing_spread(const mo__table *t)
 
 static mo_status note_seconds(const mo__table *t, mo_answer *a)
 {
+    static const char alone[] =
+        "Seconds are steps times the seconds of a step, the median of a trial that had the "
+        "machine and all its cores to itself";
     if (!t->timed)
         return mo__answer_note(a,
                                "Seconds are as trained, with whatever else was on the machine, other trials "
                                "among them; no verdict hangs on them.");
+    if (t->rounds == 1)
+        return mo__answer_note(
+            a, "%s. There was one for each variant, so the clock's noise is in no interval.", alone);
     return mo__answer_note(
         a,
-        "Seconds are steps times the seconds of a step, the median of a trial that had the "
-        "machine and all its cores to itself, in %d round%s of all variants in turns; "
-        "rounds of one variant differ by at most %.1f%%.",
-        t->rounds, t->rounds == 1 ? "" : "s", 100 * timing_spread(t));
+        "%s, in %d rounds of all variants in turns, each of which goes with a seed; those of "
+        "one variant differ by at most %.1f%%.",
+        alone, t->rounds, 100 * timing_spread(t));
 }
 
 /* Mean over seeds of how far the end lies above the best evaluation, in nats. */
@@ -101,7 +107,9 @@ static mo_status note_rises(const mo__table *t, mo_answer *a)
 
 mo_status mo__answer_words_common(const mo__table *t, mo_answer *a)
 {
-    if (t->n_seeds == 0) return MO_OK;
+    int state[4] = {0};
+    count_states(t->results, state);
+    if (state[MO_TRIAL_DONE] == 0) return MO_OK;
     MO_TRY(note_rises(t, a));
     return note_seconds(t, a);
 }
@@ -110,9 +118,38 @@ mo_status mo__answer_words_common(const mo__table *t, mo_answer *a)
 
 typedef struct pair {
     const mo__table *table;
+    const mo_answer *answer;
     const mo_contrast *c;
     const mo_lab_variant *v, *r; /* variant, reference */
 } pair;
+
+static const char *const axis_names[MO_AXES] = {"tokens", "FLOPs", "training time"};
+
+/* What a whole trial of a variant spends. */
+static double whole(const pair *p, int variant, mo_axis axis)
+{
+    const mo_lab_variant *v = &p->table->results->variants[variant];
+    double tokens = (double)v->steps * (double)v->step_tokens;
+    if (axis == MO_AXIS_SECONDS) return p->answer->variants[variant].seconds.mean;
+    return axis == MO_AXIS_TOKENS ? tokens : tokens * v->flops_per_token;
+}
+
+/* Of a difference at equal spending: whose curve is read before the end of its schedule; NULL: both are read
+ * at their ends. */
+static const char *read_early(const pair *p, mo_axis axis)
+{
+    const double equal = 0.01;
+    double v = whole(p, p->c->variant, axis), r = whole(p, p->c->reference, axis);
+    return v > r * (1 + equal) ? p->v->name : r > v * (1 + equal) ? p->r->name : NULL;
+}
+
+/* The axis of the verdict: what both trials spend alike, if there is such a thing. */
+static mo_axis main_axis(const pair *p)
+{
+    for (int axis = 0; axis < MO_AXES; axis++)
+        if (!read_early(p, (mo_axis)axis)) return (mo_axis)axis;
+    return MO_AXIS_TOKENS;
+}
 
 /* " (as many active parameters)" */
 static void add_relation(mo__buffer *b, const pair *p)
@@ -143,7 +180,8 @@ static int add_failed(mo__buffer *b, const mo__table *t, int variant, int before
 
 static void add_unknown(mo__buffer *b, const pair *p)
 {
-    const mo_estimate *d = &p->c->axis[MO_AXIS_TOKENS].difference;
+    mo_axis axis = main_axis(p);
+    const mo_estimate *d = &p->c->axis[axis].difference;
     mo__buffer failed = {0};
     int count = add_failed(&failed, p->table, p->c->variant, 0);
     count = add_failed(&failed, p->table, p->c->reference, count);
@@ -158,8 +196,7 @@ static void add_unknown(mo__buffer *b, const pair *p)
         mo__buffer_add(b,
                        "There is no verdict on %s against %s: after %s its validation loss is %s, but with "
                        "one seed nothing tells how much of that is noise. ",
-                       p->v->name, p->r->name,
-                       mo__words_spent(p->c->axis[MO_AXIS_TOKENS].at, MO_AXIS_TOKENS).text,
+                       p->v->name, p->r->name, mo__words_spent(p->c->axis[axis].at, axis).text,
                        mo__words_difference(d).text);
     mo_free(failed.text);
 }
@@ -196,35 +233,35 @@ static void add_sooner(mo__buffer *b, const pair *p)
         mo__buffer_add(b, "It comes to %s's final loss in %d of %d seeds. ", p->r->name, reached, n);
 }
 
-/* What holds at equal FLOPs and seconds, where that is another verdict than at equal tokens. */
-static void add_other_axes(mo__buffer *b, const pair *p)
+/* What holds at equal spending of other things, where that is another verdict. */
+static void add_other_axes(mo__buffer *b, const pair *p, mo_axis told)
 {
-    static const char *const names[MO_AXES] = {"tokens", "FLOPs", "training time"};
-    for (int axis = MO_AXIS_FLOPS; axis < MO_AXES; axis++) {
+    for (int axis = 0; axis < MO_AXES; axis++) {
         mo_verdict verdict = p->c->axis[axis].verdict;
-        if (verdict == MO_VERDICT_UNKNOWN || verdict == p->c->axis[MO_AXIS_TOKENS].verdict) continue;
-        mo__buffer_add(b, "At equal %s it %s %s: its loss is %s. ", names[axis], verdict_words[verdict],
-                       p->r->name, mo__words_difference(&p->c->axis[axis].difference).text);
+        if (verdict == MO_VERDICT_UNKNOWN || verdict == p->c->axis[told].verdict) continue;
+        const char *early = read_early(p, (mo_axis)axis);
+        mo__buffer_add(b, "At equal %s", axis_names[axis]);
+        if (early) mo__buffer_add(b, ", where %s is read before the end of its schedule,", early);
+        mo__buffer_add(b, " it %s %s: its loss is %s. ", verdict_words[verdict], p->r->name,
+                       mo__words_difference(&p->c->axis[axis].difference).text);
     }
 }
 
 static void add_contrast(mo__buffer *b, const pair *p, bool headline)
 {
-    const mo_estimate *d = &p->c->axis[MO_AXIS_TOKENS].difference;
-    mo_verdict verdict = p->c->axis[MO_AXIS_TOKENS].verdict;
+    mo_axis axis = main_axis(p);
+    mo_verdict verdict = p->c->axis[axis].verdict;
     if (verdict == MO_VERDICT_UNKNOWN) {
         add_unknown(b, p);
         return;
     }
     mo__buffer_add(b, "%s %s %s", p->v->name, verdict_words[verdict], p->r->name);
     add_relation(b, p);
-    mo__buffer_add(b, ": after %s its validation loss is %s",
-                   mo__words_spent(p->c->axis[MO_AXIS_TOKENS].at, MO_AXIS_TOKENS).text,
-                   mo__words_difference(d).text);
-    if (headline) mo__buffer_add(b, ", %d seeds", d->count);
-    mo__buffer_add(b, ". ");
+    mo__buffer_add(b, ": after %s its validation loss is %s. ",
+                   mo__words_spent(p->c->axis[axis].at, axis).text,
+                   mo__words_difference(&p->c->axis[axis].difference).text);
     if (headline && verdict != MO_VERDICT_NOISE) add_sooner(b, p);
-    add_other_axes(b, p);
+    add_other_axes(b, p, axis);
 }
 
 /* What the comparison is about: variants with experts; all but the reference where none has, or only it. */
@@ -242,7 +279,7 @@ static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
     for (int i = 0; i < a->n_contrasts; i++) {
         const mo_contrast *c = &a->contrasts[i];
         if (!is_subject(t, a, c->variant)) continue;
-        pair p = {t, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
+        pair p = {t, a, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
         if (told < MOST_CONTRASTS)
             add_contrast(b, &p, c->reference == a->contrasts[0].reference);
         else
@@ -256,7 +293,7 @@ static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
 
 static mo_status note_intervals(const mo__table *t, mo_answer *a)
 {
-    if (t->n_seeds < 2) return MO_OK;
+    if (a->n_contrasts == 0 || a->contrasts[0].axis[MO_AXIS_TOKENS].difference.count < 2) return MO_OK;
     return mo__answer_note(a,
                            "Differences are taken seed by seed; intervals are 95%% confidence intervals of "
                            "their mean over %d seeds (Student's t, %d degree%s of freedom), each for itself: "
@@ -277,15 +314,24 @@ static mo_status note_curves(mo_answer *a)
                               "included, not what the machine was able to do in the time.");
 }
 
+static mo__shown_number amount(mo_lab_match match, double x)
+{
+    mo__shown_number shown;
+    if (match != MO_MATCH_WALL_CLOCK) return mo__count(llround(x));
+    snprintf(shown.text, sizeof shown.text, "%.4g", x);
+    return shown;
+}
+
 static mo_status note_matches(const mo__table *t, mo_answer *a)
 {
     for (int i = 0; i < t->results->n_variants; i++) {
         const mo_lab_variant *v = &t->results->variants[i];
         if (v->match == MO_MATCH_NONE || !(v->wanted > 0)) continue;
         double off = 100 * (v->got - v->wanted) / v->wanted;
-        MO_TRY(mo__answer_note(a, "%s has %.6g %s, %.2f%% %s than %s's %.6g.", v->name, v->got,
-                               mo__match_words(v->match), fabs(off), off < 0 ? "less" : "more",
-                               v->matched_to ? v->matched_to : "the base", v->wanted));
+        MO_TRY(mo__answer_note(a, "%s has %s %s, %.2f%% %s than %s's %s.", v->name,
+                               amount(v->match, v->got).text, mo__match_words(v->match), fabs(off),
+                               off < 0 ? "less" : "more", v->matched_to ? v->matched_to : "the base",
+                               amount(v->match, v->wanted).text));
     }
     return MO_OK;
 }

@@ -26,12 +26,12 @@ mo__words mo__words_difference(const mo_estimate *d)
         snprintf(w.text, sizeof w.text, "%.*f nats per token %s", n, fabs(d->mean), side(d->mean));
     else if (d->low < 0 && d->high > 0)
         snprintf(w.text, sizeof w.text,
-                 "%.*f nats per token %s (95%% interval from %.*f lower to %.*f higher)", n, fabs(d->mean),
-                 side(d->mean), n, -d->low, n, d->high);
+                 "%.*f nats per token %s (95%% interval from %.*f lower to %.*f higher, %d seeds)", n,
+                 fabs(d->mean), side(d->mean), n, -d->low, n, d->high, d->count);
     else
-        snprintf(w.text, sizeof w.text, "%.*f nats per token %s (95%% interval %.*f to %.*f)", n,
+        snprintf(w.text, sizeof w.text, "%.*f nats per token %s (95%% interval %.*f to %.*f, %d seeds)", n,
                  fabs(d->mean), side(d->mean), n, fmin(fabs(d->low), fabs(d->high)), n,
-                 fmax(fabs(d->low), fabs(d->high)));
+                 fmax(fabs(d->low), fabs(d->high)), d->count);
     return w;
 }
 

@@ -9,8 +9,9 @@ typedef struct mo__words {
 } mo__words;
 
 /* How far an interval says that a loss is lower or higher, by as many digits as its width bears:
- * "0.0523 nats per token lower (95% interval 0.0436 to 0.0610)", and, where it holds 0,
- * "0.003 nats per token lower (95% interval 0.010 lower to 0.004 higher)". Without interval the mean alone.
+ * "0.0523 nats per token lower (95% interval 0.0436 to 0.0610, 5 seeds)", and, where it holds 0,
+ * "0.003 nats per token lower (95% interval 0.010 lower to 0.004 higher, 5 seeds)". Without interval the mean
+ * alone.
  */
 mo__words mo__words_difference(const mo_estimate *difference);
 /* A loss: "1.2345 +- 0.0021 (95%)", or the mean alone. */

@@ -4,7 +4,7 @@
 #
 # A line: what is computed, how many numbers go in, the numbers, what comes out.
 show <- function(kind, input, output)
-  cat(kind, length(input), formatC(c(input, output), digits = 15, format = "g"), "\n")
+  cat(kind, length(input), trimws(formatC(c(input, output), digits = 15, format = "g")), "\n")
 interval <- function(x) { t <- t.test(x); c(mean(x), sd(x), t$conf.int[1:2]) }
 cat("#", R.version.string, "\n")
 set.seed(20)
@@ -35,4 +35,22 @@ for (size in list(c(2, 2), c(12, 2), c(4, 5))) {
 for (groups in list(c(0, 0, 1, 1), c(0, 1, 2, 0, 1, 2, 0, 1, 2), c(0, 0, 0, 1, 1, 2, 2, 2, 2, 2), rep(0:1, 10))) {
   x <- round(rnorm(length(groups), 1.5, 0.1) + 0.1 * groups, 4)
   show("between", c(x, groups), max(0, summary(lm(x ~ factor(groups)))$adj.r.squared))
+}
+
+# A comparison over seeds: losses of a variant and of its reference after 100, 200, ... tokens. Input is seeds,
+# evaluations, the variant's losses seed by seed, the reference's; what comes out: where both are compared, the
+# paired difference there with its interval, the speed-up likewise (over logarithms), seeds that got there.
+has <- function(x, loss, level) {
+  above <- which(loss > level)
+  if (length(above) == 0) return(x[1])
+  k <- max(above)
+  if (k == length(x)) NA else approx(loss[k:(k + 1)], x[k:(k + 1)], level)$y
+}
+for (shift in c(0.06, 0, -0.05)) {
+  seeds <- 4; n <- 6; x <- 100 * (1:n)
+  curve <- function(better) t(sapply(1:seeds, function(s) round(1.5 + 0.8 * (1:n)^-0.7 - better + rnorm(n, 0, 0.02), 4)))
+  a <- curve(shift); b <- curve(0)
+  up <- sapply(1:seeds, function(s) if (a[s, n] <= b[s, n]) x[n] / has(x, a[s, ], b[s, n]) else has(x, b[s, ], a[s, n]) / x[n])
+  d <- interval(a[, n] - b[, n]); l <- interval(log(up))
+  show("contrast", c(seeds, n, t(a), t(b)), c(x[n], d, exp(l[1]), l[2], exp(l[3:4]), sum(a[, n] <= b[, n])))
 }

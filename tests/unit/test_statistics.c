@@ -71,7 +71,7 @@ static void test_table(void **state)
     FILE *file = fopen("tests/golden/statistics.txt", "r");
     assert_non_null(file);
     assert_int_equal(fscanf(file, "# R version%*[^\n]\n"), 0);
-    while (read_line(file, &l)) {
+    while (read_line(file, &l) && strcmp(l.kind, "contrast") != 0) { /* those are test_answer.c's, and last */
         compute(&l, out);
         for (int i = 0; i < outputs_of(l.kind); i++)
             if (!(fabs(out[i] - l.out[i]) <= tolerance_of(&l) * fabs(l.out[i]) + 1e-15))
