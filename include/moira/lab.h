@@ -218,6 +218,22 @@ mo_status mo_lab_variants(const mo_lab_spec *spec, const mo_lab_variants_options
                           mo_lab_variant **out, int *count);
 void mo_lab_variants_free(mo_lab_variant *variants, int count);
 
+/* A trial that runs now. */
+typedef struct mo_lab_live {
+    int trial;         /* index in results */
+    bool another;      /* started by another process, and waited for */
+    double since;      /* seconds that it has been watched here */
+    int64_t from;      /* the step that it was at then */
+    int64_t step;      /* by its metrics */
+    double train_loss; /* of that step; NaN: not known */
+} mo_lab_live;
+typedef struct mo_lab_progress {
+    const mo_lab_results *results; /* trials that run are MO_TRIAL_RUNNING */
+    const mo_lab_live *live;
+    int n_live;
+    bool stopping; /* trials have been told to save and end */
+} mo_lab_progress;
+
 typedef struct mo_lab_run_options {
     const mo_lab_spec *spec;
     const char *program; /* that has the command `train` */
@@ -225,8 +241,8 @@ typedef struct mo_lab_run_options {
     bool retry;          /* failed trials once more */
     int64_t most;        /* variants allowed; 0: any number */
     const volatile sig_atomic_t *stop;
-    /* Every second or so, and at each change; `now` is borrowed for the call. */
-    void (*progress)(const mo_lab_results *now, void *user);
+    /* Every half second, and at each change, once there are results; all is borrowed for the call. */
+    void (*progress)(const mo_lab_progress *progress, void *user);
     void *user;
 } mo_lab_run_options;
 

@@ -48,14 +48,21 @@ static void sign(int file)
     if (ftruncate(file, 0) == 0 && pwrite(file, text, (size_t)size, 0) != size) (void)ftruncate(file, 0);
 }
 
-static mo_status held_by_another(const char *path)
+enum { SIGNATURE = 160 };
+
+static void read_signature(const char *path, char text[SIGNATURE])
 {
-    char text[160] = "";
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = file >= 0 ? read(file, text, sizeof text - 1) : 0;
+    ssize_t size = file >= 0 ? read(file, text, SIGNATURE - 1) : 0;
     if (file >= 0) close(file);
     text[size > 0 ? size : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
+}
+
+static mo_status held_by_another(const char *path)
+{
+    char text[SIGNATURE];
+    read_signature(path, text);
     return mo_error(MO_E_EXISTS, "%s", *text ? text : "another process");
 }
 
@@ -89,4 +96,14 @@ bool mo__lock_file_held(const char *path)
     bool held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(file);
     return held;
+}
+
+pid_t mo__lock_file_holder(const char *path)
+{
+    char text[SIGNATURE], host[65] = "", there[65] = "";
+    long pid = 0;
+    read_signature(path, text);
+    bool here = sscanf(text, "process %ld on %64s since", &pid, there) == 2 &&
+                gethostname(host, sizeof host - 1) == 0 && strcmp(host, there) == 0;
+    return here && pid > 0 && mo__lock_file_held(path) ? (pid_t)pid : 0;
 }

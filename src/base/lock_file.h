@@ -5,6 +5,8 @@
 #ifndef MOIRA_BASE_LOCK_FILE_H
 #define MOIRA_BASE_LOCK_FILE_H
 
+#include <sys/types.h>
+
 #include <moira/base.h>
 
 /* *lock is a descriptor, closed on exec; -1 with MO_OK: the file system has no locks, and nothing is held.
@@ -16,5 +18,7 @@ mo_status mo__lock_file_take(const char *path, double patience, int *lock);
 void mo__lock_file_release(const char *path, int lock);
 /* Whether a process has it now. */
 bool mo__lock_file_held(const char *path);
+/* The process of this machine that has it now, by what the file says; 0: none, or one elsewhere. */
+pid_t mo__lock_file_holder(const char *path);
 
 #endif

@@ -11,6 +11,8 @@
     X(train)            \
     X(finetune)         \
     X(upcycle)          \
+    X(sweep)            \
+    X(compare)          \
     X(eval)             \
     X(generate)         \
     X(import)           \

@@ -14,7 +14,7 @@
 
 static const double REDRAW_SECONDS = 0.1, PLAIN_SECONDS = 10;
 
-static bool drawn; /* the live line is on the screen */
+static int drawn; /* live lines that are on the screen */
 static double drawn_at;
 
 bool mo__live(void)
@@ -52,15 +52,36 @@ void mo__live_line(const char *format, ...)
     int width = terminal_width(STDERR_FILENO);
     /* One column stays free: in the last one some terminals wrap. ESC [K clears what was longer before. */
     fprintf(stderr, "\r%.*s\033[K", (width ? width : 80) - 1, text);
-    drawn = true;
+    drawn = 1;
     drawn_at = now;
 }
 
 void mo__live_clear(void)
 {
     if (!drawn) return;
-    fputs("\r\033[K", stderr);
-    drawn = false;
+    if (drawn > 1) fprintf(stderr, "\033[%dA", drawn - 1);
+    fputs("\r\033[J", stderr);
+    drawn = 0;
+}
+
+int mo__live_rows(void)
+{
+    struct winsize size;
+    int rows = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 ? size.ws_row : 24;
+    return rows - 2;
+}
+
+void mo__live_lines(char *const *lines, int count)
+{
+    int width = terminal_width(STDERR_FILENO);
+    if (!mo__live()) return;
+    fflush(stdout);
+    mo__live_clear();
+    for (int i = 0; i < count; i++)
+        fprintf(stderr, "%s%.*s", i ? "\n" : "", (width ? width : 80) - 1, lines[i]);
+    fflush(stderr);
+    drawn = count;
+    drawn_at = mo_clock();
 }
 
 void mo__line(const char *format, ...)

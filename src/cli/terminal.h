@@ -19,6 +19,9 @@ void mo__paragraph(const char *text, int at, int hanging);
 bool mo__live(void); /* stderr is a terminal */
 /* Redraws the live line, cut to the terminal's width, at most ten times a second. Nothing without one. */
 void mo__live_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same with several lines, of ASCII, at once. */
+void mo__live_lines(char *const *lines, int count);
+int mo__live_rows(void); /* that the screen has for them */
 void mo__live_clear(void);
 
 /* One line on stdout, seen at once. */

@@ -1,11 +1,10 @@
 /* training.c -- a run from a config, or the rest of one: what train and finetune share. */
 #include "training.h"
 
-#include <string.h>
-
 #include <moira/config.h>
 
 #include "session.h"
+#include "shell_word.h"
 #include "train_view.h"
 
 static mo_status check_resume(const char *saved, const mo_run_config *wanted, void *user)
@@ -18,24 +17,11 @@ static mo_status check_resume(const char *saved, const mo_run_config *wanted, vo
     return status;
 }
 
-/* A word as a shell reads it. Owned. */
-static char *quoted(const char *word)
-{
-    static const char PLAIN[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,@%+=-";
-    if (*word && word[strspn(word, PLAIN)] == '\0') return mo_strdup(word);
-    char *out = mo_malloc(4 * strlen(word) + 3), *end = out;
-    if (!out) return NULL;
-    *end++ = '\'';
-    for (; *word; word++) end += sprintf(end, "%s%.1s", *word == '\'' ? "'\\'" : "", word);
-    memcpy(end, "'", 2);
-    return out;
-}
-
 /* Adds the command that goes on with the run; its folder has all settings. */
 static mo_status say_how_to_resume(const mo_run_config *config, const char *command)
 {
     char *dir = mo_run_dir(config), *path = dir ? mo_path_join(dir, "config.yaml") : NULL;
-    char *word = path ? quoted(path) : NULL, *program = quoted(mo__program());
+    char *word = path ? mo__shell_word(path) : NULL, *program = mo__shell_word(mo__program());
     char *message = mo_strdup(mo_last_error());
     if (word && program && message)
         mo_error(MO_E_INTERRUPTED, "%s\n  %s %s %s --resume", message, program, command, word);
