@@ -7,16 +7,19 @@
 #include "experiment_view.h"
 #include "lab/report_write.h"
 #include "output.h"
+#include "report_json.h"
 #include "run_view.h"
 #include "session.h"
 
 typedef struct choices {
     const char *output;
+    bool json;
 } choices;
 
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.html", "",
                     "the page; report.html in the folder by default"),
+    MO__OPTION_FLAG(choices, json, "json", "print JSON; no page then, unless -o names one"),
     {.name = NULL},
 };
 
@@ -61,44 +64,47 @@ static mo_status check_report(const char *path, const char *output)
     return status;
 }
 
-static mo_status write_report(const char *path, const char *output)
+static mo_status write_report(const char *path, const choices *c)
 {
-    mo_report_options wanted = {path, *output ? output : NULL};
+    mo_report_options wanted = {path, *c->output ? c->output : NULL};
     mo_report_made made;
     mo__session_begin_work();
     MO_TRY(mo_report_write(&wanted, &made));
     if (made.without_plots)
         mo__say("gnuplot could not be started, so the report has no plots; install gnuplot-nox, and make it "
                 "again");
-    printf("\nreport       %s, %d plot%s\ndata         %s/*.csv\n", made.html, made.plots,
-           made.plots == 1 ? "" : "s", made.data);
+    if (!c->json)
+        printf("\nreport       %s, %d plot%s\ndata         %s/*.csv\n", made.html, made.plots,
+               made.plots == 1 ? "" : "s", made.data);
     mo_report_made_free(&made);
     return MO_OK;
 }
 
-static mo_status report_run(const char *path, const char *output)
+static mo_status report_run(const char *path, const choices *c)
 {
     mo__run_metrics m;
     MO_TRY(mo__run_metrics_read(path, MO__RUN_LINES, &m));
-    mo_status status = check_report(path, output);
-    if (status == MO_OK) status = mo__run_print(&m);
-    if (status == MO_OK) status = write_report(path, output);
+    bool page = !c->json || *c->output;
+    mo_status status = page ? check_report(path, c->output) : MO_OK;
+    if (status == MO_OK) status = c->json ? mo__run_json(&m) : mo__run_print(&m);
+    if (status == MO_OK && page) status = write_report(path, c);
     mo__run_metrics_free(&m);
     return status;
 }
 
-static mo_status report_experiment(const char *path, const char *output)
+static mo_status report_experiment(const char *path, const choices *c)
 {
     mo_lab_results results;
     mo_answer answer;
     MO_TRY(mo_lab_results_read(path, &results));
-    mo_status status = check_report(path, output);
+    bool page = !c->json || *c->output;
+    mo_status status = page ? check_report(path, c->output) : MO_OK;
     if (status == MO_OK) status = mo_answer_of(&results, &answer);
     if (status == MO_OK) {
-        status = mo__experiment_print(&results, &answer);
+        status = c->json ? mo__experiment_json(&results, &answer) : mo__experiment_print(&results, &answer);
         mo_answer_free(&answer);
     }
-    if (status == MO_OK) status = write_report(path, output);
+    if (status == MO_OK && page) status = write_report(path, c);
     mo_lab_results_free(&results);
     return status;
 }
@@ -108,14 +114,13 @@ static mo_status run(const void *given, const mo__words *words)
     const choices *c = given;
     mo__report_of kind;
     MO_TRY(mo__report_kind(words->at[0], &kind));
-    return kind == MO__REPORT_OF_RUN ? report_run(words->at[0], c->output)
-                                     : report_experiment(words->at[0], c->output);
+    return kind == MO__REPORT_OF_RUN ? report_run(words->at[0], c) : report_experiment(words->at[0], c);
 }
 
 const mo__command mo__cmd_report = {
     .name = "report",
     .summary = "write a page about a run, a sweep or a comparison",
-    .synopsis = "RUN | EXPERIMENT [-o FILE.html]",
+    .synopsis = "RUN | EXPERIMENT [-o FILE.html] [--json]",
     .text =
         "Writes one HTML file that needs nothing beside itself: no network, no script; it is light or dark "
         "as\n"
@@ -129,9 +134,15 @@ const mo__command mo__cmd_report = {
         "EXPERIMENT is the folder of a sweep or a comparison, or its results.db: the answer with its\n"
         "uncertainty, tables, curves, and what each trial came to.\n"
         "\n"
-        "Plots are drawn by gnuplot. Without it the page has its tables, and says so.\n",
+        "Plots are drawn by gnuplot. Without it the page has its tables, and says so.\n"
+        "\n"
+        "--json prints what was found in place of the summary: answer (a sentence), trials with their\n"
+        "evaluations, variants with means and 95% intervals, and of a comparison contrasts, of a sweep "
+        "effects.\n"
+        "A run is the only trial of its own.\n",
     .example = "  moira report checkpoints/demo\n"
-               "  moira report experiments/gating-sweep -o sweep.html\n",
+               "  moira report experiments/gating-sweep -o sweep.html\n"
+               "  moira report experiments/gating-sweep --json | jq -r .answer\n",
     .options = options,
     .options_size = sizeof(choices),
     .word = "RUN",

@@ -1,7 +1,9 @@
-/* small_lab.c */
+/* small_lab.c -- made by hand, and put into a file. */
 #include "harness/small_lab.h"
 
 #include <math.h>
+
+#include "lab/store.h"
 
 static mo_lab_settings settings(const char *key, const char *value)
 {
@@ -77,4 +79,26 @@ void small_lab_free(small_lab *lab)
     mo_free(lab->spec.seeds);
     mo_free(lab->spec.reference);
     mo_free(lab->spec.tune.key);
+}
+
+void lab_store(const char *dir, const mo_lab_results *r)
+{
+    mo_lab_spec spec = {.path = (char[]){"lab.yaml"},
+                        .text = r->text ? r->text : (char[]){""},
+                        .compare = r->compare,
+                        .name = r->name,
+                        .dir = (char *)(uintptr_t)dir,
+                        .strategy = r->strategy,
+                        .reference = r->reference,
+                        .tune = {.key = r->tune_key}};
+    mo__store *store;
+    MO_CHECK_OK(mo__store_create(&spec, r->variants, r->n_variants, r->machine));
+    MO_CHECK_OK(mo__store_open(&spec, &store));
+    MO_CHECK_OK(mo__store_plan(store, r->trials, r->n_trials));
+    for (int i = 0; i < r->n_trials; i++) {
+        mo_lab_trial t = r->trials[i];
+        t.id = i + 1;
+        MO_CHECK_OK(mo__store_record(store, &t));
+    }
+    mo__store_close(store);
 }

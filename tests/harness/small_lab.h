@@ -16,4 +16,7 @@ typedef struct small_lab {
 small_lab small_lab_make(const char *parent, const char *name);
 void small_lab_free(small_lab *lab);
 
+/* Writes results as they are into dir/results.db, which must not be there. */
+void lab_store(const char *dir, const mo_lab_results *results);
+
 #endif
