@@ -79,10 +79,10 @@ static mo_status print_ranking(const mo_lab_results *r, const mo_answer *a)
     }
     MO_TRY(mo__table_print(&t));
     if (count > MOST_ROWS) printf("%d more are in the report\n", count - MOST_ROWS);
-    mo__paragraphs("loss: validation, nats per token, mean over seeds; behind: the first; =: cannot be told "
-                   "from it; *: none "
-                   "is as good in both loss and time\n",
-                   0);
+    mo__paragraph("loss: validation, nats per token, mean over seeds; behind: the first; =: cannot be told "
+                  "from it; *: none "
+                  "is as good in both loss and time",
+                  0, 0);
     return MO_OK;
 }
 
@@ -161,12 +161,12 @@ static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
         }
     printf("\n");
     MO_TRY(mo__table_print(&t));
-    mo__paragraphs(
+    mo__paragraph(
         "difference: of the losses, seed by seed, where both had spent the same; below 0 is better. "
         "speed-up: "
         "how many times less the variant had spent when it had the other's final loss; in brackets "
-        "95% intervals\n",
-        0);
+        "95% intervals",
+        0, 0);
     return MO_OK;
 }
 
@@ -180,10 +180,11 @@ static mo_status print_compare(const mo_lab_results *r, const mo_answer *a)
 mo_status mo__experiment_print(const mo_lab_results *results, const mo_answer *answer)
 {
     mo__paragraph(answer->sentence, 0, 0);
-    for (int i = 0; i < answer->n_notes; i++) mo__paragraph(answer->notes[i], 0, 2);
     printf("\n");
     say_progress(results);
     MO_TRY(results->compare ? print_compare(results, answer) : print_sweep(results, answer));
+    if (answer->n_notes) printf("\n");
+    for (int i = 0; i < answer->n_notes; i++) mo__paragraph(answer->notes[i], 0, 2);
     say_failures(results);
     return MO_OK;
 }

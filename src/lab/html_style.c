@@ -40,6 +40,7 @@ const char mo__html_style[] =
     ".facts span{display:block;font-size:.84rem;color:var(--quiet)}\n"
     ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr));gap:28px 40px;"
     "margin-bottom:16px}\n"
+    ".note+.grid,.note+.table{margin-top:18px}\n"
     ".grid>*{min-width:0}\n"
     "figure{margin:0;min-width:0}\n"
     ".plot{display:block;width:100%;max-width:510px;height:auto;margin:4px 0;fill:none;stroke-width:1}\n"

@@ -1,48 +1,57 @@
-/* loss_curves.c -- points that all seeds share; between evaluations losses are straight lines. */
+/* loss_curves.c -- points that all seeds share. */
 #include "lab/loss_curves.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-double mo__lab_timed_step(const mo_lab_results *results, int variant)
+#include "lab/answer.h"
+#include "lab/track.h"
+
+/* ---- a variant's seeds ---- */
+
+/* tracks[seed]: empty where the seed does not count. */
+typedef struct seeds {
+    mo__track *tracks;
+    int n, count; /* all, those that count */
+} seeds;
+
+static void free_seeds(seeds *s)
 {
-    for (int i = 0; i < results->n_trials; i++) {
-        const mo_lab_trial *t = &results->trials[i];
-        if (t->variant == variant && t->stage == MO_STAGE_TIMING && t->state == MO_TRIAL_DONE)
-            return t->step_seconds;
+    for (int i = 0; s->tracks && i < s->n; i++) mo__track_free(&s->tracks[i]);
+    mo_free(s->tracks);
+    *s = (seeds){0};
+}
+
+static bool any_done(const mo__table *t, int variant)
+{
+    for (int s = 0; s < t->n_seeds; s++) {
+        const mo_lab_trial *trial = mo__table_trial(t, variant, s);
+        if (trial && trial->state == MO_TRIAL_DONE) return true;
     }
-    return (double)NAN;
+    return false;
 }
 
-double mo__lab_spent(const mo_lab_results *results, const mo_lab_trial *trial, const mo_lab_evaluation *at,
-                     mo_axis axis)
+static mo_status add_seed(const mo__table *t, int variant, int seed, mo_axis axis, seeds *out)
 {
-    if (axis == MO_AXIS_TOKENS) return (double)at->tokens;
-    if (axis == MO_AXIS_FLOPS) return at->flops;
-    double step_seconds = mo__lab_timed_step(results, trial->variant);
-    return isnan(step_seconds) ? at->seconds : (double)at->step * step_seconds;
-}
-
-/* ---- the trials that count ---- */
-
-static bool of_curve(const mo_lab_trial *t, int variant, bool done)
-{
-    if (t->variant != variant || t->stage != MO_STAGE_MAIN || t->n_evaluations == 0) return false;
-    return done ? t->state == MO_TRIAL_DONE : t->state != MO_TRIAL_FAILED;
-}
-
-/* Owned, [*count]. */
-static mo_status trials_of(const mo_lab_results *r, int variant, const mo_lab_trial ***out, int *count)
-{
-    const mo_lab_trial **found = mo_malloc((size_t)(r->n_trials + 1) * sizeof *found);
-    if (!found) return MO_E_MEMORY;
-    *count = 0;
-    for (int done = 1; done >= 0 && *count == 0; done--)
-        for (int i = 0; i < r->n_trials; i++)
-            if (of_curve(&r->trials[i], variant, done)) found[(*count)++] = &r->trials[i];
-    *out = found;
+    const mo_lab_trial *trial = mo__table_trial(t, variant, seed);
+    if (!trial || (any_done(t, variant) ? trial->state != MO_TRIAL_DONE : trial->state == MO_TRIAL_FAILED))
+        return MO_OK;
+    mo__track *track = &out->tracks[seed];
+    MO_TRY(mo__track_of(trial, axis, t->clock[variant * t->n_seeds + seed], track));
+    out->count += track->n > 0;
     return MO_OK;
 }
+
+static mo_status make_seeds(const mo__table *t, int variant, mo_axis axis, seeds *out)
+{
+    *out = (seeds){.n = t->n_seeds, .tracks = mo_calloc((size_t)t->n_seeds + 1, sizeof *out->tracks)};
+    mo_status status = out->tracks ? MO_OK : MO_E_MEMORY;
+    for (int s = 0; s < t->n_seeds && status == MO_OK; s++) status = add_seed(t, variant, s, axis, out);
+    if (status != MO_OK) free_seeds(out);
+    return status;
+}
+
+/* ---- points ---- */
 
 /* Room for `most` points. */
 static mo_status make_room(mo__losses *out, int most)
@@ -70,92 +79,49 @@ static void add_point(mo__losses *out, double x, double mean, double low, double
     out->high[out->count++] = high;
 }
 
-static const mo_lab_evaluation *at_step(const mo_lab_trial *t, int64_t step)
-{
-    for (int i = 0; i < t->n_evaluations; i++)
-        if (t->evaluations[i].step == step) return &t->evaluations[i];
-    return NULL;
-}
-
 /* ---- a variant's curve ---- */
 
-/* Nothing where a seed has no loss at this step. */
-static void add_step(const mo_lab_results *r, const mo_lab_trial *const *trials, int count, int64_t step,
-                     mo_axis axis, mo__losses *out)
+/* Seeds are evaluated at the same steps: the i-th points of all belong together. */
+static void join(const seeds *s, int i, mo__losses *out)
 {
     double x = 0, mean = 0, low = INFINITY, high = -INFINITY;
-    for (int i = 0; i < count; i++) {
-        const mo_lab_evaluation *e = at_step(trials[i], step);
-        if (!e || isnan(e->validation_loss)) return;
-        x += mo__lab_spent(r, trials[i], e, axis) / count;
-        mean += e->validation_loss / count;
-        low = fmin(low, e->validation_loss);
-        high = fmax(high, e->validation_loss);
+    for (int k = 0; k < s->n; k++) {
+        const mo__track *track = &s->tracks[k];
+        if (track->n == 0) continue;
+        if (track->n <= i) return;
+        x += track->x[i] / s->count;
+        mean += track->loss[i] / s->count;
+        low = fmin(low, track->loss[i]);
+        high = fmax(high, track->loss[i]);
     }
     add_point(out, x, mean, low, high);
 }
 
+static mo_status curve(const mo__table *t, int variant, mo_axis axis, mo__losses *out)
+{
+    seeds s;
+    int most = 0;
+    MO_TRY(make_seeds(t, variant, axis, &s));
+    for (int k = 0; k < s.n; k++)
+        if (s.tracks[k].n > most) most = s.tracks[k].n;
+    mo_status status = make_room(out, most);
+    for (int i = 0; i < most && status == MO_OK; i++) join(&s, i, out);
+    out->seeds = s.count;
+    free_seeds(&s);
+    return status;
+}
+
 mo_status mo__losses_of(const mo_lab_results *results, int variant, mo_axis axis, mo__losses *out)
 {
-    const mo_lab_trial **trials;
-    int count;
+    mo__table table;
     *out = (mo__losses){0};
-    MO_TRY(trials_of(results, variant, &trials, &count));
-    int most = count ? trials[0]->n_evaluations : 0;
-    mo_status status = make_room(out, most);
-    out->seeds = count;
-    for (int i = 0; status == MO_OK && i < most; i++)
-        add_step(results, trials, count, trials[0]->evaluations[i].step, axis, out);
-    mo_free(trials);
+    MO_TRY(mo__table_make(results, &table));
+    mo_status status = curve(&table, variant, axis, out);
+    mo__table_free(&table);
     return status;
 }
 
 /* ---- the distance of two ---- */
-
-/* The trial's loss where it had spent x; NaN before its first and after its last evaluation. */
-static double loss_at(const mo_lab_results *r, const mo_lab_trial *t, double x, mo_axis axis)
-{
-    double before = 0, x_before = (double)NAN;
-    for (int i = 0; i < t->n_evaluations; i++) {
-        double here = t->evaluations[i].validation_loss;
-        double x_here = mo__lab_spent(r, t, &t->evaluations[i], axis);
-        if (x_here == x) return here;
-        if (x_here > x) return before + (here - before) * (x - x_before) / (x_here - x_before);
-        before = here;
-        x_before = x_here;
-    }
-    return (double)NAN;
-}
-
-typedef struct pairs {
-    const mo_lab_trial **a, **b; /* of the same seed */
-    int count;
-} pairs;
-
-static void free_pairs(pairs *p)
-{
-    mo_free(p->a);
-    mo_free(p->b);
-}
-
-static mo_status pairs_of(const mo_lab_results *r, int a, int b, pairs *out)
-{
-    int n_a = 0, n_b = 0;
-    *out = (pairs){0};
-    mo_status status = trials_of(r, a, &out->a, &n_a);
-    if (status == MO_OK) status = trials_of(r, b, &out->b, &n_b);
-    for (int i = 0; status == MO_OK && i < n_a; i++)
-        for (int j = out->count; j < n_b; j++)
-            if (out->a[i]->seed == out->b[j]->seed) {
-                const mo_lab_trial *other = out->b[j];
-                out->b[j] = out->b[out->count];
-                out->b[out->count] = other;
-                out->a[out->count++] = out->a[i];
-                break;
-            }
-    if (status != MO_OK) free_pairs(out);
-    return status;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -163,15 +129,15 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Where either was evaluated, in the first pair: sorted, each once. Owned. */
-static double *places_of(const mo_lab_results *r, const pairs *p, mo_axis axis, int *count)
+/* Where a seed that both have was evaluated in either: sorted, each once. Owned; NULL without memory. */
+static double *places(const seeds *a, const seeds *b, int *count)
 {
-    const mo_lab_trial *two[2] = {p->a[0], p->b[0]};
-    double *x = mo_malloc((size_t)(two[0]->n_evaluations + two[1]->n_evaluations) * sizeof *x);
-    int n = 0, kept = 0;
+    int seed = 0, n = 0, kept = 0;
+    while (seed < a->n && (a->tracks[seed].n == 0 || b->tracks[seed].n == 0)) seed++;
+    const mo__track *both[2] = {seed < a->n ? &a->tracks[seed] : NULL, seed < a->n ? &b->tracks[seed] : NULL};
+    double *x = mo_malloc(sizeof *x * (size_t)(both[0] ? both[0]->n + both[1]->n : 1));
     for (int k = 0; x && k < 2; k++)
-        for (int i = 0; i < two[k]->n_evaluations; i++)
-            x[n++] = mo__lab_spent(r, two[k], &two[k]->evaluations[i], axis);
+        for (int i = 0; both[k] && i < both[k]->n; i++) x[n++] = both[k]->x[i];
     if (x) qsort(x, (size_t)n, sizeof *x, by_value);
     for (int i = 0; x && i < n; i++)
         if (kept == 0 || x[i] > x[kept - 1]) x[kept++] = x[i];
@@ -179,30 +145,43 @@ static double *places_of(const mo_lab_results *r, const pairs *p, mo_axis axis, 
     return x;
 }
 
-static mo_status differences(const mo_lab_results *r, const pairs *p, mo_axis axis, mo__losses *out)
+static mo_status differences(const seeds *a, const seeds *b, mo__losses *out)
 {
     int n = 0;
-    double *x = places_of(r, p, axis, &n), *of_seed = mo_malloc((size_t)p->count * sizeof *of_seed);
+    double *x = places(a, b, &n), *of_seed = mo_malloc(sizeof *of_seed * (size_t)(a->n + 1));
     mo_status status = x && of_seed ? make_room(out, n) : MO_E_MEMORY;
+    for (int s = 0; s < a->n; s++) out->seeds += a->tracks[s].n > 0 && b->tracks[s].n > 0;
     for (int i = 0; status == MO_OK && i < n; i++) {
-        for (int s = 0; s < p->count; s++)
-            of_seed[s] = loss_at(r, p->a[s], x[i], axis) - loss_at(r, p->b[s], x[i], axis);
-        mo_estimate e = mo_estimate_of(of_seed, p->count);
-        if (e.count == p->count) add_point(out, x[i], e.mean, e.low, e.high);
+        for (int s = 0; s < a->n; s++)
+            of_seed[s] = mo__track_at(&a->tracks[s], x[i]) - mo__track_at(&b->tracks[s], x[i]);
+        mo_estimate e = mo_estimate_of(of_seed, a->n);
+        if (e.count == out->seeds) add_point(out, x[i], e.mean, e.low, e.high);
     }
     mo_free(x);
     mo_free(of_seed);
     return status;
 }
 
+static mo_status between(const mo__table *t, int variant, int reference, mo_axis axis, mo__losses *out)
+{
+    seeds a, b;
+    MO_TRY(make_seeds(t, variant, axis, &a));
+    mo_status status = make_seeds(t, reference, axis, &b);
+    if (status == MO_OK) {
+        status = differences(&a, &b, out);
+        free_seeds(&b);
+    }
+    free_seeds(&a);
+    return status;
+}
+
 mo_status mo__losses_between(const mo_lab_results *results, int variant, int reference, mo_axis axis,
                              mo__losses *out)
 {
-    pairs p;
+    mo__table table;
     *out = (mo__losses){0};
-    MO_TRY(pairs_of(results, variant, reference, &p));
-    mo_status status = p.count ? differences(results, &p, axis, out) : MO_OK;
-    out->seeds = p.count;
-    free_pairs(&p);
+    MO_TRY(mo__table_make(results, &table));
+    mo_status status = between(&table, variant, reference, axis, out);
+    mo__table_free(&table);
     return status;
 }

@@ -100,6 +100,8 @@ void mo__report_plot(mo__report *r, const mo__plot *plot);
 void mo__report_heat(mo__report *r, const mo__heat *heat);
 /* A CSV for what the page has as a table; name without .csv. The page gets a link to it. */
 void mo__report_csv(mo__report *r, const char *name, const char *csv);
+/* A link to a CSV in the folder, which somebody else has written there. */
+void mo__report_csv_link(mo__report *r, const char *name);
 /* Ends and writes the page, or gives up where something went wrong. Frees all; `made` is owned. */
 mo_status mo__report_end(mo__report *r, mo_report_made *made);
 void mo__report_abort(mo__report *r);

@@ -55,7 +55,7 @@ static void add_link_part(mo__html *h, const char *name)
     }
 }
 
-static void add_csv_link(mo__report *r, const char *name)
+void mo__report_csv_link(mo__report *r, const char *name)
 {
     mo__html_raw(&r->html, "<a href=\"");
     add_link_part(&r->html, r->folder_name);
@@ -77,7 +77,7 @@ void mo__report_csv(mo__report *r, const char *name, const char *csv)
 {
     write_csv(r, name, csv);
     mo__html_raw(&r->html, "<p class=\"note\">");
-    add_csv_link(r, name);
+    mo__report_csv_link(r, name);
     mo__html_raw(&r->html, "</p>\n");
 }
 
@@ -159,7 +159,7 @@ static void add_note(mo__report *r, const char *note, const char *name)
 {
     mo__html_raw(&r->html, "<p class=\"note\">");
     if (note) mo__html_text(&r->html, "%s ", note);
-    add_csv_link(r, name);
+    mo__report_csv_link(r, name);
     mo__html_raw(&r->html, "</p>\n</figure>\n");
 }
 

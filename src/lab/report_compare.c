@@ -6,7 +6,6 @@
 
 #include "base/units.h"
 #include "lab/experiment_facts.h"
-#include "lab/loss_curves.h"
 #include "lab/report_experiment.h"
 
 enum { MOST_CONTRASTS = 12, MOST_DRAWN = 3 };
@@ -428,6 +427,7 @@ static void list_routing(const mo__experiment_page *page)
 void mo__report_compare(const mo__experiment_page *page)
 {
     say_contrasts(page);
+    mo__report_notes(page);
     mo__html_section_begin(&page->report->html, "Variants");
     list_losses(page);
     list_variants(page);

@@ -5,110 +5,163 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "lab/answer.h"
 #include "lab/experiment_facts.h"
 #include "lab/report_experiment.h"
 
-/* More levels than MOST_NAMED are a scale: they are drawn as numbers, not as names. */
+/* More levels than MOST_NAMED are a scale: drawn as numbers, not as names. */
 enum { MOST_PLOTS = 8, MOST_NAMED = 10, MOST_LEVELS_SHOWN = 12 };
 
-static int level_of(const mo_effect *e, const char *value)
+typedef struct effects {
+    const mo__experiment_page *page;
+    double
+        *loss; /* [n_variants] what effects are of: at mo_answer.effects_step; NaN where that is not known */
+} effects;
+
+/* ---- values ---- */
+
+/* A level is a value, or a range of numbers: "0.001 to 0.0024". False if it is words. */
+static bool range_of(const char *level, double *low, double *high)
 {
-    for (int l = 0; value && l < e->n_levels; l++)
-        if (strcmp(e->levels[l].value, value) == 0) return l;
-    return -1;
+    static const char TO[] = " to ";
+    char *end;
+    *low = *high = strtod(level, &end);
+    if (end == level) return false;
+    if (!*end) return true;
+    if (strncmp(end, TO, strlen(TO)) != 0) return false;
+    const char *second = end + strlen(TO);
+    *high = strtod(second, &end);
+    return end != second && !*end;
 }
 
-static bool numeric(const mo_effect *e)
+/* Bounds of ranges are rounded: a number is of the level that it is next to. */
+static int level_of(const mo_effect *e, const char *value)
 {
+    double number, same, low, high, nearest = INFINITY;
+    int found = -1;
+    if (!value) return -1;
+    for (int l = 0; l < e->n_levels; l++)
+        if (strcmp(e->levels[l].value, value) == 0) return l;
+    if (!range_of(value, &number, &same)) return -1;
     for (int l = 0; l < e->n_levels; l++) {
-        char *end;
-        strtod(e->levels[l].value, &end);
-        if (end == e->levels[l].value || *end) return false;
+        if (!range_of(e->levels[l].value, &low, &high)) continue;
+        double off = fmax(fmax(low - number, number - high), 0);
+        if (off >= nearest) continue;
+        nearest = off;
+        found = l;
+    }
+    return found;
+}
+
+/* Values lie on a scale of numbers; *ranges: and levels are ranges of them. */
+static bool is_scale(const mo_effect *e, bool *ranges)
+{
+    double low, high;
+    *ranges = false;
+    for (int l = 0; l < e->n_levels; l++) {
+        if (!range_of(e->levels[l].value, &low, &high)) return false;
+        *ranges = *ranges || low < high;
     }
     return true;
 }
 
-static double number_of(const mo_effect *e, int level)
-{
-    return strtod(e->levels[level].value, NULL);
-}
-
-/* A hundred times between the ends, and all above 0. */
-static bool spread_widely(const mo_effect *e)
+/* From one end to the other more than twenty times as much. */
+static bool spread_widely(const double *x, int count)
 {
     double low = INFINITY, high = 0;
-    for (int l = 0; l < e->n_levels; l++) {
-        low = fmin(low, number_of(e, l));
-        high = fmax(high, number_of(e, l));
+    for (int i = 0; i < count; i++) {
+        low = fmin(low, x[i]);
+        high = fmax(high, x[i]);
     }
-    return low > 0 && high / low >= 20;
+    return low > 0 && high / low > 20;
 }
 
 /* ---- one parameter ---- */
 
-/* The variants' losses by the parameter's value. Returns how many. */
-static int scatter(const mo__experiment_page *page, const mo_effect *e, bool scale, double *x, double *y)
+typedef struct drawing {
+    const mo_effect *effect;
+    double *x, *y, *low, *high; /* [variants + levels] points of variants, then of levels */
+    const char **names;         /* [levels] */
+    int points;
+    bool numbers, ranges, scale; /* scale: x are the values; else places of names */
+} drawing;
+
+static void place_variants(const effects *f, drawing *d)
 {
-    int count = 0;
-    for (int v = 0; v < page->answer->n_variants; v++) {
-        int level = level_of(e, mo__lab_chosen(&page->results->variants[v], e->key));
-        if (level < 0 || isnan(page->answer->variants[v].loss.mean)) continue;
-        x[count] = scale ? number_of(e, level) : level;
-        y[count++] = page->answer->variants[v].loss.mean;
+    for (int v = 0; v < f->page->answer->n_variants; v++) {
+        const char *value = mo__lab_chosen(&f->page->results->variants[v], d->effect->key);
+        int level = level_of(d->effect, value);
+        if (level < 0 || isnan(f->loss[v])) continue;
+        d->x[d->points] = d->scale ? strtod(value, NULL) : level;
+        d->y[d->points++] = f->loss[v];
     }
-    return count;
 }
 
-static void draw_effect(const mo__experiment_page *page, const mo_effect *e, int at)
+static void place_levels(drawing *d)
 {
-    bool scale = numeric(e) && e->n_levels > MOST_NAMED;
-    int64_t room = page->answer->n_variants + e->n_levels;
-    double *x = mo__report_numbers(page->report, 4 * room);
-    const char **names = mo_malloc((size_t)(e->n_levels + 1) * sizeof *names);
-    if (!x || !names) {
-        if (page->report->status == MO_OK) page->report->status = MO_E_MEMORY;
-        mo_free(x);
-        mo_free(names);
-        return;
+    for (int l = 0; l < d->effect->n_levels; l++) {
+        const mo_effect_level *level = &d->effect->levels[l];
+        int at = d->points + l;
+        d->names[l] = level->value;
+        d->x[at] = d->scale ? strtod(level->value, NULL) : l;
+        d->y[at] = level->loss.mean;
+        d->low[at] = level->loss.low;
+        d->high[at] = level->loss.high;
     }
-    double *y = x + room, *low = y + room, *high = low + room;
-    int points = scatter(page, e, scale, x, y);
-    for (int l = 0; l < e->n_levels; l++) {
-        names[l] = e->levels[l].value;
-        x[points + l] = scale ? number_of(e, l) : l;
-        y[points + l] = e->levels[l].loss.mean;
-        low[points + l] = e->levels[l].loss.low;
-        high[points + l] = e->levels[l].loss.high;
-    }
+}
+
+static void draw(const effects *f, const drawing *d, int at)
+{
+    const mo_effect *e = d->effect;
+    int n = d->points;
     mo__curve curves[2] = {{.name = "variant",
-                            .x = x,
-                            .y = y,
-                            .count = points,
+                            .x = d->x,
+                            .y = d->y,
+                            .count = n,
                             .style = MO__CURVE_POINTS,
                             .colour = MO__LEVEL(11)},
                            {.name = "mean",
-                            .x = x + points,
-                            .y = y + points,
-                            .low = low + points,
-                            .high = high + points,
+                            .x = d->x + n,
+                            .y = d->y + n,
+                            .low = d->low + n,
+                            .high = d->high + n,
                             .count = e->n_levels,
-                            .style = numeric(e) ? MO__CURVE_LINE_POINTS : MO__CURVE_POINTS}};
+                            .style = d->numbers ? MO__CURVE_LINE_POINTS : MO__CURVE_POINTS}};
     char file[32];
     snprintf(file, sizeof file, "effect-%d", at + 1);
     mo__plot plot = {.name = file,
                      .title = e->key,
-                     .note = scale ? "A point is a variant: its mean over seeds."
-                                   : "Mean of the variants with that value, and its 95% interval.",
-                     .x_label = mo__lab_short_key(page->results, e->key),
+                     .note = d->ranges ? "A point is a variant: its mean over seeds."
+                                       : "Mean of the variants with that value, and its 95% interval.",
+                     .x_label = mo__lab_short_key(f->page->results, e->key),
                      .y_label = "validation loss, nats per token",
-                     .log_x = scale && spread_widely(e),
-                     .x_names = scale ? NULL : names,
-                     .n_x_names = scale ? 0 : e->n_levels,
+                     .log_x = d->scale && spread_widely(d->x, n),
+                     .x_names = d->scale ? NULL : d->names,
+                     .n_x_names = d->scale ? 0 : e->n_levels,
                      .curves = curves,
-                     .n_curves = scale ? 1 : 2};
-    mo__report_plot(page->report, &plot);
-    mo_free(x);
-    mo_free(names);
+                     .n_curves = d->ranges ? 1 : 2};
+    mo__report_plot(f->page->report, &plot);
+}
+
+static void draw_effect(const effects *f, const mo_effect *e, int at)
+{
+    int64_t room = f->page->answer->n_variants + e->n_levels;
+    drawing d = {.effect = e, .x = mo__report_numbers(f->page->report, 4 * room)};
+    d.names = mo_malloc((size_t)(e->n_levels + 1) * sizeof *d.names);
+    d.numbers = is_scale(e, &d.ranges);
+    d.scale = d.numbers && (d.ranges || e->n_levels > MOST_NAMED);
+    if (d.x && d.names) {
+        d.y = d.x + room;
+        d.low = d.y + room;
+        d.high = d.low + room;
+        place_variants(f, &d);
+        place_levels(&d);
+        draw(f, &d, at);
+    } else if (f->page->report->status == MO_OK) {
+        f->page->report->status = MO_E_MEMORY;
+    }
+    mo_free(d.x);
+    mo_free(d.names);
 }
 
 /* ---- the table ---- */
@@ -134,12 +187,17 @@ static void list_effects(const mo__experiment_page *page)
         }
     }
     mo__html_table_end(h);
+    char when[64] = "at the end";
+    if (page->answer->effects_step)
+        snprintf(when, sizeof when, "after step %s, where all variants have been",
+                 mo__count(page->answer->effects_step).text);
     mo__html_paragraph(
         h, "note",
-        "Share of variance: of the variance of the variants' losses, what lies between the values of the "
-        "parameter (eta squared). Mean loss: of the variants with that value, whatever else they have, "
-        "± half of its 95%% interval; deviation: of those variants. Values that were tried in different "
-        "company do not compare.");
+        "Losses %s, means over seeds. Share of variance: how much of the variance of the variants' losses "
+        "lies between the values of the parameter, less what chance would put there (epsilon squared). "
+        "Mean loss: of the variants with that value, whatever else they have, ± half of its 95%% interval; "
+        "deviation: of those variants. Values that were tried in different company do not compare.",
+        when);
 }
 
 static void effects_csv(const mo__experiment_page *page)
@@ -177,32 +235,31 @@ static bool find_pair(const mo_answer *a, const mo_effect *pair[2])
 }
 
 /* value[row * columns + column]: mean loss of the variants that have both; NaN without any. */
-static void fill_cells(const mo__experiment_page *page, const mo_effect *const pair[2], double *value,
-                       double *count)
+static void fill_cells(const effects *f, const mo_effect *const pair[2], double *value, double *count)
 {
     int columns = pair[0]->n_levels;
-    for (int v = 0; v < page->answer->n_variants; v++) {
-        const mo_lab_variant *variant = &page->results->variants[v];
+    for (int v = 0; v < f->page->answer->n_variants; v++) {
+        const mo_lab_variant *variant = &f->page->results->variants[v];
         int column = level_of(pair[0], mo__lab_chosen(variant, pair[0]->key));
         int row = level_of(pair[1], mo__lab_chosen(variant, pair[1]->key));
-        double loss = page->answer->variants[v].loss.mean;
-        if (column < 0 || row < 0 || isnan(loss)) continue;
-        value[row * columns + column] += loss;
+        if (column < 0 || row < 0 || isnan(f->loss[v])) continue;
+        value[row * columns + column] += f->loss[v];
         count[row * columns + column]++;
     }
     for (int i = 0; i < columns * pair[1]->n_levels; i++)
         value[i] = count[i] > 0 ? value[i] / count[i] : (double)NAN;
 }
 
-static void draw_pair(const mo__experiment_page *page)
+static void draw_pair(const effects *f)
 {
+    const mo__experiment_page *page = f->page;
     const mo_effect *pair[2];
     if (!find_pair(page->answer, pair)) return;
     const char *names[2][MOST_LEVELS_SHOWN];
     int cells = pair[0]->n_levels * pair[1]->n_levels;
     double *value = mo__report_numbers(page->report, 2 * (int64_t)cells), low = INFINITY, high = -INFINITY;
     if (!value) return;
-    fill_cells(page, pair, value, value + cells);
+    fill_cells(f, pair, value, value + cells);
     for (int k = 0; k < 2; k++)
         for (int l = 0; l < pair[k]->n_levels; l++) names[k][l] = pair[k]->levels[l].value;
     for (int i = 0; i < cells; i++) {
@@ -229,17 +286,42 @@ static void draw_pair(const mo__experiment_page *page)
     mo_free(value);
 }
 
+/* ---- all of it ---- */
+
+static mo_status find_losses(const mo__experiment_page *page, double *loss)
+{
+    mo__table table;
+    MO_TRY(mo__table_make(page->results, &table));
+    for (int v = 0; v < page->results->n_variants; v++)
+        for (int s = 0; s < table.n_seeds; s++) loss[v] += mo__table_loss(&table, v, s, 0) / table.n_seeds;
+    mo__table_free(&table);
+    return MO_OK;
+}
+
+static void draw_effects(const effects *f)
+{
+    const mo_answer *a = f->page->answer;
+    mo__html *h = &f->page->report->html;
+    mo__html_grid_begin(h);
+    draw_pair(f);
+    for (int i = 0; i < a->n_effects && i < MOST_PLOTS; i++)
+        if (a->effects[i].n_levels > 1) draw_effect(f, &a->effects[i], i);
+    mo__html_grid_end(h);
+}
+
 void mo__report_effects(const mo__experiment_page *page)
 {
-    mo__html *h = &page->report->html;
     if (page->answer->n_effects == 0) return;
-    mo__html_section_begin(h, "What each parameter does");
+    effects f = {page, mo__report_numbers(page->report, page->results->n_variants)};
+    if (!f.loss) return;
+    mo__html_section_begin(&page->report->html, "What each parameter does");
     list_effects(page);
     effects_csv(page);
-    mo__html_grid_begin(h);
-    draw_pair(page);
-    for (int i = 0; i < page->answer->n_effects && i < MOST_PLOTS; i++)
-        if (page->answer->effects[i].n_levels > 1) draw_effect(page, &page->answer->effects[i], i);
-    mo__html_grid_end(h);
-    mo__html_section_end(h);
+    mo_status status = find_losses(page, f.loss);
+    if (status == MO_OK)
+        draw_effects(&f);
+    else if (page->report->status == MO_OK)
+        page->report->status = status;
+    mo__html_section_end(&page->report->html);
+    mo_free(f.loss);
 }

@@ -1,6 +1,7 @@
 /* report_experiment.c -- the answer, how far it can be trusted, and what was asked; then the parts. */
 #include "lab/report_experiment.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "base/units.h"
@@ -91,14 +92,52 @@ static void say_facts(const mo__experiment_page *page, const mo__tally *tally)
     mo__html_facts_end(h);
 }
 
+/* The first sentence is the answer; more of them follow where there is more to say. */
+static void say_answer(const mo__experiment_page *page)
+{
+    mo__html *h = &page->report->html;
+    const char *sentence = page->answer->sentence, *end = strstr(sentence, ". ");
+    int first = end ? (int)(end + 1 - sentence) : (int)strlen(sentence);
+    mo__html_paragraph(h, "answer", "%.*s", first, sentence);
+    if (end) mo__html_paragraph(h, NULL, "%s", end + 2);
+}
+
 static void say_head(const mo__experiment_page *page)
 {
     mo__tally tally = mo__tally_of(page->results);
-    mo__html_paragraph(&page->report->html, "answer", "%s", page->answer->sentence);
+    say_answer(page);
     warn(page, &tally);
-    for (int i = 0; i < page->answer->n_notes; i++)
-        mo__html_paragraph(&page->report->html, NULL, "%s", page->answer->notes[i]);
     say_facts(page, &tally);
+}
+
+void mo__report_notes(const mo__experiment_page *page)
+{
+    mo__html *h = &page->report->html;
+    if (page->answer->n_notes == 0) return;
+    mo__html_section_begin(h, "What this rests on");
+    mo__html_raw(h, "<ul>\n");
+    for (int i = 0; i < page->answer->n_notes; i++)
+        mo__html_element(h, "li", NULL, "%s", page->answer->notes[i]);
+    mo__html_raw(h, "</ul>\n");
+    mo__html_section_end(h);
+}
+
+/* All that the figures were made of. */
+static void give_data(const mo__experiment_page *page)
+{
+    mo__html *h = &page->report->html;
+    if (page->report->status == MO_OK)
+        page->report->status = mo_lab_results_csv(page->results, page->report->folder);
+    mo__html_section_begin(h, "Data");
+    mo__html_raw(h, "<p>");
+    mo__report_csv_link(page->report, "variants");
+    mo__html_text(h, ", what was tried; ");
+    mo__report_csv_link(page->report, "trials");
+    mo__html_text(h, ", each run; ");
+    mo__report_csv_link(page->report, "evaluations");
+    mo__html_text(h, ", each validation loss of each.");
+    mo__html_raw(h, "</p>\n");
+    mo__html_section_end(h);
 }
 
 /* ---- all of it ---- */
@@ -124,8 +163,8 @@ static mo_status write_page(const mo_lab_results *results, const mo_answer *answ
     else
         mo__report_sweep(&page);
     mo__report_trials(&page);
+    give_data(&page);
     say_what_was_asked(&page);
-    if (report.status == MO_OK) report.status = mo_lab_results_csv(results, report.folder);
     return mo__report_end(&report, made);
 }
 

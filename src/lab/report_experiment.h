@@ -20,6 +20,8 @@ typedef struct mo__experiment_page {
 void mo__report_sweep(const mo__experiment_page *page);
 void mo__report_effects(const mo__experiment_page *page);
 void mo__report_compare(const mo__experiment_page *page);
+/* The answer's notes. */
+void mo__report_notes(const mo__experiment_page *page);
 /* report_trials.c: every trial, the failed ones with their messages first. */
 void mo__report_trials(const mo__experiment_page *page);
 

@@ -47,25 +47,6 @@ static ranking look(const mo__experiment_page *page)
 
 /* ---- ranking ---- */
 
-static void say_how_sure(const ranking *k)
-{
-    mo__html *h = &k->page->report->html;
-    double least = k->page->answer->least_difference;
-    int alike = 0;
-    if (!k->several_seeds)
-        mo__html_paragraph(
-            h, "warning",
-            "Each variant was trained with one seed: how much of the differences is chance is not "
-            "known, and the first place of many is partly luck.");
-    if (isnan(least)) return;
-    for (int i = 1; i < k->ranked; i++) alike += answer_of(k, i)->near_best;
-    mo__html_paragraph(
-        h, NULL,
-        "Variants that are less than %.4f nats behind the first cannot be told from it: that is %d of the "
-        "other %d. Noise of a seed: %.4f nats.",
-        least, alike, k->ranked - 1, k->page->answer->noise);
-}
-
 /* Lowest and highest loss of the seeds that count. */
 static void range_of(const mo_lab_results *r, int variant, double *low, double *high)
 {
@@ -341,9 +322,11 @@ void mo__report_sweep(const mo__experiment_page *page)
 {
     ranking k = look(page);
     mo__html *h = &page->report->html;
-    if (k.ranked == 0) return;
+    if (k.ranked == 0) {
+        mo__report_notes(page);
+        return;
+    }
     mo__html_section_begin(h, "Ranking");
-    say_how_sure(&k);
     ranking_columns(&k);
     for (int i = 0; i < k.ranked && i < MOST_ROWS; i++) ranking_row(&k, i);
     mo__html_table_end(h);
@@ -354,6 +337,7 @@ void mo__report_sweep(const mo__experiment_page *page)
     draw_front(&k);
     mo__html_grid_end(h);
     mo__html_section_end(h);
+    mo__report_notes(page);
     mo__report_effects(page);
     mo__html_section_begin(h, k.ranked > MOST_CURVES ? "Curves of the best five" : "Curves");
     mo__html_grid_begin(h);
