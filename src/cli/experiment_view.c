@@ -161,12 +161,14 @@ static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
         }
     printf("\n");
     MO_TRY(mo__table_print(&t));
-    mo__paragraph(
-        "difference: of the losses, seed by seed, where both had spent the same; below 0 is better. "
-        "speed-up: "
-        "how many times less the variant had spent when it had the other's final loss; in brackets "
-        "95% intervals",
-        0, 0);
+    mo__paragraph("difference: of the losses, seed by seed, where both had spent the same; below 0 is "
+                  "better. speed-up: how "
+                  "many times as much the other spent in all as the variant when it had the other's final "
+                  "loss; of seeds "
+                  "that never got there, the other when it had the variant's final loss as the variant in "
+                  "all; in brackets "
+                  "95% intervals",
+                  0, 0);
     return MO_OK;
 }
 

@@ -153,12 +153,10 @@ static void list_contrasts(const mo__experiment_page *page)
     mo__html_paragraph(
         h, "note",
         "Difference: the variant's validation loss less the other's, seed by seed, where both had spent the "
-        "same: mean ± "
-        "half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. Speed-up: how "
-        "many times less "
-        "of it the variant had spent when it had the other's final loss, or, where it never had, how many "
-        "times more the "
-        "other had left to spend (below 1); geometric mean over seeds with its 95%% interval.");
+        "same: mean ± half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. "
+        "Speed-up: how many times as much the other spent in all as the variant when it had the other's "
+        "final loss; of seeds that never got there, the other when it had the variant's final loss as the "
+        "variant in all. Geometric mean over seeds and its 95%% interval.");
 }
 
 static void contrasts_csv(const mo__experiment_page *page)

@@ -187,7 +187,7 @@ static void list_effects(const mo__experiment_page *page)
         }
     }
     mo__html_table_end(h);
-    char when[64] = "at the end";
+    char when[96] = "at the end";
     if (page->answer->effects_step)
         snprintf(when, sizeof when, "after step %s, where all variants have been",
                  mo__count(page->answer->effects_step).text);

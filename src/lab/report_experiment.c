@@ -92,14 +92,21 @@ static void say_facts(const mo__experiment_page *page, const mo__tally *tally)
     mo__html_facts_end(h);
 }
 
-/* The first sentence is the answer; more of them follow where there is more to say. */
+/* What is best, with the uncertainty of that: a sentence, of a sweep two; then what else there is to say. */
 static void say_answer(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
-    const char *sentence = page->answer->sentence, *end = strstr(sentence, ". ");
-    int first = end ? (int)(end + 1 - sentence) : (int)strlen(sentence);
-    mo__html_paragraph(h, "answer", "%.*s", first, sentence);
-    if (end) mo__html_paragraph(h, NULL, "%s", end + 2);
+    const char *sentence = page->answer->sentence, *rest = sentence;
+    for (int i = page->results->compare; rest && i < 2; i++) {
+        rest = strstr(rest, ". ");
+        if (rest) rest += 2;
+    }
+    if (!rest) {
+        mo__html_paragraph(h, "answer", "%s", sentence);
+        return;
+    }
+    mo__html_paragraph(h, "answer", "%.*s", (int)(rest - 1 - sentence), sentence);
+    mo__html_paragraph(h, NULL, "%s", rest);
 }
 
 static void say_head(const mo__experiment_page *page)

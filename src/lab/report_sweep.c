@@ -13,7 +13,7 @@ typedef struct ranking {
     const char *keys[MOST_KEYS];
     int n_keys;
     int ranked; /* variants that have a loss: the first of answer->ranking */
-    bool several_seeds, steps_differ, routed, dropping; /* what the table has columns for */
+    bool several_seeds, seeds_missing, steps_differ, routed, dropping; /* what the table has columns for */
 } ranking;
 
 static const mo_variant_answer *answer_of(const ranking *k, int place)
@@ -31,6 +31,13 @@ static double behind_best(const ranking *k, int place)
     return answer_of(k, place)->loss.mean - answer_of(k, 0)->loss.mean;
 }
 
+/* All of its seeds have got as far as the first's: their means compare. */
+static bool comparable(const ranking *k, int place)
+{
+    const mo_variant_answer *a = answer_of(k, place);
+    return a->rung == answer_of(k, 0)->rung && a->loss.count == a->seeds;
+}
+
 static ranking look(const mo__experiment_page *page)
 {
     ranking k = {.page = page,
@@ -40,6 +47,7 @@ static ranking look(const mo__experiment_page *page)
     while (k.ranked < page->answer->n_variants && !isnan(answer_of(&k, k.ranked)->loss.mean)) k.ranked++;
     for (int i = 0; i < k.ranked; i++) {
         k.routed = k.routed || !isnan(answer_of(&k, i)->max_vio.mean);
+        k.seeds_missing = k.seeds_missing || answer_of(&k, i)->loss.count < answer_of(&k, i)->seeds;
         k.dropping = k.dropping || answer_of(&k, i)->dropped.mean > 0;
     }
     return k;
@@ -67,7 +75,7 @@ static void ranking_columns(const ranking *k)
     mo__html *h = &k->page->report->html;
     mo__html_table_begin(h, "Variants by validation loss, nats per token",
                          ">#|<Variant|>Loss|>Behind the first");
-    if (k->several_seeds) mo__html_column(h, true, "Seeds");
+    if (k->seeds_missing) mo__html_column(h, true, "Seeds");
     if (k->several_seeds) mo__html_column(h, true, "Lowest to highest");
     if (k->steps_differ) mo__html_column(h, true, "Step");
     for (int i = 0; i < k->n_keys; i++)
@@ -86,11 +94,8 @@ static void seeds_cells(const ranking *k, const mo_variant_answer *a)
     mo__html *h = &k->page->report->html;
     double low, high;
     range_of(k->page->results, a->variant, &low, &high);
-    if (a->loss.count < a->seeds)
-        mo__html_cell(h, "%d of %d", a->loss.count, a->seeds);
-    else
-        mo__html_cell(h, "%d", a->seeds);
-    mo__html_cell(h, "%.4f to %.4f", low, high);
+    if (k->seeds_missing) mo__html_cell(h, "%d of %d", a->loss.count, a->seeds);
+    if (k->several_seeds) mo__html_cell(h, "%.4f to %.4f", low, high);
 }
 
 static void routing_cells(const ranking *k, const mo_variant_answer *a)
@@ -111,11 +116,11 @@ static void ranking_row(const ranking *k, int place)
     mo__html_cell(h, "%d", place + 1);
     mo__html_cell(h, "%s", v->name);
     mo__html_cell(h, "%.4f", a->loss.mean);
-    if (place && a->rung == answer_of(k, 0)->rung)
+    if (place && comparable(k, place))
         mo__html_cell(h, "%s%.4f", a->near_best ? "alike: " : "", behind_best(k, place));
     else
         mo__html_cell(h, "-");
-    if (k->several_seeds) seeds_cells(k, a);
+    seeds_cells(k, a);
     if (k->steps_differ)
         mo__html_cell(h, "%s", mo__count(mo__lab_step_of(k->page->results, a->variant)).text);
     for (int i = 0; i < k->n_keys; i++) {
@@ -154,21 +159,23 @@ static void draw_ranking(const ranking *k)
 {
     mo__report *report = k->page->report;
     double least = k->page->answer->least_difference, best = answer_of(k, 0)->loss.mean;
-    double ends[2] = {0.5, k->ranked + 0.5}, level[2] = {best + least, best + least};
+    double ends[2] = {0.5, 0}, level[2] = {best + least, best + least};
     double *x = mo__report_numbers(report, 4 * (int64_t)k->ranked);
     if (!x) return;
     double *y = x + k->ranked, *low = y + k->ranked, *high = low + k->ranked;
-    for (int i = 0; i < k->ranked; i++) {
-        x[i] = i + 1;
-        y[i] = answer_of(k, i)->loss.mean;
-        range_of(k->page->results, answer_of(k, i)->variant, &low[i], &high[i]);
+    int count = 0;
+    for (; count < k->ranked && comparable(k, count); count++) {
+        x[count] = count + 1;
+        y[count] = answer_of(k, count)->loss.mean;
+        range_of(k->page->results, answer_of(k, count)->variant, &low[count], &high[count]);
     }
+    ends[1] = count + 0.5;
     mo__curve curves[2] = {{.name = "mean",
                             .x = x,
                             .y = y,
                             .low = k->several_seeds ? low : NULL,
                             .high = k->several_seeds ? high : NULL,
-                            .count = k->ranked,
+                            .count = count,
                             .style = MO__CURVE_POINTS},
                            {.name = "above: worse than the first",
                             .x = ends,
@@ -216,7 +223,7 @@ static int points_with(const ranking *k, const char *key, const char *value, dou
     int count = 0;
     for (int i = 0; i < k->ranked; i++) {
         const char *chosen = key ? mo__lab_chosen(variant_of(k, i), key) : NULL;
-        if (key && (!chosen || strcmp(chosen, value) != 0)) continue;
+        if (!comparable(k, i) || (key && (!chosen || strcmp(chosen, value) != 0))) continue;
         x[count] = answer_of(k, i)->seconds.mean;
         y[count++] = answer_of(k, i)->loss.mean;
     }
