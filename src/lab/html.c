@@ -197,6 +197,7 @@ void mo__html_table_begin(mo__html *h, const char *caption, const char *headings
         size_t length = strcspn(headings, "|");
         snprintf(heading, sizeof heading, "%.*s", (int)length - 1, headings + 1);
         mo__html_column(h, *headings == '>', heading);
+        if (*headings == '=') h->cell[h->columns - 1] = "k";
         headings += length + (headings[length] == '|');
     }
 }
@@ -204,8 +205,14 @@ void mo__html_table_begin(mo__html *h, const char *caption, const char *headings
 void mo__html_column(mo__html *h, bool right, const char *heading)
 {
     MO_ASSERT(h->columns < MO__HTML_MOST_COLUMNS && h->at < 0);
-    h->right[h->columns++] = right;
-    mo__html_element(h, "th", right ? "n" : NULL, "%s", heading);
+    h->cell[h->columns++] = right ? "n" : NULL;
+    open_element(h, "th", right ? "n" : NULL);
+    for (const char *end; (end = strchr(heading, '_')); heading = end + 1) {
+        mo__html_text(h, "%.*s", (int)(end + 1 - heading), heading);
+        mo__html_raw(h, "<wbr>");
+    }
+    mo__html_text(h, "%s", heading);
+    mo__html_raw(h, "</th>");
 }
 
 static void end_head(mo__html *h)
@@ -223,7 +230,7 @@ void mo__html_cell(mo__html *h, const char *format, ...)
 {
     if (h->at < 0) end_head(h);
     if (h->at == 0) open_element(h, "tr", h->row);
-    open_element(h, "td", h->right[h->at] ? "n" : NULL);
+    open_element(h, "td", h->cell[h->at]);
     ESCAPE_ARGUMENTS(h);
     mo__html_raw(h, "</td>");
     if (++h->at < h->columns) return;

@@ -4,7 +4,8 @@
  *     mo__html_page_begin(&h, "Run demo");
  *     mo__html_section_begin(&h, "Loss");
  *     mo__html_paragraph(&h, NULL, "%s has %d layers.", name, layers);
- *     mo__html_table_begin(&h, "Variants", "<Variant|>Loss, nats per token");        < left, > right
+ *     mo__html_table_begin(&h, "Variants", "=Variant|>Loss, nats per token");        < left, > right,
+ *                                                                                   = left, in one line
  *     mo__html_cell(&h, "%s", name); mo__html_cell(&h, "%.4f", loss);                 row after row
  *     mo__html_table_end(&h);
  *     mo__html_section_end(&h);
@@ -24,9 +25,9 @@ enum { MO__HTML_MOST_COLUMNS = 32 };
 
 typedef struct mo__html {
     mo__buffer out;
-    int columns, at; /* of the table that is open */
-    bool right[MO__HTML_MOST_COLUMNS];
-    const char *row; /* class of the next row */
+    int columns, at;                         /* of the table that is open */
+    const char *cell[MO__HTML_MOST_COLUMNS]; /* class of a column's cells */
+    const char *row;                         /* class of the next row */
 } mo__html;
 
 /* Everything up to the first section: head, style, and the title as the first heading. */

@@ -68,6 +68,7 @@ const char mo__html_style[] =
     "th{font-weight:600;color:var(--quiet);vertical-align:bottom;font-size:.84rem}\n"
     ".n{text-align:right;white-space:nowrap}\n"
     "th.n{white-space:normal}\n"
+    ".k{white-space:nowrap}\n"
     ".best td{font-weight:650}\n"
     ".reference td{background:var(--soft)}\n"
     ".failed td{color:var(--quiet)}\n"

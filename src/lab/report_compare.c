@@ -39,7 +39,7 @@ static void list_losses(const mo__experiment_page *page)
     mo__html *h = &page->report->html;
     mo__html_table_begin(
         h, "What came of them",
-        "<Variant|>Final loss, nats per token|>Deviation|>Seeds|>Training time|>Tokens per second");
+        "=Variant|>Final loss, nats per token|>Deviation|>Seeds|>Training time|>Tokens per second");
     if (r->tune_key) mo__html_column(h, true, mo__lab_short_key(r, r->tune_key));
     for (int i = 0; i < r->n_variants; i++) {
         const mo_variant_answer *a = answer_of(page, i);
@@ -79,7 +79,7 @@ static void list_variants(const mo__experiment_page *page)
     mo__html *h = &page->report->html;
     mo__html_table_begin(
         h, "What they are",
-        "<Variant|>Experts|>Active parameters|>Parameters|>FLOPs per token|>Memory|<Equal in|>Off by");
+        "=Variant|>Experts|>Active parameters|>Parameters|>FLOPs per token|>Memory|=Equal in|>Off by");
     for (int i = 0; i < page->results->n_variants; i++) {
         const mo_lab_variant *v = &page->results->variants[i];
         begin_row(page, v);
@@ -134,7 +134,7 @@ static void list_contrasts(const mo__experiment_page *page)
     mo__html *h = &page->report->html;
     mo__html_table_begin(
         h, NULL,
-        "<Variant|<Against|<At equal|>Difference, nats per token|>Seeds|<Verdict|>Speed-up, times|"
+        "=Variant|=Against|=At equal|>Difference, nats per token|>Seeds|=Verdict|>Speed-up, times|"
         ">Seeds that got there");
     for (int c = 0; c < page->answer->n_contrasts; c++)
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
@@ -372,7 +372,7 @@ static void list_tuning(const mo__experiment_page *page)
     int count = tuned_values(r, values, MOST);
     if (count == 0) return;
     mo__html_section_begin(h, "Tuning");
-    mo__html_table_begin(h, NULL, "<Variant");
+    mo__html_table_begin(h, NULL, "=Variant");
     for (int k = 0; k < count; k++) mo__html_column(h, true, values[k]);
     for (int v = 0; v < r->n_variants; v++) {
         mo__html_cell(h, "%s", r->variants[v].name);
@@ -402,7 +402,7 @@ static void list_routing(const mo__experiment_page *page)
     for (int v = 0; v < r->n_variants; v++) any = any || !isnan(answer_of(page, v)->max_vio.mean);
     if (!any) return;
     mo__html_section_begin(h, "Routing");
-    mo__html_table_begin(h, NULL, "<Variant|>Max violation|>Entropy, nats|>Dropped, %");
+    mo__html_table_begin(h, NULL, "=Variant|>Max violation|>Entropy, nats|>Dropped, %");
     for (int v = 0; v < r->n_variants; v++) {
         const mo_variant_answer *a = answer_of(page, v);
         if (isnan(a->max_vio.mean)) continue;

@@ -170,7 +170,7 @@ static void list_effects(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
     mo__html_table_begin(h, "Main effects",
-                         "<Parameter|>Share of variance|<Value|>Variants|>Mean loss, nats per token|"
+                         "=Parameter|>Share of variance|=Value|>Variants|>Mean loss, nats per token|"
                          ">Deviation");
     for (int i = 0; i < page->answer->n_effects; i++) {
         const mo_effect *e = &page->answer->effects[i];

@@ -92,21 +92,15 @@ static void say_facts(const mo__experiment_page *page, const mo__tally *tally)
     mo__html_facts_end(h);
 }
 
-/* What is best, with the uncertainty of that: a sentence, of a sweep two; then what else there is to say. */
+/* What is best, with the uncertainty of that; then what else there is to say. */
 static void say_answer(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
-    const char *sentence = page->answer->sentence, *rest = sentence;
-    for (int i = page->results->compare; rest && i < 2; i++) {
-        rest = strstr(rest, ". ");
-        if (rest) rest += 2;
-    }
-    if (!rest) {
-        mo__html_paragraph(h, "answer", "%s", sentence);
-        return;
-    }
-    mo__html_paragraph(h, "answer", "%.*s", (int)(rest - 1 - sentence), sentence);
-    mo__html_paragraph(h, NULL, "%s", rest);
+    const char *sentence = page->answer->sentence;
+    const char *rest = page->results->compare ? strstr(sentence, ". ") : strstr(sentence, ". What matters");
+    int first = rest ? (int)(rest + 1 - sentence) : (int)strlen(sentence);
+    mo__html_paragraph(h, "answer", "%.*s", first, sentence);
+    if (rest) mo__html_paragraph(h, NULL, "%s", rest + 2);
 }
 
 static void say_head(const mo__experiment_page *page)

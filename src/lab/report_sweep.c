@@ -74,7 +74,7 @@ static void ranking_columns(const ranking *k)
 {
     mo__html *h = &k->page->report->html;
     mo__html_table_begin(h, "Variants by validation loss, nats per token",
-                         ">#|<Variant|>Loss|>Behind the first");
+                         ">#|=Variant|>Loss|>Behind the first");
     if (k->seeds_missing) mo__html_column(h, true, "Seeds");
     if (k->several_seeds) mo__html_column(h, true, "Lowest to highest");
     if (k->steps_differ) mo__html_column(h, true, "Step");
@@ -95,7 +95,11 @@ static void seeds_cells(const ranking *k, const mo_variant_answer *a)
     double low, high;
     range_of(k->page->results, a->variant, &low, &high);
     if (k->seeds_missing) mo__html_cell(h, "%d of %d", a->loss.count, a->seeds);
-    if (k->several_seeds) mo__html_cell(h, "%.4f to %.4f", low, high);
+    if (!k->several_seeds) return;
+    if (low < high)
+        mo__html_cell(h, "%.4f to %.4f", low, high);
+    else
+        mo__html_cell(h, "-");
 }
 
 static void routing_cells(const ranking *k, const mo_variant_answer *a)

@@ -14,7 +14,7 @@ static void list_failed(const mo__experiment_page *page)
     int failed = mo__tally_of(r).failed, shown = 0;
     if (failed == 0) return;
     mo__html_section_begin(h, "Trials that failed");
-    mo__html_table_begin(h, NULL, "<Trial|>Seed|>Step|<What it said");
+    mo__html_table_begin(h, NULL, "=Trial|>Seed|>Step|<What it said");
     for (int i = 0; i < r->n_trials && shown < MOST_FAILED; i++) {
         const mo_lab_trial *t = &r->trials[i];
         if (t->state != MO_TRIAL_FAILED) continue;
@@ -66,7 +66,7 @@ void mo__report_trials(const mo__experiment_page *page)
         routed = routed || !isnan(r->trials[i].max_vio);
     }
     mo__html_section_begin(h, "All trials");
-    mo__html_table_begin(h, NULL, "<Trial|<Stage|>Seed");
+    mo__html_table_begin(h, NULL, "=Trial|=Stage|>Seed");
     if (tuned) mo__html_column(h, true, r->tune_key ? mo__lab_short_key(r, r->tune_key) : "Tuned");
     mo__html_column(h, false, "State");
     mo__html_column(h, true, "Step");
