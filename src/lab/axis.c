@@ -2,9 +2,6 @@
 #include "lab/axis.h"
 
 #include <math.h>
-#include <string.h>
-
-#include "base/utf8.h"
 #include "lab/gnuplot.h"
 
 mo__axis mo__axis_begin(char letter, const char *label, bool logarithmic)
@@ -51,7 +48,7 @@ static void write_label(char letter, const char *label, const char *unit, mo__bu
     char text[160];
     snprintf(text, sizeof text, "%s%s%s", label, *unit ? ", " : "", unit);
     mo__buffer_add(script, "set %clabel ", letter);
-    mo__gnuplot_quote(script, text, false, 80);
+    mo__gnuplot_quote(script, text, 80);
     mo__buffer_add(script, "\n");
 }
 
@@ -107,20 +104,39 @@ void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script)
     }
 }
 
+enum { NAME_LETTERS = 22, LETTERS_ACROSS = 46, LEAN = 35 /* degrees */ };
+
+/* Characters of a name as far as it is written. */
+static int width_of(const char *name)
+{
+    int width = 0;
+    for (; *name && width < NAME_LETTERS; name++) width += (*name & 0xC0) != 0x80;
+    return width;
+}
+
+/* A letter is about 8.4 pixels wide. */
+int mo__axis_names_room(const char *const *names, int count)
+{
+    int all = 0, longest = 0;
+    for (int i = 0; i < count; i++) {
+        int width = width_of(names[i]);
+        all += width + 2;
+        if (width > longest) longest = width;
+    }
+    return all > LETTERS_ACROSS ? (int)(8.4 * 0.574 * longest) + 8 : 0;
+}
+
 void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, bool reversed,
                           mo__buffer *script)
 {
-    enum { MOST = 22, ACROSS = 52 };
-    int letters = 0;
     write_label(letter, label, "", script);
     mo__buffer_add(script, "set %crange [-0.5:%g]\nset %ctics (", letter, count - 0.5, letter);
     for (int i = 0; i < count; i++) {
-        int length = (int)strlen(names[i]);
-        letters += 2 + (length < MOST ? length : MOST);
         mo__buffer_add(script, "%s", i ? "," : "");
-        mo__gnuplot_quote(script, names[i], true, MOST);
+        mo__gnuplot_quote(script, names[i], NAME_LETTERS);
         mo__buffer_add(script, " %d", reversed ? count - 1 - i : i);
     }
     mo__buffer_add(script, ")\n");
-    if (letter == 'x' && letters > ACROSS) mo__buffer_add(script, "set xtics rotate by 35 right\n");
+    if (letter == 'x' && mo__axis_names_room(names, count) > 0)
+        mo__buffer_add(script, "set xtics rotate by %d right\n", LEAN);
 }

@@ -24,12 +24,16 @@ void mo__csv_text(mo__csv *csv, const char *text)
     mo__buffer_add(&csv->out, "%s\"", text);
 }
 
-/* The shortest text that reads back as the same number. */
+/* The shortest text that reads back as the same number; counts without an exponent. */
 void mo__csv_number(mo__csv *csv, double value)
 {
     char text[32];
     begin_cell(csv);
     if (isnan(value)) return;
+    if (value == rint(value) && fabs(value) < 1e15) {
+        mo__buffer_add(&csv->out, "%.0f", value);
+        return;
+    }
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;

@@ -122,26 +122,29 @@ mo_status mo__gnuplot(const char *script, char **out)
     return status;
 }
 
-/* In single quotes only ' means something to gnuplot, and names of tics are formats besides: both marks are
- * written twice. */
-void mo__gnuplot_quote(mo__buffer *script, const char *text, bool tic, int most)
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr(" .,-", c);
+}
+
+/* Doubling quotes would not do: gnuplot 5.4 takes two of them at the begin of a constant for an empty one. */
+void mo__gnuplot_quote(mo__buffer *script, const char *text, int most)
 {
     mo__buffer_add(script, "'");
     for (int length, written = 0; *text; text += length, written++) {
         uint32_t point = 0;
         length = mo__utf8_next(text, &point);
-        if (written + 1 == most && text[length ? length : 1]) {
+        bool strange = length == 0 || point < 0x20 || (point >= 0x7F && point < 0xA0);
+        if (length == 0) length = 1;
+        if (written + 1 == most && text[length]) {
             mo__buffer_add(script, "\xE2\x80\xA6");
             break;
         }
-        if (length == 0 || point < 0x20 || (point >= 0x7F && point < 0xA0)) {
-            mo__buffer_add(script, "?");
-            length = length ? length : 1;
-        } else if (*text == '\'' || (tic && *text == '%')) {
-            mo__buffer_add(script, "%c%c", *text, *text);
-        } else {
+        unsigned mark = strange ? '?' : (unsigned)*text;
+        if (strange || (length == 1 && !is_plain(*text)))
+            mo__buffer_add(script, "\xEE%c%c", 0x80 | mark >> 6, 0x80 | (mark & 0x3F));
+        else
             mo__buffer_add(script, "%.*s", length, text);
-        }
     }
     mo__buffer_add(script, "'");
 }

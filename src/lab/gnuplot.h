@@ -10,9 +10,10 @@
  * said: it did not draw. */
 mo_status mo__gnuplot(const char *script, char **out);
 
-/* A text of at most `most` characters as a constant of gnuplot's, on one line. tic: it names a place on an
- * axis.
- */
-void mo__gnuplot_quote(mo__buffer *script, const char *text, bool tic, int most);
+/* A text of at most `most` characters as a constant of gnuplot's. All marks of ASCII are written as
+ * characters of Unicode's private use, MO__GNUPLOT_MARK + mark, so that none can mean anything to gnuplot, in
+ * whatever place; svg.h makes them marks again. */
+#define MO__GNUPLOT_MARK 0xE000
+void mo__gnuplot_quote(mo__buffer *script, const char *text, int most);
 
 #endif

@@ -103,7 +103,8 @@ static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
 static int height_of(const mo__heat *h)
 {
     int rows = h->rows * (h->numbers ? 26 : 20);
-    return 90 + (rows < 80 ? 80 : rows > 360 ? 360 : rows);
+    int names = h->x_names ? mo__axis_names_room(h->x_names, h->columns) : 0;
+    return names + 90 + (rows < 80 ? 80 : rows > 360 ? 360 : rows);
 }
 
 mo_status mo__heat_svg(const mo__heat *h, char **svg)

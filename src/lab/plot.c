@@ -120,7 +120,8 @@ static void write_script(const mo__plot *p, mo__buffer *script)
     writer w = {&x, &y, script};
     const char *comma = "plot ";
     see_all(p, &x, &y);
-    mo__plot_script_begin(460, 290, script);
+    mo__plot_script_begin(460, 290 + (p->x_names ? mo__axis_names_room(p->x_names, p->n_x_names) : 0),
+                          script);
     mo__buffer_add(script, "set grid ytics lc rgb %d lw 1 dt solid\n", MO__INK_GRID);
     if (p->x_names)
         mo__axis_write_names('x', p->x_label, p->x_names, p->n_x_names, false, script);
@@ -128,6 +129,7 @@ static void write_script(const mo__plot *p, mo__buffer *script)
         mo__axis_write(&x, true, script);
     mo__axis_write(&y, false, script);
     if (p->zero_y && y.low >= 0) mo__buffer_add(script, "set yrange [0:*]\n");
+    if (p->whole_y && y.high - y.low <= 10) mo__buffer_add(script, "set ytics 1\n");
     for (int k = 0; k < p->n_curves; k++) write_data(&w, &p->curves[k], k);
     for (int k = 0; k < p->n_curves; k++) write_band(script, &p->curves[k], k, &comma);
     for (int k = 0; k < p->n_curves; k++) write_curve(script, &p->curves[k], k, &comma);

@@ -44,8 +44,9 @@ typedef struct mo__plot {
     const char *title;             /* "Loss" */
     const char *note;              /* what bands are, and what else a reader must know; NULL */
     const char *x_label, *y_label; /* with units */
-    bool log_x, log_y, zero_y;     /* zero_y: the axis begins at 0 */
-    const char *const *x_names;    /* names at x = 0, 1, ... in place of numbers; NULL */
+    bool log_x, log_y;
+    bool zero_y, whole_y;       /* the axis begins at 0; its numbers count things */
+    const char *const *x_names; /* names at x = 0, 1, ... in place of numbers; NULL */
     int n_x_names;
     const mo__curve *curves;
     int n_curves;

@@ -60,6 +60,7 @@ static mo__plot plot_of(const mo__run_plot *of, const mo__curve *curves, int n)
                       .y_label = of->y_label,
                       .log_y = of->log_y,
                       .zero_y = of->zero_y,
+                      .whole_y = of->whole_y,
                       .curves = curves,
                       .n_curves = n};
 }

@@ -35,7 +35,7 @@ mo__curve mo__run_track_curve(const mo__run_track *track, const char *name, int 
 
 typedef struct mo__run_plot {
     const char *name, *title, *note, *y_label;
-    bool log_y, zero_y;
+    bool log_y, zero_y, whole_y;
 } mo__run_plot;
 /* One curve over the tokens read. */
 void mo__run_track_plot(const mo__run_page *p, const mo__run_plot *plot, const mo__run_track *track);

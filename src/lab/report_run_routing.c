@@ -96,6 +96,7 @@ static void plot_balance(const mo__run_page *p)
                                          .title = "Dead experts",
                                          .y_label = "experts",
                                          .zero_y = true,
+                                         .whole_y = true,
                                          .note =
                                              "Those with less than a tenth of their fair share in a step."};
     static const mo__run_plot told = {.name = "mutual-information",

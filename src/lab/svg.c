@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+#include "lab/gnuplot.h"
+
 enum { MOST_ATTRIBUTES = 12 };
 
 typedef struct span {
@@ -172,6 +175,7 @@ static void write_area(drawing *d, const tag *t)
     class_of(value_of(t, "fill"), 'f', 'q', class);
     while (points.size && strchr(" \t\n", points.at[points.size - 1])) points.size--;
     if (made_of(opacity, NUMBERS)) {
+        end_cells(d);
         mo__buffer_add(d->out, "<path class=\"%s\" opacity=\"%.*s\" d=\"M%.*sZ\"/>\n", class,
                        (int)opacity.size, opacity.at, (int)points.size, points.at);
         return;
@@ -198,7 +202,22 @@ static void write_point(drawing *d, const tag *t)
         mo__buffer_add(d->out, "<circle class=\"%s\" cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\"/>\n", class, x, y, r);
 }
 
-/* <g transform=... text-anchor=...><text>..</text></g>; gnuplot has escaped the text. */
+/* Marks as mo__gnuplot_quote has written them become marks again, escaped; all else gnuplot has escaped. */
+static void write_letters(mo__buffer *out, span text)
+{
+    for (size_t i = 0; i < text.size;) {
+        uint32_t point = 0;
+        int length = mo__utf8_at(text.at + i, text.size - i, &point);
+        unsigned mark = point - MO__GNUPLOT_MARK;
+        if (mark >= 0x20 && mark < 0x7F)
+            mo__buffer_add(out, strchr("&<>\"'", (int)mark) ? "&#%u;" : "%c", mark);
+        else
+            mo__buffer_add(out, "%.*s", length ? length : 1, length ? text.at + i : "?");
+        i += (size_t)(length ? length : 1);
+    }
+}
+
+/* <g transform=... text-anchor=...><text>..</text></g> */
 static void write_text(drawing *d, const tag *group)
 {
     char class[16];
@@ -212,7 +231,9 @@ static void write_text(drawing *d, const tag *group)
     mo__buffer_add(d->out, "<text transform=\"%.*s\" text-anchor=\"%.*s\"", (int)where.size, where.at,
                    (int)anchor.size, anchor.at);
     if (class[0]) mo__buffer_add(d->out, " class=\"%s\"", class);
-    mo__buffer_add(d->out, ">%.*s</text>\n", (int)text.size, text.at);
+    mo__buffer_add(d->out, ">");
+    write_letters(d->out, text);
+    mo__buffer_add(d->out, "</text>\n");
 }
 
 static void begin_drawing(drawing *d, const tag *t, const char *label)
