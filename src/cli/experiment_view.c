@@ -63,7 +63,10 @@ static mo_status print_ranking(const mo_lab_results *r, const mo_answer *a)
     for (int i = 0; i < count && i < MOST_ROWS; i++) {
         const mo_variant_answer *v = &a->variants[a->ranking[i]];
         bool comparable = i && v->rung == first->rung;
-        mo__cell(&t, "%d", i + 1);
+        if (v->loss.count < v->seeds)
+            mo__cell(&t, "-");
+        else
+            mo__cell(&t, "%d", i + 1);
         mo__cell(&t, "%s", r->variants[v->variant].name);
         mo__cell(&t, "%.4f", v->loss.mean);
         mo__cell(&t, "%s", mo__fixed(comparable ? v->loss.mean - first->loss.mean : (double)NAN, 4).text);
@@ -176,7 +179,7 @@ static mo_status print_compare(const mo_lab_results *r, const mo_answer *a)
 {
     printf("\n");
     MO_TRY(print_variants(r, a));
-    return a->n_contrasts ? print_contrasts(r, a) : MO_OK;
+    return mo__lab_contrasted(a) ? print_contrasts(r, a) : MO_OK;
 }
 
 mo_status mo__experiment_print(const mo_lab_results *results, const mo_answer *answer)

@@ -101,6 +101,13 @@ const char *mo__lab_short_key(const mo_lab_results *results, const char *key)
 
 /* ---- estimates ---- */
 
+bool mo__lab_contrasted(const mo_answer *answer)
+{
+    for (int c = 0; c < answer->n_contrasts; c++)
+        if (answer->contrasts[c].axis[MO_AXIS_TOKENS].difference.count > 0) return true;
+    return false;
+}
+
 double mo__lab_margin(const mo_estimate *e)
 {
     return (e->high - e->low) / 2;

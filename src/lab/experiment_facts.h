@@ -23,6 +23,8 @@ const char *mo__lab_short_key(const mo_lab_results *results, const char *key);
 /* The sweep's parameters, in the order in which variants have them, each once: keys[most], borrowed; returns
  * how many. */
 int mo__lab_keys(const mo_lab_results *results, const char **keys, int most);
+/* Any two variants have a seed in common that is done in both. */
+bool mo__lab_contrasted(const mo_answer *answer);
 /* What the variant has chosen for the key; NULL: it is not there. */
 const char *mo__lab_chosen(const mo_lab_variant *variant, const char *key);
 

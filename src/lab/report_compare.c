@@ -294,7 +294,7 @@ static void draw_each(const mo__experiment_page *page)
 static void say_contrasts(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
-    if (page->answer->n_contrasts == 0) return;
+    if (!mo__lab_contrasted(page->answer)) return;
     mo__html_section_begin(h, "Against one another");
     list_contrasts(page);
     contrasts_csv(page);

@@ -31,11 +31,16 @@ static double behind_best(const ranking *k, int place)
     return answer_of(k, place)->loss.mean - answer_of(k, 0)->loss.mean;
 }
 
+static bool lacks_seeds(const mo_variant_answer *a)
+{
+    return a->loss.count < a->seeds;
+}
+
 /* All of its seeds have got as far as the first's: their means compare. */
 static bool comparable(const ranking *k, int place)
 {
     const mo_variant_answer *a = answer_of(k, place);
-    return a->rung == answer_of(k, 0)->rung && a->loss.count == a->seeds;
+    return a->rung == answer_of(k, 0)->rung && !lacks_seeds(a);
 }
 
 static ranking look(const mo__experiment_page *page)
@@ -47,7 +52,7 @@ static ranking look(const mo__experiment_page *page)
     while (k.ranked < page->answer->n_variants && !isnan(answer_of(&k, k.ranked)->loss.mean)) k.ranked++;
     for (int i = 0; i < k.ranked; i++) {
         k.routed = k.routed || !isnan(answer_of(&k, i)->max_vio.mean);
-        k.seeds_missing = k.seeds_missing || answer_of(&k, i)->loss.count < answer_of(&k, i)->seeds;
+        k.seeds_missing = k.seeds_missing || lacks_seeds(answer_of(&k, i));
         k.dropping = k.dropping || answer_of(&k, i)->dropped.mean > 0;
     }
     return k;
@@ -117,7 +122,10 @@ static void ranking_row(const ranking *k, int place)
     const mo_variant_answer *a = answer_of(k, place);
     const mo_lab_variant *v = variant_of(k, place);
     if (place == 0) mo__html_row(h, "best");
-    mo__html_cell(h, "%d", place + 1);
+    if (lacks_seeds(a))
+        mo__html_cell(h, "-");
+    else
+        mo__html_cell(h, "%d", place + 1);
     mo__html_cell(h, "%s", v->name);
     mo__html_cell(h, "%.4f", a->loss.mean);
     if (place && comparable(k, place))
@@ -140,6 +148,9 @@ static void ranking_row(const ranking *k, int place)
 static void explain_ranking(const ranking *k)
 {
     mo__html *h = &k->page->report->html;
+    if (k->seeds_missing)
+        mo__html_paragraph(h, "note",
+                           "Variants that lack a seed come last: what they have may be the lucky ones.");
     if (k->ranked > MOST_ROWS)
         mo__html_paragraph(h, "note", "The first %d of %d variants; all of them are in ranking.csv.",
                            MOST_ROWS, k->ranked);
