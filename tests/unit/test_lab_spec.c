@@ -312,7 +312,7 @@ static const char whole[] =
 static void damaged_files_are_refused_or_read(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof whole; i++) {
+    for (size_t i = 0; i < sizeof whole - 1; i++) {
         char text[sizeof whole];
         mo_lab_spec s;
         memcpy(text, whole, sizeof whole);

@@ -354,7 +354,7 @@ static void dense_variants_are_matched(void **state)
     assert_true(fabs((double)made[0].active / (double)made[1].active - 1) < 0.01);
     assert_true(fabs((double)made[2].total / (double)made[1].total - 1) < 0.01);
     assert_true(fabs(made[3].flops_per_token / made[1].flops_per_token - 1) < 0.01);
-    assert_true(made[2].total > 1.2 * (double)made[0].total);
+    assert_true((double)made[2].total > 1.2 * (double)made[0].total);
     assert_true(made[0].wanted == (double)made[1].active && made[0].got == (double)made[0].active);
     for (int i = 0; i < 4; i++) {
         if (i == 1) continue;
