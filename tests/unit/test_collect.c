@@ -229,7 +229,8 @@ static void tables(void **state)
     small_lab lab = small_lab_make("/x", "csv");
     mo_free(lab.variants[1].name);
     lab.variants[1].name = mo_strdup("a \"b\",\nc");
-    mo_lab_evaluation e[] = {{10, 4800, 3e9, 0.1, 2.5, 0.1 + 0.2}, {20, 9600, 6e9, 1.25, (double)NAN, 2}};
+    mo_lab_evaluation e[] = {{10, 4800, 3000000001, 0.1, 2.5, 0.1 + 0.2},
+                             {20, 9600, 6000000002, 1.25, (double)NAN, 2}};
     double none = (double)NAN;
     mo_lab_trial trials[] = {{.id = 1,
                               .name = (char[]){"v0001.s1"},
@@ -239,8 +240,8 @@ static void tables(void **state)
                               .target_step = 20,
                               .step = 20,
                               .state = MO_TRIAL_DONE,
-                              .started = 1.5e9,
-                              .ended = 1.5e9 + 0.25,
+                              .started = 1500000001,
+                              .ended = 1500000001.25,
                               .loss = 2,
                               .seconds = 1.25,
                               .step_seconds = 0.0625,
@@ -279,13 +280,13 @@ static void tables(void **state)
                 "trial,variant,stage,seed,tuned,rung,target_step,step,state,validation_loss,seconds,"
                 "step_seconds,max_vio,entropy,dropped,started,ended,message,model.router,"
                 "model.num_local_experts\n"
-                "v0001.s1,v0001,main,18446744073709551615,,0,20,20,done,2,1.25,0.0625,0.5,,0,1.5e+09,"
-                "1500000000.25,,sigmoid,\n"
+                "v0001.s1,v0001,main,18446744073709551615,,0,20,20,done,2,1.25,0.0625,0.5,,0,1500000001,"
+                "1500000001.25,,sigmoid,\n"
                 "t,\"a \"\"b\"\",\nc\",tune,1,3e-3,1,9,0,failed,,,,,,,,,\"step 3, loss \"\"nan\"\"\",,0\n");
     expect_text("a/tables/evaluations.csv",
                 "trial,variant,stage,seed,step,tokens,training_flops,seconds,train_loss,validation_loss\n"
-                "v0001.s1,v0001,main,18446744073709551615,10,4800,3e+09,0.1,2.5,0.30000000000000004\n"
-                "v0001.s1,v0001,main,18446744073709551615,20,9600,6e+09,1.25,,2\n");
+                "v0001.s1,v0001,main,18446744073709551615,10,4800,3000000001,0.1,2.5,0.30000000000000004\n"
+                "v0001.s1,v0001,main,18446744073709551615,20,9600,6000000002,1.25,,2\n");
     small_lab_free(&lab);
 }
 
