@@ -1,0 +1,177 @@
+#!/bin/sh
+# test_cli_sweep.sh -- moira sweep: kills at any moment, several jobs, failures, halving, trials that others run.
+. tests/e2e/lib.sh
+
+small_text
+small_config
+moira 0 prepare "$dir/text.txt" -o "$dir/text.h5"
+
+# sweep NAME LINE...: a file with these lines besides what all have.
+sweep() {
+    name=$1
+    shift
+    cat >"$dir/$name.yaml" <<END
+name: $name
+dir: $dir/$name
+base: small.yaml
+set: {sample.tokens: 0, log.tensorboard: false, log.routing: false, eval.every: 20, checkpoint.every: 10}
+END
+    printf '%s\n' "$@" >>"$dir/$name.yaml"
+}
+
+# What came of an experiment, without what hangs on the clock: every loss with all its digits.
+figures() {
+    cut -d, -f1-10 "$dir/$1/report/trials.csv"
+    cut -d, -f1-7,9- "$dir/$1/report/evaluations.csv"
+}
+same_figures() {
+    figures "$1" >"$dir/.a"
+    figures "$2" >"$dir/.b"
+    diff "$dir/.a" "$dir/.b" >/dev/null || fail "$ran: $2 has other figures than $1: $(diff "$dir/.a" "$dir/.b" | head -4)"
+}
+# How often the trials of an experiment were started, those whose folders match, in all.
+starts() { cat "$dir/$1"/trials/$2/log.txt 2>/dev/null | grep -c '^run  '; }
+children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+
+# ---- jobs ----
+
+grid='parameters: {model.router: [topk, sigmoid], optimizer.learning_rate: [1e-3, 3e-3]}'
+sweep one "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+sweep two "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+moira 0 sweep "$dir/one.yaml"
+out_has 'trials       4 variants by grid, 2 seeds; 8 trials so far'
+out_matches '^ +8 of 8  v0004\.s2  step 60  loss [0-9.]+  [0-9.]+ s$'
+[ "$(figures one | grep -c ',done,')" -eq 8 ] || fail "$ran: not eight trials done"
+[ "$(figures one | cut -d, -f10 | sort -u | wc -l)" -ge 8 ] || fail "$ran: trials have the same losses"
+moira 0 sweep "$dir/two.yaml" --jobs 3
+same_figures one two
+# The trial is what moira train makes of the same settings.
+moira 0 train "$dir/small.yaml" sample.tokens=0 eval.every=20 model.router=sigmoid optimizer.learning_rate=1e-3 \
+    train.steps=60 run.seed=2 "run.dir=$dir/alone"
+alone=$(sed -n '$s/.*"validation_loss":\([0-9.]*\).*/\1/p' "$dir/alone/metrics.jsonl")
+figures one | grep '^v0003.s2,' | grep -qF ",$alone" || fail "$ran: $alone is not what the sweep has"
+# Again: nothing is left to do.
+moira 0 sweep "$dir/two.yaml" --jobs 2 --resume
+out_has 'before       8 done, 0 failed: they stay as they are'
+[ "$(starts two '*')" -eq 8 ] || fail "$ran: $(starts two '*') starts of 8 trials"
+
+# ---- kills ----
+
+seed=$(date +%N)
+# A moment in the life of a sweep, which takes about two seconds.
+moment() {
+    seed=$(((seed * 1103 + 12345) % 1000003))
+    awk "BEGIN { print 0.02 + 1.2 * $seed / 1000003 }"
+}
+# killed NAME: the sweep, whose trials then go on. killed NAME all: them too.
+killed() {
+    "$MOIRA" sweep "$dir/$1.yaml" --jobs 2 >"$out" 2>"$err" &
+    pid=$!
+    sleep "$(moment)"
+    trials=$(children_of $pid)
+    kill -9 $pid $([ "$2" = all ] && echo $trials) 2>/dev/null && kills=$((kills + 1))
+    wait $pid 2>/dev/null
+}
+kills=0
+sweep sweeper "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+for round in 1 2 3 4 5; do killed sweeper; done
+moira 0 sweep "$dir/sweeper.yaml" --jobs 2
+same_figures one sweeper
+[ $kills -gt 0 ] || fail "$ran: no sweep was killed"
+# Its trials were not, so each was started once, however often the sweep was.
+[ "$(starts sweeper '*')" -eq 8 ] || fail "$ran: $(starts sweeper '*') starts of 8 trials that nobody killed"
+sweep everyone "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+kills=0
+for round in 1 2 3 4 5; do killed everyone all; done
+moira 0 sweep "$dir/everyone.yaml" --jobs 2
+same_figures one everyone
+# At most two trials are at work at a time.
+[ "$(starts everyone '*')" -le $((8 + 2 * kills)) ] || fail "$ran: $(starts everyone '*') starts after $kills kills"
+
+# ---- interrupted ----
+
+sweep stopped 'parameters: {model.router: [topk, sigmoid]}' 'budget: {steps: 20000}'
+"$MOIRA" sweep "$dir/stopped.yaml" --jobs 2 >"$out" 2>"$err" &
+pid=$!
+ran='interrupted sweep'
+for wait in $(seq 300); do
+    [ "$(cat "$dir"/stopped/trials/*/log.txt 2>/dev/null | grep -c '^ *5 ')" -eq 2 ] && break
+    sleep 0.05
+done
+# Nobody else works on it meanwhile.
+moira 2 sweep "$dir/stopped.yaml"
+err_has "$dir/stopped: another process works on this experiment (process $pid on "
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] || fail "$ran: not exit status 130"
+for trial in v0001.s1 v0002.s1; do
+    ls "$dir/stopped/trials/$trial" | grep -q '^step-.*h5$' || fail "$ran: $trial saved nothing"
+    [ -e "$dir/stopped/trials/$trial/lock" ] && fail "$ran: $trial is still at work"
+done
+
+# ---- trials that fail ----
+
+sweep wild 'parameters: {optimizer.learning_rate: [1e-3, 100]}' 'budget: {steps: 60}'
+sed -i 's/^set: {/&optimizer.max_grad_norm: 0, schedule.warmup_steps: 0, /' "$dir/wild.yaml"
+moira 1 sweep "$dir/wild.yaml" --jobs 2
+err_has '1 of 2 trials failed, the first v0002.s1: '
+out_matches '^ +[12] of 2  v0002\.s1  failed: .*Try a lower optimizer\.learning_rate'
+figures wild | grep -q '^v0001.s1,.*,done,' || fail "$ran: v0001.s1 is not done"
+figures wild | grep -q '^v0002.s1,.*,failed,' || fail "$ran: v0002.s1 is not marked as failed"
+moira 1 sweep "$dir/wild.yaml"
+[ "$(starts wild v0002.s1)" -eq 1 ] || fail "$ran: a failed trial was tried again without --retry"
+moira 1 sweep "$dir/wild.yaml" --retry
+[ "$(starts wild v0002.s1)" -eq 2 ] || fail "$ran: --retry tried nothing"
+[ "$(starts wild v0001.s1)" -eq 1 ] || fail "$ran: --retry ran a trial that was done"
+
+# ---- halving ----
+
+halving='strategy: halving
+trials: 6
+draw_seed: 3
+halving: {first_steps: 20, factor: 2}
+budget: {steps: 80}
+parameters: {optimizer.learning_rate: {from: 1e-4, to: 1e-2, log: true}}'
+sweep halved "$halving"
+moira 0 sweep "$dir/halved.yaml" --jobs 2
+# 6 go to step 20, 3 of them to 40, 1 to 80: the best of those at each step.
+for wanted in '0,20 3' '1,40 2' '2,80 1'; do
+    n=$(figures halved | cut -d, -f6,7 | grep -cx "${wanted% *}")
+    [ "$n" -eq "${wanted#* }" ] || fail "$ran: $n trials ended at rung,step ${wanted% *}, not ${wanted#* }"
+done
+evaluations() { awk -F, -v step="$2" '$5 == step { print $10, $1 }' "$dir/$1/report/evaluations.csv" | sort -g; }
+best=$(evaluations halved 20 | head -3 | cut -d' ' -f2 | sort)
+[ "$best" = "$(evaluations halved 40 | cut -d' ' -f2 | sort)" ] || fail "$ran: others than the best went on"
+# The pause changed nothing: the whole run has the same loss.
+best=$(figures halved | awk -F, '$7 == 80 { print $1, $10 }')
+rate=$(sed -n 's/^ *learning_rate: //p' "$dir/halved/trials/${best% *}/config.yaml" | head -1)
+moira 0 train "$dir/small.yaml" sample.tokens=0 eval.every=20 "optimizer.learning_rate=$rate" train.steps=80 \
+    run.seed=1 "run.dir=$dir/whole"
+grep -qF "\"validation_loss\":${best#* }" "$dir/whole/metrics.jsonl" || fail "$ran: ${best#* } is not the whole run's"
+sweep halfway "$halving"
+for round in 1 2 3; do killed halfway all; done
+moira 0 sweep "$dir/halfway.yaml" --jobs 2
+same_figures halved halfway
+sweep uneven "$(echo "$halving" | sed 's/first_steps: 20/first_steps: 25/')"
+refused 'is no multiple of eval.every 20' sweep "$dir/uneven.yaml"
+
+# ---- trials that others run ----
+
+sweep listed "$halving"
+for rung in 1 2 3; do
+    moira 0 sweep "$dir/listed.yaml" --list --jobs 2
+    cp "$out" "$dir/commands"
+    xargs -d '\n' -P 2 -n 1 sh -c <"$dir/commands" >/dev/null 2>"$err" || fail "$ran: a listed command failed"
+done
+moira 0 sweep "$dir/listed.yaml" --collect
+out_has "$dir/listed/results.db: 6 of 6 trials done, 0 failed, 0 to be run"
+moira 0 sweep "$dir/listed.yaml" --list
+[ -s "$out" ] && fail "$ran: lists trials that are done" && show
+moira 0 report "$dir/listed"
+same_figures halved listed
+
+# ---- requests that are wrong ----
+
+refused 'so --collect beside it says nothing' sweep "$dir/one.yaml" --list --collect
+refused 'jobs' sweep "$dir/one.yaml" --jobs 0
+finish
