@@ -215,12 +215,11 @@ static mo_status add_tuning(planner *p, int variant, int place)
     return add(p, tune_name(p, variant, place), trial, p->spec->tune.values[place]);
 }
 
-/* The best of the values once all are tried, the first of those that are as good; NULL, with *settled: all
- * failed, and the trial has what its config says. */
+/* The best of the values, the first of those that are as good; NULL: none is tuned, or all failed, and trials
+ * have what their config says. *settled becomes false where some are still to be tried. */
 static mo_status best_value(const planner *p, int variant, bool *settled, const char **out)
 {
     const mo_lab_trial *best = NULL;
-    *settled = true;
     *out = NULL;
     for (int place = 0; place < p->spec->tune.count; place++) {
         char *name = tune_name(p, variant, place);
@@ -270,38 +269,33 @@ static mo_status plan_timing(planner *p, const char *const *values)
     return status;
 }
 
-static mo_status plan_stages(planner *p, const char **values, bool *settled)
+/* Each stage comes when the one before is over for all, so that trials have one order whoever ended first. */
+static mo_status plan_stages(planner *p, const char **values)
 {
     int n = p->now->n_variants;
     bool all = true;
-    for (int v = 0; v < n; v++) {
-        settled[v] = true;
-        if (p->spec->tune.key) MO_TRY(best_value(p, v, &settled[v], &values[v]));
-        all = all && settled[v];
-    }
+    for (int v = 0; v < n; v++) MO_TRY(best_value(p, v, &all, &values[v]));
     for (int place = 0; place < p->spec->tune.count; place++)
         for (int v = 0; v < n; v++) MO_TRY(add_tuning(p, v, place));
+    if (!all) return MO_OK;
     for (int s = 0; s < p->spec->n_seeds; s++)
         for (int v = 0; v < n; v++)
-            if (settled[v])
-                MO_TRY(add_main(p, v, p->spec->seeds[s], 0, p->now->variants[v].steps, values[v]));
-    return all && p->spec->timing_steps > 0 ? plan_timing(p, values) : MO_OK;
+            MO_TRY(add_main(p, v, p->spec->seeds[s], 0, p->now->variants[v].steps, values[v]));
+    return p->spec->timing_steps > 0 ? plan_timing(p, values) : MO_OK;
 }
 
 static mo_status plan_comparison(planner *p)
 {
-    size_t n = (size_t)p->now->n_variants + 1;
-    const char **values = mo_calloc(n, sizeof(const char *));
-    bool *settled = mo_calloc(n, sizeof *settled);
-    mo_status status = values && settled ? plan_stages(p, values, settled) : MO_E_MEMORY;
+    const char **values = mo_calloc((size_t)p->now->n_variants + 1, sizeof(const char *));
+    mo_status status = values ? plan_stages(p, values) : MO_E_MEMORY;
     mo_free(values);
-    mo_free(settled);
     return status;
 }
 
 /* ---- all of it ---- */
 
-mo_status mo__trial_plan_make(const mo_lab_spec *spec, const mo_lab_results *now, int64_t eval_every, mo__trial_plan *out)
+mo_status mo__trial_plan_make(const mo_lab_spec *spec, const mo_lab_results *now, int64_t eval_every,
+                              mo__trial_plan *out)
 {
     planner p = {.spec = spec, .now = now, .plan = out};
     *out = (mo__trial_plan){0};
