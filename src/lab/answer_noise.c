@@ -42,7 +42,6 @@ mo_status mo__answer_noise(const mo__table *t, mo_answer *a)
     double degrees;
     if (n < 2) return MO_OK;
     MO_TRY(residual(t, a, half > 2 ? half : 2, &a->noise, &degrees));
-    if (isnan(a->noise)) return MO_OK;
     a->least_difference =
         mo_student_quantile(1 - 0.05 / (2 * (n - 1)), degrees) * a->noise * sqrt(2.0 / t->n_seeds);
     double best = a->variants[a->ranking[0]].loss.mean;

@@ -151,10 +151,8 @@ static int64_t next_width(const mo__matched *m)
         if (i != at) other = i;
     if (other >= 0) {
         double rise = m->measured[other].seconds - t, run = (double)m->measured[other].width - w;
-        if (rise * run > 0)
+        if (rise * run > 0) /* else it is noise: the wider one was faster */
             guess = w + (m->wanted - t) * run / rise;
-        else if (low >= 0 && high >= 0) /* noise: a wider one was faster */
-            guess = w + run / 2;
     }
     return clip(round(fmin(fmax(guess, w / FARTHEST), w * FARTHEST)));
 }

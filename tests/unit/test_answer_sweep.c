@@ -104,7 +104,7 @@ static void fail_trial(mo_lab_results *r, int i)
 static void test_ranking(void **state)
 {
     (void)state;
-    const double losses[] = {2, 2.2, 1, 1.4, 1.5, 1.3, 1.1, 1.3, 0.5, 0.6};
+    const double losses[] = {2, 2.2, 1, 1.4, 1.5, 1.3, 1.4, 1, 0.5, 0.6};
     mo_lab_results r = grid(losses, 5, 2); /* means 2.1, 1.2, 1.4, 1.2, 0.55 */
     mo_answer a = answer(&r);
     check_ranking(&a, (int[]){4, 1, 3, 2, 0}); /* equal ones in their order */
@@ -142,6 +142,10 @@ static void test_front(void **state)
     fail_trial(&r, 4); /* no loss, no front */
     a = answer(&r);
     assert_true(!a.variants[4].pareto && a.variants[5].pareto);
+    mo_answer_free(&a);
+    r.trials[5].step = 0; /* nor without seconds */
+    a = answer(&r);
+    assert_true(!a.variants[5].pareto && a.variants[1].pareto);
     done(&r, &a);
 }
 
@@ -156,13 +160,13 @@ static void test_halving(void **state)
     for (int v = 0; v < 6; v++) {
         const char *const chosen[] = {"model.router", v % 2 ? "topk" : "sigmoid"};
         add_variant(&r, chosen, 1);
-        add_trial(&r, v, 5, rungs[v], all[v], 2);
+        add_trial(&r, v, 5, rungs[v], all[v], 2 - 0.1 * v);
     }
     mo_answer a = answer(&r);
     check_ranking(&a, (int[]){1, 0, 2, 3, 4, 5});
     assert_true(a.variants[1].rung == 2 && a.variants[2].rung == 1 && a.variants[5].rung == 0);
     MO_CHECK_NEAR(a.variants[3].loss.mean, 3.3, 0);
-    MO_CHECK_NEAR(a.variants[3].seconds.mean, 2 * STEPS, 1e-9);
+    MO_CHECK_NEAR(a.variants[3].seconds.mean, 1.7 * STEPS, 1e-9);
     assert_true(a.variants[1].pareto && !a.variants[0].pareto && !a.variants[3].pareto);
     assert_int_equal(a.effects_step, 10); /* where all have been: (3.1 + 3.3 + 3.5) / 3 */
     MO_CHECK_NEAR(a.effects[0].levels[1].loss.mean, 3.3, 1e-12);
@@ -203,6 +207,23 @@ static void test_noise(void **state)
     a = answer(&r);
     assert_true(a.variants[0].near_best && !a.variants[1].near_best);
     check_says(&a, "better than all others by more than noise explains");
+    done(&r, &a);
+}
+
+/* Who failed on the next rung is not among those that the best is compared with. */
+static void test_noise_of_whole(void **state)
+{
+    (void)state;
+    const double losses[3][2] = {{1.0, 1.2}, {1.1, 1.4}, {1.2, 1.9}};
+    mo_lab_results r = {.strategy = MO_LAB_HALVING};
+    for (int v = 0; v < 3; v++) add_variant(&r, NULL, 0);
+    for (int i = 0; i < 6; i++)
+        add_trial(&r, i / 2, 1 + (uint64_t)i % 2, i / 2 == 2 ? 2 : 1, (double[]){losses[i / 2][i % 2], 1}, 1);
+    r.trials[4].state = r.trials[5].state = MO_TRIAL_FAILED;
+    mo_answer a = answer(&r);
+    assert_int_equal(a.variants[2].rung, 0);
+    MO_CHECK_NEAR(a.least_difference, mo_student_quantile(0.975, 1) * 0.05, 1e-12);
+    assert_false(a.variants[2].near_best);
     done(&r, &a);
 }
 
@@ -290,6 +311,11 @@ static void test_effects(void **state)
     check_says(&a,
                "What matters most: model.router accounts for 82% of the variance between variants (best on "
                "average: sigmoid, 1.7000).");
+    mo_answer_free(&a);
+    fail_trial(&r, 0); /* a variant without a loss has no say */
+    a = answer(&r);
+    assert_string_equal(a.effects[0].key, "model.router");
+    assert_true(a.effects[0].levels[0].loss.count == 2 && a.effects[0].share > 0.5);
     done(&r, &a);
 }
 
@@ -345,6 +371,27 @@ static void test_equal_numbers(void **state)
     done(&r, &a);
 }
 
+/* Few values, or enough variants for each, are not put together. */
+static void test_no_ranges(void **state)
+{
+    (void)state;
+    mo_lab_results few = {.strategy = MO_LAB_RANDOM}, enough = {.strategy = MO_LAB_RANDOM};
+    for (int i = 0; i < 15; i++) {
+        const char *const two[] = {"k", i ? "2" : "1"}, *const five[] = {
+                                                            "k",
+                                                            (const char *[]){"1", "2", "3", "4", "5"}[i % 5]};
+        double loss = i;
+        if (i < 5) add_trial(&few, add_variant(&few, two, 1), 1, 1, &loss, 1);
+        add_trial(&enough, add_variant(&enough, five, 1), 1, 1, &loss, 1);
+    }
+    mo_answer a = answer(&few);
+    assert_int_equal(a.effects[0].n_levels, 2);
+    done(&few, &a);
+    a = answer(&enough);
+    assert_int_equal(a.effects[0].n_levels, 5);
+    done(&enough, &a);
+}
+
 static void test_allocations(void **state)
 {
     (void)state;
@@ -397,11 +444,12 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranking),       cmocka_unit_test(test_front),
-        cmocka_unit_test(test_halving),       cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_one_seed),      cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_effects),       cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_equal_numbers), cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_ranking),        cmocka_unit_test(test_front),
+        cmocka_unit_test(test_halving),        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_noise_of_whole), cmocka_unit_test(test_one_seed),
+        cmocka_unit_test(test_nothing),        cmocka_unit_test(test_effects),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_equal_numbers),
+        cmocka_unit_test(test_no_ranges),      cmocka_unit_test(test_allocations),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ static void test_schedules(void **state)
         {9, 100, 500, 100, 3, 2, {100, 500}, {9, 3}}, /* 300 would be too near to the end: 500/300 < 3^.5 */
         {9, 100, 520, 100, 3, 3, {100, 300, 520}, {9, 3, 1}}, /* and here it is not: 520/300 > 3^.5 */
         {4, 250, 300, 50, 3, 2, {250, 300}, {4, 1}},          /* the first one stays: it was asked for */
-        {10, 100, 350, 25, 1.5, 4, {100, 150, 225, 350}, {10, 6, 4, 2}}, /* 338 is too near */
+        {10, 100, 600, 1, 1.5, 5, {100, 150, 225, 338, 600}, {10, 6, 4, 2, 1}}, /* 337.5 */
+        {10, 100, 350, 25, 1.5, 4, {100, 150, 225, 350}, {10, 6, 4, 2}},        /* 338 is too near */
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const expected *e = &all[i];
@@ -64,6 +65,8 @@ static void test_rungs_need_evaluations(void **state)
     MO_CHECK_MESSAGE("step 90 is no multiple");
     MO_CHECK_STATUS(mo__halving_plan(9, 60, 2, 300, 40, &plan), MO_E_CONFIG); /* 60 120 300 */
     MO_CHECK_MESSAGE("eval.every=30 would do");
+    MO_CHECK_STATUS(mo__halving_plan(9, 60, 1.5, 130, 20, &plan), MO_E_CONFIG); /* 60 90 130 */
+    MO_CHECK_MESSAGE("step 90 is no multiple of eval.every 20; eval.every=15 would do");
     MO_CHECK_OK(mo__halving_plan(9, 60, 2, 301, 30, &plan)); /* the last is always evaluated */
 }
 

@@ -190,6 +190,11 @@ static void test_measured(void **state)
     assert_in_range(m.n_measured, 2, 4);
     line.calls = 0;
     assert_int_equal(measure(&line, 0.0296).n_measured, 1); /* as wide as it was */
+    mo_run_config narrow = dense();                         /* 4% more is less than one more of 8 */
+    narrow.model.intermediate_size = 8;
+    line.calls = 0;
+    MO_CHECK_OK(mo__match_measure(&narrow, 1.04 * 0.0208, step_seconds, &line, &m));
+    assert_true(m.width == 8 && m.n_measured == 1);
     for (int noise = 0; noise < 3; noise++)
         for (int to = 1; to <= 40; to++) {
             machine rough = {.fixed = 0.01, .slope = 1e-4, .noise = 0.01 * noise, .stair = 16};

@@ -115,10 +115,23 @@ static void test_no_variance(void **state)
     mo_estimate e = mo_estimate_of(same, 4);
     assert_true(e.deviation <= 0 && e.low >= 2 && e.high <= 2);
     MO_CHECK_NEAR(mo__between(same, group, 4, 2), 0, 0);
+    MO_CHECK_NEAR(mo__between((double[]){1, 2, 1, 2}, group, 4, 2), 0, 0); /* less between than by chance */
     assert_true(isnan(mo__between(same, own, 4, 4)));
     assert_true(isnan(mo__between(same, one, 4, 1)));
     MO_CHECK_NEAR(mo__residual(same, 2, 2, &degrees), 0, 0);
     assert_true(isnan(mo__residual(same, 4, 1, &degrees)) && isnan(mo__residual(same, 1, 4, &degrees)));
+}
+
+/* One and two degrees have quantiles in closed form, to compare with where R's table has few digits. */
+static void test_closed_forms(void **state)
+{
+    (void)state;
+    const double off[] = {-0.49, -1e-3, -1e-7, 1e-12, 0.2, 0.4};
+    for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+        double p = 0.5 + off[i], x = p - 0.5, one = tan(acos(-1) * x), two = x * sqrt(2 / (p * (1 - p)));
+        MO_CHECK_NEAR(mo_student_quantile(p, 1) / one, 1, 1e-12);
+        MO_CHECK_NEAR(mo_student_quantile(p, 2) / two, 1, 1e-12);
+    }
 }
 
 static void test_quantile_bounds(void **state)
@@ -143,9 +156,9 @@ static void test_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),       cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_no_variance), cmocka_unit_test(test_quantile_bounds),
-        cmocka_unit_test(test_allocation),
+        cmocka_unit_test(test_table),           cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_no_variance),     cmocka_unit_test(test_closed_forms),
+        cmocka_unit_test(test_quantile_bounds), cmocka_unit_test(test_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
