@@ -75,7 +75,7 @@ static void write_log_tics(const mo__axis *axis, mo__buffer *script)
     int every = (int)fmax(1, ceil(decades / 7));
     bool first = true;
     mo__buffer_add(script, "set %ctics (", axis->letter);
-    if (decades < 0.35) {
+    if (decades < 0.75) {
         double step = high > low ? nice_step(high - low, 6) : low;
         for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step)
             add_tic(script, &first, at);
@@ -106,8 +106,7 @@ void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script)
 
 enum { NAME_LETTERS = 22, LETTERS_ACROSS = 46, LEAN = 35 /* degrees */ };
 
-/* Characters of a name as far as it is written. */
-static int width_of(const char *name)
+int mo__axis_name_width(const char *name)
 {
     int width = 0;
     for (; *name && width < NAME_LETTERS; name++) width += (*name & 0xC0) != 0x80;
@@ -119,7 +118,7 @@ int mo__axis_names_room(const char *const *names, int count)
 {
     int all = 0, longest = 0;
     for (int i = 0; i < count; i++) {
-        int width = width_of(names[i]);
+        int width = mo__axis_name_width(names[i]);
         all += width + 2;
         if (width > longest) longest = width;
     }

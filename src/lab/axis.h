@@ -21,7 +21,10 @@ void mo__axis_see(mo__axis *axis, double value);
 void mo__axis_settle(mo__axis *axis);
 /* Label, tics, and range: tight, all that was seen and nothing else; else from tic to tic. */
 void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script);
-/* Pixels that such names at the foot of a plot need beyond a line: where they do not fit side by side they lean.
+/* Characters of a name as far as it is written. */
+int mo__axis_name_width(const char *name);
+/* Pixels that such names at the foot of a plot need beyond a line: where they do not fit side by side they
+ * lean.
  */
 int mo__axis_names_room(const char *const *names, int count);
 /* Names at 0, 1, ... count - 1, with room of a half on either side; reversed: the first is the highest. */

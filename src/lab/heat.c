@@ -8,6 +8,8 @@
 #include "lab/plot_script.h"
 #include "lab/svg.h"
 
+enum { WIDTH = 460 };
+
 static double clamped(double part)
 {
     return part < 0 ? 0 : part > 1 ? 1 : part;
@@ -81,6 +83,18 @@ static void write_numbers(const mo__heat *h, double unit, mo__buffer *script)
     mo__buffer_add(script, "END\n");
 }
 
+/* Whether each cell's number has room in it: characters of 8 pixels, the names of rows beside the cells. */
+static bool numbers_fit(const mo__heat *h)
+{
+    int longest = 0, names = 3;
+    for (int i = 0; i < h->rows * h->columns; i++)
+        if (isfinite(h->value[i]))
+            longest = (int)fmax(longest, snprintf(NULL, 0, "%.*f", h->digits, h->value[i]));
+    for (int row = 0; h->row_names && row < h->rows; row++)
+        names = (int)fmax(names, mo__axis_name_width(h->row_names[row]));
+    return h->columns * (8 * longest + 6) <= WIDTH - 70 - 8 * names;
+}
+
 static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
 {
     for (int i = 0; h->x_edges && i <= h->columns; i++) mo__axis_see(x, h->x_edges[i]);
@@ -111,13 +125,14 @@ mo_status mo__heat_svg(const mo__heat *h, char **svg)
 {
     mo__buffer script = {0};
     mo__axis x = mo__axis_begin('x', h->x_label, false);
-    mo__plot_script_begin(460, height_of(h), &script);
+    bool numbers = h->numbers && numbers_fit(h);
+    mo__plot_script_begin(WIDTH, height_of(h), &script);
     mo__buffer_add(&script, "set border 0\nset tics scale 0\nset style fill solid noborder\n");
     write_axes(h, &x, &script);
     write_cells(h, x.unit, &script);
-    if (h->numbers) write_numbers(h, x.unit, &script);
+    if (numbers) write_numbers(h, x.unit, &script);
     mo__buffer_add(&script, "plot $cells using 1:2:3:4:5:6:7 with boxxyerror lc rgb variable%s\n",
-                   h->numbers ? ", $numbers using 1:2:3:4 with labels textcolor rgb variable" : "");
+                   numbers ? ", $numbers using 1:2:3:4 with labels textcolor rgb variable" : "");
     return mo__plot_draw(&script, h->title, svg);
 }
 
