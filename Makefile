@@ -191,7 +191,8 @@ demo: all ## make a corpus, train a small MoE on it in minutes, show what it lea
 	    echo; build/moira eval $(DEMO)/best.h5 --data data/demo.h5 --by-domain; \
 	    echo; build/moira inspect $(DEMO)/best.h5 --routing --data data/demo.h5; \
 	} >$(DEMO)/report.txt; cat $(DEMO)/report.txt
-	@echo; echo "All of this is in $(DEMO)/report.txt; the curves are in $(DEMO)/metrics.jsonl."
+	@build/moira report $(DEMO) >/dev/null
+	@echo; echo "All of this is in $(DEMO)/report.txt; curves, and what each expert did, for a browser: $(DEMO)/report.html"
 
 # ---- installing: make install [PREFIX=/usr/local] [DESTDIR=] [FLAVOUR=release | portable] ----
 
