@@ -6,11 +6,11 @@
 
 enum { MOST_OPEN = 32 };
 
-static const char *const ELEMENTS[] = {"html",  "head",   "meta", "title",   "style",  "body",       "main",
-                                       "h1",    "h2",     "h3",   "section", "div",    "p",          "a",
-                                       "ul",    "li",     "span", "pre",     "table",  "caption",    "thead",
-                                       "tbody", "tr",     "th",   "td",      "figure", "figcaption", "svg",
-                                       "path",  "circle", "text", "code",    "strong", "em",         "br"};
+static const char *const ELEMENTS[] = {
+    "html",  "head",    "meta",   "title", "style", "body",   "main", "h1",     "h2",
+    "h3",    "section", "div",    "p",     "a",     "ul",     "li",   "span",   "pre",
+    "table", "caption", "thead",  "tbody", "tr",    "th",     "td",   "figure", "figcaption",
+    "svg",   "path",    "circle", "text",  "code",  "strong", "em",   "br",     "wbr"};
 static const char *const ATTRIBUTES[] = {"lang",
                                          "charset",
                                          "name",
@@ -130,7 +130,7 @@ static void check_tag(reader *r)
     r->at += whole;
     if (*r->at != '>') wrong(r, "a tag that does not end");
     r->at++;
-    if (closes || whole || strcmp(name, "meta") == 0) return;
+    if (closes || whole || strcmp(name, "meta") == 0 || strcmp(name, "wbr") == 0) return;
     if (r->depth == MOST_OPEN) wrong(r, "too deep");
     memcpy(r->open[r->depth++], name, sizeof name);
     if (strcmp(name, "style") != 0) return;
