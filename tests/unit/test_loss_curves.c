@@ -198,6 +198,21 @@ static void test_distance_of_common_seeds(void **state)
     mo__losses_free(&l);
 }
 
+/* A point needs all seeds: where one is slower, its end comes later, but so does its beginning. */
+static void test_distance_where_all_seeds_are(void **state)
+{
+    (void)state;
+    fixture f;
+    mo__losses l;
+    make(&f);
+    for (int i = 0; i < 4; i++) f.evaluations[2][i].seconds *= 1.5; /* a's second seed: 105 to 420 s */
+    MO_CHECK_OK(mo__losses_between(&f.results, 1, 0, MO_AXIS_SECONDS, &l));
+    assert_int_equal(l.seeds, 2);
+    assert_int_equal(l.count, 3); /* 140, 210 and 280 s, not 70 */
+    MO_CHECK_NEAR(l.x[0], 140, 0);
+    mo__losses_free(&l);
+}
+
 static mo_status both(const mo_lab_results *r)
 {
     mo__losses l;
