@@ -57,14 +57,15 @@ typedef struct mo__words {
 
 typedef struct mo__command {
     const char *name;
-    const char *summary;       /* one line, for the list of commands */
-    const char *synopsis;      /* what follows the name */
-    const char *text;          /* paragraphs: what it does */
-    const char *example;       /* lines */
-    const mo__option *options; /* ends with a NULL name; NULL = none */
-    size_t options_size;       /* of the struct that they fill, at most MO__OPTIONS_SIZE */
-    const char *word;          /* what the first word is: "CONFIG" */
-    int least, most;           /* words taken; most < 0: any number */
+    const char *summary;        /* one line, for the list of commands */
+    const char *synopsis;       /* what follows the name */
+    const char *text;           /* paragraphs: what it does */
+    mo_status (*more)(char **); /* makes further paragraphs, owned; NULL = none */
+    const char *example;        /* lines */
+    const mo__option *options;  /* ends with a NULL name; NULL = none */
+    size_t options_size;        /* of the struct that they fill, at most MO__OPTIONS_SIZE */
+    const char *word;           /* what the first word is: "CONFIG" */
+    int least, most;            /* words taken; most < 0: any number */
     mo__stops stops;
     mo_status (*run)(const void *options, const mo__words *words);
 } mo__command;

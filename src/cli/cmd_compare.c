@@ -1,4 +1,6 @@
 /* cmd_compare.c -- moira compare: models against one another, on equal terms. */
+#include <moira/lab.h>
+
 #include "commands.h"
 #include "lab_work.h"
 
@@ -7,6 +9,11 @@ static const mo__option options[] = {MO__LAB_OPTIONS};
 static mo_status run(const void *given, const mo__words *words)
 {
     return mo__lab_work(given, words, true);
+}
+
+static mo_status help(char **out)
+{
+    return mo_lab_spec_help(true, out);
 }
 
 const mo__command mo__cmd_compare = {
@@ -23,6 +30,7 @@ const mo__command mo__cmd_compare = {
             "values for\n"
             "every variant first; timing trials run at the end, one at a time with all cores.\n"
             "\n" MO__LAB_HELP("compare"),
+    .more = help,
     .example = "  moira compare experiments/moe-vs-dense/compare.yaml --jobs 2\n",
     .options = options,
     .options_size = sizeof(mo__lab_choices),

@@ -88,14 +88,22 @@ static void print_option(const mo__option *o)
     mo__paragraphs(line, 2 + LEFT + 1);
 }
 
-void mo__help_command(const mo__command *c)
+mo_status mo__help_command(const mo__command *c)
 {
+    char *more = NULL;
+    if (c->more) MO_TRY(c->more(&more));
     printf("moira %s: %s\n\nusage: moira %s%s%s\n\n", c->name, c->summary, c->name, *c->synopsis ? " " : "",
            c->synopsis);
     mo__paragraphs(c->text, 4);
     if (c->options && c->options[0].name) printf("\noptions:\n");
     for (int i = 0; c->options && c->options[i].name; i++) print_option(&c->options[i]);
+    if (more) {
+        putchar('\n');
+        mo__paragraphs(more, 4);
+    }
     if (*c->example) printf("\nexample:\n%s", c->example);
+    mo_free(more);
+    return MO_OK;
 }
 
 static mo_status help_config(const char *topic)
@@ -149,8 +157,7 @@ static mo_status run(const void *given, const mo__words *words)
     if (words->count > 1) return mo_error(MO_E_USAGE, "'%.60s' is one argument too many", words->at[1]);
     const mo__command *command = mo__command_find(words->at[0]);
     if (!command) return refuse_topic(words->at[0]);
-    mo__help_command(command);
-    return MO_OK;
+    return mo__help_command(command);
 }
 
 const mo__command mo__cmd_help = {

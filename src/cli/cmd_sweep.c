@@ -1,4 +1,6 @@
 /* cmd_sweep.c -- moira sweep: many settings of one config, tried and ranked. */
+#include <moira/lab.h>
+
 #include "commands.h"
 #include "lab_work.h"
 
@@ -7,6 +9,11 @@ static const mo__option options[] = {MO__LAB_OPTIONS};
 static mo_status run(const void *given, const mo__words *words)
 {
     return mo__lab_work(given, words, false);
+}
+
+static mo_status help(char **out)
+{
+    return mo_lab_spec_help(false, out);
 }
 
 const mo__command mo__cmd_sweep = {
@@ -19,6 +26,7 @@ const mo__command mo__cmd_sweep = {
             "what the\n"
             "parameters do: a ranking, the effect of each, the losses that time can buy.\n"
             "\n" MO__LAB_HELP("sweep"),
+    .more = help,
     .example = "  moira sweep experiments/gating-sweep/sweep.yaml --jobs 2\n",
     .options = options,
     .options_size = sizeof(mo__lab_choices),

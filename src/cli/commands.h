@@ -33,7 +33,7 @@ const mo__command *mo__command_find(const char *name); /* NULL if there is none 
 /* MO_E_USAGE, with the nearest name. */
 mo_status mo__command_unknown(const char *name);
 void mo__help_overview(FILE *out);
-void mo__help_command(const mo__command *command);
+mo_status mo__help_command(const mo__command *command);
 /* The default of an option as help shows it, or NULL: others mean "not given". */
 const char *mo__option_default(const mo__option *option);
 /* Whether the command takes settings of a config: section.key=value. */

@@ -42,9 +42,7 @@ static mo_status run(const mo__command *command, int argc, char **argv)
     MO_ASSERT(command->options_size <= sizeof options);
     mo__session_command(command->name, command->stops);
     MO_TRY(mo__args_parse(command, argc, argv, options, &words, &help));
-    if (!help) return command->run(options, &words);
-    mo__help_command(command);
-    return MO_OK;
+    return help ? mo__help_command(command) : command->run(options, &words);
 }
 
 /* GCC's OpenMP lets waiting threads spin for milliseconds, which is right on an idle machine alone: with

@@ -71,14 +71,22 @@ static void put_option(const mo__option *o)
     putchar('\n');
 }
 
-static void put_command(const mo__command *c)
+static mo_status put_command(const mo__command *c)
 {
+    char *more = NULL;
+    if (c->more) MO_TRY(c->more(&more));
     put_head(".SS", c->name, c->synopsis);
     put_prose(c->text);
     for (int i = 0; c->options && c->options[i].name; i++) put_option(&c->options[i]);
-    if (!*c->example) return;
+    if (more) {
+        fputs(".PP\n", stdout);
+        put_prose(more);
+        mo_free(more);
+    }
+    if (!*c->example) return MO_OK;
     fputs(".PP\nExample:\n", stdout);
     put_prose(c->example);
+    return MO_OK;
 }
 
 /* ---- the keys of a config ---- */
@@ -205,7 +213,7 @@ mo_status mo__help_man(void)
     fputs(".SH SYNOPSIS\n.B moira\nCOMMAND ...\n.SH DESCRIPTION\n", stdout);
     put_prose(description);
     fputs(".SH COMMANDS\n", stdout);
-    for (int i = 0; mo__command_at(i); i++) put_command(mo__command_at(i));
+    for (int i = 0; mo__command_at(i); i++) MO_TRY(put_command(mo__command_at(i)));
     fputs(".SH CONFIGS\n", stdout);
     put_prose(config);
     MO_TRY(put_keys());

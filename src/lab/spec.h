@@ -1,5 +1,5 @@
-/* spec.h -- how the files of sweeps and comparisons are read: one table of keys (spec.c) for parsing and
- * help, and readers for what is no plain value. */
+/* spec.h -- how the files of sweeps and comparisons are read: one table of keys (spec_table.c) for parsing
+ * and help, and readers for what is no plain value. */
 #ifndef MOIRA_LAB_SPEC_H
 #define MOIRA_LAB_SPEC_H
 
@@ -17,10 +17,26 @@ typedef struct mo__spec_reader {
 
 /* Reads what stands beside a key. Messages have their place. */
 typedef mo_status mo__spec_read_fn(mo__spec_reader *r, const mo__doc *doc);
+mo__spec_read_fn mo__spec_read_base, mo__spec_read_set, mo__spec_read_seeds, mo__spec_read_budget,
+    mo__spec_read_halving, mo__spec_read_timing;
 mo__spec_read_fn mo__spec_read_parameters, mo__spec_read_rules;                       /* sweeps */
 mo__spec_read_fn mo__spec_read_variants, mo__spec_read_reference, mo__spec_read_tune; /* comparisons */
+/* The seeds 1 to count. */
+mo_status mo__spec_make_seeds(mo_lab_spec *spec, int count);
 /* Where the file names no reference: the first dense variant, or else the first. */
 mo_status mo__spec_choose_reference(mo__spec_reader *r);
+
+/* A key at the top of a file. They are read in the order of the table. */
+enum { MO__SPEC_SWEEP = 1, MO__SPEC_COMPARE = 2 };
+typedef struct mo__spec_key {
+    const char *name;
+    unsigned of;
+    mo__key value; /* of those without `read` */
+    mo__spec_read_fn *read;
+    const char *form, *initial, *help; /* in words; initial NULL: required */
+} mo__spec_key;
+extern const mo__spec_key mo__spec_keys[];
+extern const int mo__spec_key_count;
 
 /* Puts the place of `doc` in front of this thread's message. */
 mo_status mo__spec_at(const mo__spec_reader *r, const mo__doc *doc, mo_status status);
@@ -30,13 +46,16 @@ mo_status mo__spec_value(const mo__spec_reader *r, const mo__doc *doc, const mo_
  * names. */
 mo_status mo__spec_map(const mo__spec_reader *r, const mo__doc *map, const mo__key *keys, int n_keys,
                        const char *const *others, void *owner);
+/* MO_E_CONFIG "unknown key; did you mean steps?", or all there are. */
+mo_status mo__spec_unknown(const char *name, const char *const *names, size_t count);
 /* The item of that name, or NULL. */
 const mo__doc *mo__spec_find(const mo__doc *map, const char *name);
 /* A map of "section.key: value", each of which a run would take. */
 mo_status mo__spec_settings(const mo__spec_reader *r, const mo__doc *map, mo_lab_settings *out);
 /* Index of the config key `name`, at `doc`. MO_E_CONFIG where experiments see to it themselves; `varied`: or
  * where it would make losses that cannot be compared. */
-mo_status mo__spec_key(const mo__spec_reader *r, const mo__doc *doc, const char *name, bool varied, int *key);
+mo_status mo__spec_config_key(const mo__spec_reader *r, const mo__doc *doc, const char *name, bool varied,
+                              int *key);
 /* A list of values that the key takes, none twice; or one value where `one` allows that. */
 mo_status mo__spec_values(const mo__spec_reader *r, const mo__doc *doc, int key, bool one,
                           mo__word_list *out);

@@ -163,7 +163,7 @@ static mo_status read_condition(const mo__spec_reader *r, const mo__doc *doc, mo
                            mo_error(MO_E_CONFIG, "expected one {section.key: value} or {section.key: "
                                                  "[a, b]}"));
     const mo__doc *item = &doc->items[0];
-    MO_TRY(mo__spec_key(r, item, item->name, false, &key));
+    MO_TRY(mo__spec_config_key(r, item, item->name, false, &key));
     const mo_lab_parameter *on = find_parameter(r->spec, item->name);
     if (!on || on == p)
         return mo__spec_at(r, item,
@@ -209,7 +209,7 @@ static mo_status read_parameter(mo__spec_reader *r, const mo__doc *doc)
     int key;
     mo_lab_spec *spec = r->spec;
     mo_lab_parameter *p = &spec->parameters[spec->n_parameters];
-    MO_TRY(mo__spec_key(r, doc, doc->name, true, &key));
+    MO_TRY(mo__spec_config_key(r, doc, doc->name, true, &key));
     if (spec->match != MO_MATCH_NONE && mo__match_sets(doc->name))
         return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "match decides it; leave one of the two out"));
     spec->n_parameters++;

@@ -1,10 +1,79 @@
-/* spec_values.c -- config keys and their values in an experiment's file. */
+/* spec_values.c -- values in an experiment's file: plain ones, config keys and what they take. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/setting.h"
 #include "spec.h"
+
+mo_status mo__spec_at(const mo__spec_reader *r, const mo__doc *doc, mo_status status)
+{
+    return mo_error_context(status, doc->name ? "%s:%d: %s" : "%s:%d", r->origin, doc->line,
+                            doc->name ? mo__show(doc->name).text : "");
+}
+
+mo_status mo__spec_value(const mo__spec_reader *r, const mo__doc *doc, const mo__key *key, void *owner)
+{
+    mo_status status = doc->kind == MO__DOC_VALUE
+                           ? mo__value_set(key, doc->text, doc->writing, owner)
+                           : mo_error(MO_E_CONFIG, "%s stands where one value should", mo__doc_describe(doc));
+    return status == MO_OK ? MO_OK : mo__spec_at(r, doc, status);
+}
+
+const mo__doc *mo__spec_find(const mo__doc *map, const char *name)
+{
+    for (int i = 0; i < map->count; i++)
+        if (strcmp(map->items[i].name, name) == 0) return &map->items[i];
+    return NULL;
+}
+
+mo_status mo__spec_unknown(const char *name, const char *const *names, size_t count)
+{
+    const char *nearest = mo_nearest_name(name, names, count);
+    if (nearest) return mo_error(MO_E_CONFIG, "unknown key; did you mean %s?", nearest);
+    mo__buffer all = {0};
+    char *text;
+    for (size_t i = 0; i < count; i++) mo__buffer_add(&all, "%s%s", i ? ", " : "", names[i]);
+    MO_TRY(mo__buffer_finish(&all, MO_OK, &text));
+    mo_status status = mo_error(MO_E_CONFIG, "unknown key; expected %s", text);
+    mo_free(text);
+    return status;
+}
+
+mo_status mo__spec_map(const mo__spec_reader *r, const mo__doc *map, const mo__key *keys, int n_keys,
+                       const char *const *others, void *owner)
+{
+    enum { MOST = 16 };
+    const char *names[MOST];
+    size_t count = 0;
+    for (int k = 0; k < n_keys; k++) names[count++] = keys[k].name;
+    for (; others && *others; others++) names[count++] = *others;
+    if (map->kind != MO__DOC_MAP)
+        return mo__spec_at(
+            r, map,
+            mo_error(MO_E_CONFIG, "%s stands where {%s: ...} should", mo__doc_describe(map), names[0]));
+    for (int i = 0; i < map->count; i++) {
+        const mo__doc *item = &map->items[i];
+        int k = 0;
+        while (k < (int)count && strcmp(names[k], item->name) != 0) k++;
+        if (k == (int)count) return mo__spec_at(r, item, mo__spec_unknown(item->name, names, count));
+        if (k < n_keys) MO_TRY(mo__spec_value(r, item, &keys[k], owner));
+    }
+    return MO_OK;
+}
+
+mo_status mo__spec_config(const mo__spec_reader *r, const mo__doc *doc, const char *text, char **out)
+{
+    if (!*text) return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "no path is given; name a config"));
+    char *dir = mo_path_dir(r->origin);
+    *out = dir ? mo_path_join(strchr(r->origin, '/') ? dir : "", text) : NULL;
+    mo_free(dir);
+    if (!*out) return MO_E_MEMORY;
+    if (mo_path_exists(*out)) return MO_OK;
+    return mo__spec_at(r, doc, mo_error(MO_E_NOT_FOUND, "there is no %s", *out));
+}
+
+/* ---- keys ---- */
 
 bool mo__match_sets(const char *key)
 {
@@ -39,7 +108,8 @@ static const char *objection(const mo_lab_spec *spec, const mo__key *key, bool v
     return NULL;
 }
 
-mo_status mo__spec_key(const mo__spec_reader *r, const mo__doc *doc, const char *name, bool varied, int *key)
+mo_status mo__spec_config_key(const mo__spec_reader *r, const mo__doc *doc, const char *name, bool varied,
+                              int *key)
 {
     mo_status status = mo__setting_find(name, key);
     if (status == MO_OK) {
@@ -63,7 +133,7 @@ static mo_status read_setting(const mo__spec_reader *r, const mo__doc *item, mo_
     int key;
     char *word = NULL;
     if (item->kind == MO__DOC_MAP && mo__section_find(item->name) >= 0) return refuse_section(r, item);
-    MO_TRY(mo__spec_key(r, item, item->name, false, &key));
+    MO_TRY(mo__spec_config_key(r, item, item->name, false, &key));
     MO_TRY(mo__doc_word(item, &word));
     mo_status status = mo__setting_check(key, word, NULL);
     if (status != MO_OK)

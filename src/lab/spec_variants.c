@@ -190,7 +190,7 @@ static mo_status settle_tune(mo__spec_reader *r, const mo__doc *doc, const mo__d
     mo_lab_spec *spec = r->spec;
     if (!spec->tune.key)
         return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "parameter is not given: the key that is tuned"));
-    MO_TRY(mo__spec_key(r, doc, spec->tune.key, true, &key));
+    MO_TRY(mo__spec_config_key(r, doc, spec->tune.key, true, &key));
     bool rate = strcmp(spec->tune.key, "optimizer.learning_rate") == 0;
     mo_status status = check_tuned_key(key);
     if (status == MO_OK && !values && !rate)

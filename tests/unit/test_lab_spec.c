@@ -393,13 +393,15 @@ static void help_has_every_key_of_a_kind(void **state)
     (void)state;
     char *text;
     MO_CHECK_OK(mo_lab_spec_help(false, &text));
-    assert_non_null(strstr(text, "  parameters: {section.key: VALUES"));
-    assert_non_null(strstr(text, "Default: grid."));
+    assert_non_null(strstr(text, "  parameters: {section.key: VALUES, ...} (required)\n"));
+    assert_non_null(strstr(text, "  strategy: grid, random or halving (grid)\n"));
     assert_null(strstr(text, "variants: {NAME"));
     mo_free(text);
     MO_CHECK_OK(mo_lab_spec_help(true, &text));
     assert_non_null(strstr(text, "  variants: {NAME"));
     assert_null(strstr(text, "  strategy:"));
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        assert_true(strcspn(line, "\n") <= 110);
     mo_free(text);
 }
 
