@@ -444,6 +444,37 @@ static void versions(void **state)
     small_lab_free(&lab);
 }
 
+/* What the first program of version 1 wrote. */
+static void a_file_of_version_1(void **state)
+{
+    (void)state;
+    const char *path = temp_path(dir, "v1.db");
+    char *text;
+    size_t size;
+    mo_lab_results r;
+    MO_CHECK_OK(mo_read_file("tests/golden/format1_results.sql", 1 << 20, &text, &size));
+    by_hand(path, text);
+    MO_CHECK_OK(mo_lab_results_read(path, &r));
+    assert_string_equal(r.name, "gold");
+    assert_string_equal(r.text, "name: gold\nbudget: {steps: 40}\n");
+    assert_string_equal(r.reference, "dense");
+    assert_string_equal(r.tune_key, "optimizer.learning_rate");
+    assert_true(r.compare && r.n_variants == 2 && r.n_trials == 4);
+    assert_string_equal(r.variants[0].chosen.at[0].value, "sigmoid");
+    assert_int_equal(r.variants[1].match, MO_MATCH_FLOPS);
+    assert_true(r.variants[0].memory_bytes == (uint64_t)3 << 32);
+    const mo_lab_trial *t = r.trials;
+    assert_true(t[0].state == MO_TRIAL_DONE && t[0].loss == 0.1 + 0.2 && isnan(t[0].entropy));
+    assert_true(t[0].n_evaluations == 2 && t[0].evaluations[1].tokens == 19200);
+    assert_true(t[1].stage == MO_STAGE_TUNE && t[1].state == MO_TRIAL_FAILED && t[1].variant == 1);
+    assert_string_equal(t[1].message, "step 4: the loss is 'nan'");
+    assert_string_equal(t[1].tuned, "3e-3");
+    assert_true(t[2].stage == MO_STAGE_TIMING && t[2].state == MO_TRIAL_WAITING);
+    assert_true(t[3].rung == 1 && t[3].seed == 2 && t[3].target_step == 40);
+    mo_lab_results_free(&r);
+    mo_free(text);
+}
+
 /* What a file says that cannot be. */
 static void contents_that_cannot_be(void **state)
 {
@@ -674,6 +705,7 @@ int main(void)
                                        cmocka_unit_test(another_file_is_refused),
                                        cmocka_unit_test(files_of_others),
                                        cmocka_unit_test(versions),
+                                       cmocka_unit_test(a_file_of_version_1),
                                        cmocka_unit_test(contents_that_cannot_be),
                                        cmocka_unit_test(damaged_files),
                                        cmocka_unit_test(names_are_only_names),
