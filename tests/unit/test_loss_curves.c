@@ -236,10 +236,15 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_means_and_bands),           cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_seeds_that_are_done_count), cmocka_unit_test(test_seeds_that_run),
-        cmocka_unit_test(test_distance_at_equal_tokens),  cmocka_unit_test(test_distance_at_equal_flops),
-        cmocka_unit_test(test_distance_of_common_seeds),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_means_and_bands),
+        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_seeds_that_are_done_count),
+        cmocka_unit_test(test_seeds_that_run),
+        cmocka_unit_test(test_distance_at_equal_tokens),
+        cmocka_unit_test(test_distance_at_equal_flops),
+        cmocka_unit_test(test_distance_of_common_seeds),
+        cmocka_unit_test(test_distance_where_all_seeds_are),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
