@@ -21,7 +21,9 @@ static void print_head(const mo__run_metrics *m)
     }
     printf("step %s", mo__count(last->step).text);
     if (steps) printf(" of %s", mo__count(steps).text);
-    printf(", %s\n", m->end == MO_RUN_GOES_ON ? "goes on, or was stopped" : mo__run_end_words(m->end));
+    printf(", %s\n", m->end != MO_RUN_GOES_ON ? mo__run_end_words(m->end)
+                     : mo_run_held(m->dir)    ? "goes on"
+                                              : "stopped before its end");
     printf("read         %s tokens in %s", mo__short(mo__run_tokens(m, last)).text,
            mo__duration(last->seconds).text);
     double speed = mo__run_median(m, MO__RUN_SPEED);

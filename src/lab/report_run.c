@@ -3,6 +3,7 @@
 #include "lab/run_facts.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { MOST_LAYERS = 8 };
 
@@ -187,6 +188,7 @@ mo_status mo__report_run(const char *dir, const char *output, mo_report_made *ma
     mo__run_metrics m;
     mo__report report;
     MO_TRY(mo__run_metrics_read(dir, MO__RUN_ALL, &m));
+    for (size_t n = strlen(m.dir); n > 1 && m.dir[n - 1] == '/';) m.dir[--n] = '\0';
     char *title = mo_strprintf("Run %s", m.config.run.name);
     mo__run_page p = {.report = &report, .m = &m, .tokens = mo_calloc((size_t)m.n_lines + 1, sizeof(double))};
     mo_status status = title && p.tokens ? mo__report_begin(output, title, &report) : MO_E_MEMORY;

@@ -31,14 +31,15 @@ static void say_state(const mo__run_page *p)
                            "Nothing is known of this run yet: it has not written a line of metrics.");
     } else if (p->m->end != MO_RUN_GOES_ON) {
         mo__html_paragraph(h, NULL, "The run is over: %s.", mo__run_end_words(p->m->end));
+    } else if (mo_run_held(p->m->dir)) {
+        mo__html_paragraph(h, NULL, "The run goes on: when this page was made it was at step %s%s%s.",
+                           mo__count(last->step).text, steps ? " of " : "",
+                           steps ? mo__count(steps).text : "");
     } else {
         mo__html_paragraph(
-            h, "warning", "The run is not over: its last line of metrics is of step %s%s%s. %s",
-            mo__count(last->step).text, steps ? " of " : "", steps ? mo__count(steps).text : "",
-            "It goes on, or was stopped, when this page was made.");
-        mo__html_paragraph(h, "note",
-                           "To go on with a run that was stopped: moira train %s/config.yaml --resume",
-                           p->m->dir);
+            h, "warning", "The run was stopped before its end: its last line of metrics is of step %s%s%s.",
+            mo__count(last->step).text, steps ? " of " : "", steps ? mo__count(steps).text : "");
+        mo__html_paragraph(h, "note", "To go on with it: moira train %s/config.yaml --resume", p->m->dir);
     }
     if (p->m->torn)
         mo__html_paragraph(h, "note", "metrics.jsonl ends in the middle of a line, which is left out.");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "moira/lab.h"
+#include "train/train_internal.h"
 
 /* Writes the report of the run folder and reads it back, checked; *plots of them. */
 static char *report_of(const char *dir, int *plots)
@@ -108,8 +109,8 @@ static void a_run_that_was_cut_off(void **state)
            "not JSON\n[1]\n{\"step\": 5}\n");
     append(dir, "samples.txt", "--- step 900 ---\n<b>&amp;</b>\n");
     char *page = report_of(dir, NULL);
-    assert_has(page, "The run is not over: its last line of metrics is of step ");
-    assert_has(page, " of 12. ");
+    assert_has(page, "The run was stopped before its end: its last line of metrics is of step ");
+    assert_has(page, " of 12.</p>");
     assert_has(page, "metrics.jsonl ends in the middle of a line, which is left out.");
     assert_has(page, "/config.yaml --resume");
     assert_has(page, "<h2>Steps whose loss jumped</h2>");
@@ -117,6 +118,14 @@ static void a_run_that_was_cut_off(void **state)
     assert_has(page, "<td class=\"n\">47.2</td>");
     assert_has(page, "<td>&lt;data&gt;</td><td>&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;</td>");
     assert_has(page, "--- step 900 ---\n&lt;b&gt;&amp;amp;&lt;/b&gt;\n");
+    mo_free(page);
+    /* Somebody trains in the folder: here this process itself, by its lock. */
+    int lock;
+    MO_CHECK_OK(mo__run_lock(dir, &lock));
+    page = report_of(dir, NULL);
+    mo__run_unlock(dir, lock);
+    assert_has(page, "The run goes on: when this page was made it was at step ");
+    assert_null(strstr(page, "--resume"));
     mo_free(page);
     mo_free(until);
     mo_free(where);
