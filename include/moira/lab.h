@@ -78,7 +78,6 @@ typedef struct mo_lab_spec {
     char *asked;       /* what decides which trials there are and what comes of them: of the file, and of the
                           configs that it names with all they resolve to, "key: value" lines; without `seeds`,
                           which may grow at their end, and without run.* */
-    char digest[33];   /* of `asked` */
     bool compare;      /* else a sweep */
     char *name, *dir, *base;
     mo_lab_settings set; /* of every variant, after its config and before its own */

@@ -133,9 +133,7 @@ static mo_status settle(mo__spec_reader *r)
         s->dir = mo_strprintf("experiments/%s", s->name);
         if (!s->dir) return MO_E_MEMORY;
     }
-    MO_TRY(mo__spec_describe(s, &s->asked));
-    mo_hash_bytes(s->asked, strlen(s->asked), s->digest);
-    return MO_OK;
+    return mo__spec_describe(s, &s->asked);
 }
 
 static mo_status read_text(mo__spec_reader *r, size_t size)

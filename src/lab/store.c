@@ -22,7 +22,7 @@ static const char schema[] =
     "    kind TEXT NOT NULL CHECK (kind IN ('sweep', 'compare')),\n"
     "    path TEXT NOT NULL,\n"
     "    file TEXT NOT NULL,\n"
-    "    digest TEXT NOT NULL,\n"
+    "    asked TEXT NOT NULL,\n"
     "    strategy TEXT CHECK (strategy IN ('grid', 'random', 'halving')),\n"
     "    reference TEXT,\n"
     "    tune_key TEXT,\n"
@@ -94,7 +94,7 @@ static mo_status put_experiment(mo__sql *sql, const mo_lab_spec *spec, const cha
     clock_gettime(CLOCK_REALTIME, &now);
     MO_TRY(mo__sql_prepare(sql, "INSERT INTO experiment VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
     MO_TRY(mo__sql_bind(sql, "tttttttttr", spec->name, spec->compare ? "compare" : "sweep", spec->path,
-                        spec->text, spec->digest, spec->compare ? NULL : mo__strategy_words[spec->strategy],
+                        spec->text, spec->asked, spec->compare ? NULL : mo__strategy_words[spec->strategy],
                         spec->reference, spec->tune.key, machine,
                         (double)now.tv_sec + 1e-9 * (double)now.tv_nsec));
     return mo__sql_finish(sql);
@@ -222,55 +222,18 @@ mo_status mo__store_check(mo__sql *sql)
     return mo__sql_finish(sql);
 }
 
-/* The next line with something in it that is no comment, without its end; NULL: there is none. */
-static const char *next_line(const char **text, int *number, int *length)
-{
-    while (**text) {
-        const char *line = *text;
-        *length = (int)strcspn(line, "\n");
-        *text = line + *length + (line[*length] == '\n');
-        ++*number;
-        size_t blank = strspn(line, " \t\r");
-        if (blank < (size_t)*length && line[blank] != '#') return line;
-    }
-    return NULL;
-}
-
-/* Whether the texts differ, comments and empty lines apart; the message says where. */
-static mo_status compare_texts(const mo__sql *sql, const mo_lab_spec *spec, const char *old)
-{
-    const char *new = spec->text;
-    int a_number = 0, b_number = 0, a_length = 0, b_length = 0;
-    for (;;) {
-        const char *a = next_line(&old, &a_number, &a_length), *b = next_line(&new, &b_number, &b_length);
-        if (!a && !b) return MO_OK;
-        if (a && b && a_length == b_length && memcmp(a, b, (size_t)a_length) == 0) continue;
-        return mo_error(MO_E_MISMATCH,
-                        "%s: was made for another %s: line %d was \"%.*s\" and is now \"%.*s\". Seeds may be "
-                        "added at the end of `seeds`, nothing else may change; put it back, or give it "
-                        "another `name`, and so another folder",
-                        sql->path, spec->path, b ? b_number : b_number + 1, a ? a_length : 0, a ? a : "",
-                        b ? b_length : 0, b ? b : "");
-    }
-}
-
 static mo_status check_spec(mo__sql *sql, const mo_lab_spec *spec, char **old_text)
 {
     bool row;
-    MO_TRY(mo__sql_prepare(sql, "SELECT file, digest FROM experiment"));
+    char *asked = NULL;
+    MO_TRY(mo__sql_prepare(sql, "SELECT file, asked FROM experiment"));
     MO_TRY(mo__sql_step(sql, &row));
     if (!row) return mo_error(MO_E_CORRUPT, "%s: is damaged: it does not say what it is of", sql->path);
-    char *digest = NULL;
     MO_TRY(mo__sql_text(sql, 0, false, old_text));
-    MO_TRY(mo__sql_text(sql, 1, false, &digest));
-    bool same = strcmp(digest, spec->digest) == 0;
-    mo_free(digest);
-    if (same) return mo__sql_finish(sql);
-    MO_TRY(compare_texts(sql, spec, *old_text));
-    return mo_error(MO_E_MISMATCH,
-                    "%s: was made when a config that %s names was another one; put it back, or give the "
-                    "experiment another `name`, and so another folder",
-                    sql->path, spec->path);
+    MO_TRY(mo__sql_text(sql, 1, false, &asked));
+    mo_status status = mo_lab_spec_compare(asked, spec);
+    mo_free(asked);
+    return status == MO_OK ? mo__sql_finish(sql) : status;
 }
 
 /* The seeds that are there must begin the new ones; *there of them. */

@@ -14,7 +14,7 @@
  * processes may write to one file; one waits for another, at most a minute (MO_E_IO).
  *
  * The file (application_id 0x4d4f4952, "MOIR"; user_version MO__STORE_VERSION):
- *     experiment   one row: name, kind (sweep, compare), path and text of its file, digest, machine, created
+ *     experiment   one row: name, kind (sweep, compare), path and text of its file, what it asks, machine, created
  *     seeds        place, seed
  *     variants     id from 0, name, config, match and what came of it, steps, counts
  *     settings     variant, list (set, chosen), place, key, value

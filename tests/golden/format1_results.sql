@@ -9,13 +9,13 @@ CREATE TABLE experiment (
     kind TEXT NOT NULL CHECK (kind IN ('sweep', 'compare')),
     path TEXT NOT NULL,
     file TEXT NOT NULL,
-    digest TEXT NOT NULL,
+    asked TEXT NOT NULL,
     strategy TEXT CHECK (strategy IN ('grid', 'random', 'halving')),
     reference TEXT,
     tune_key TEXT,
     machine TEXT NOT NULL,
     created REAL NOT NULL);
-INSERT INTO experiment VALUES(1,'gold','compare','compare.yaml',replace('name: gold\nbudget: {steps: 40}\n','\n',char(10)),'00112233445566778899aabbccddeeff',NULL,'dense','optimizer.learning_rate','2 cores',1795382790.1143062115);
+INSERT INTO experiment VALUES(1,'gold','compare','compare.yaml',replace('name: gold\nbudget: {steps: 40}\n','\n',char(10)),replace('name: gold\nbudget: 40 steps\n','\n',char(10)),NULL,'dense','optimizer.learning_rate','2 cores',1795382790.1143062115);
 CREATE TABLE seeds (place INTEGER PRIMARY KEY, seed INTEGER NOT NULL UNIQUE);
 INSERT INTO seeds VALUES(0,1);
 INSERT INTO seeds VALUES(1,2);

@@ -26,7 +26,7 @@ small_lab small_lab_make(const char *parent, const char *name)
 {
     small_lab lab = {.spec = {.path = mo_path_join(parent, "lab.yaml"),
                               .text = mo_strprintf("name: %s\nbudget: {steps: 40}\n", name),
-                              .digest = "00112233445566778899aabbccddeeff",
+                              .asked = mo_strprintf("name: %s\nbudget: 40 steps\n", name),
                               .name = mo_strdup(name),
                               .dir = mo_path_join(parent, name),
                               .seeds = mo_calloc(2, sizeof(uint64_t)),
@@ -74,6 +74,7 @@ void small_lab_free(small_lab *lab)
     }
     mo_free(lab->spec.path);
     mo_free(lab->spec.text);
+    mo_free(lab->spec.asked);
     mo_free(lab->spec.name);
     mo_free(lab->spec.dir);
     mo_free(lab->spec.seeds);
