@@ -198,7 +198,7 @@ mo_status mo__answer_note(mo_answer *a, const char *format, ...)
 
 static mo_status answer_with(const mo__table *t, mo_answer *a)
 {
-    a->noise = a->least_difference = NAN;
+    a->noise = a->least_difference = (double)NAN;
     a->timed = t->timed;
     MO_TRY(describe_all(t, a));
     MO_TRY(rank(a));

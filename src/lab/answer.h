@@ -22,7 +22,7 @@ typedef struct mo__table {
     double *clock; /* [variant * n_seeds + seed] seconds of a step by the round of timing that goes with the
                       seed; NaN without `timed` */
     int rounds;    /* of timing: the fewest that a variant has; 0: not timed */
-    bool timed;    /* each variant that has main trials has a round */
+    bool timed;    /* each variant of which a seed is done has a round */
     int64_t rung_step[MO__MOST_RUNGS]; /* where a rung ends; 0: not known */
 } mo__table;
 

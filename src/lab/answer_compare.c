@@ -54,7 +54,7 @@ static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis,
     bool whole = true;
     x->reached = 0;
     for (int s = 0; s < t->n_seeds; s++) {
-        x->at[s] = x->a[s] = x->b[s] = x->speedup[s] = NAN;
+        x->at[s] = x->a[s] = x->b[s] = x->speedup[s] = (double)NAN;
         if (both_done(t, c, s))
             MO_TRY(sample_seed(t, c, axis, s, x));
         else

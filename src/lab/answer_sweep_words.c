@@ -1,8 +1,8 @@
 /* answer_sweep_words.c -- a sweep in sentences. */
 #include <math.h>
 
+#include "base/units.h"
 #include "lab/answer.h"
-#include "lab/words.h"
 
 /* "v0007 (model.router=sigmoid, optimizer.learning_rate=0.003)" */
 static void add_variant(mo__buffer *b, const mo_lab_variant *v)
@@ -30,12 +30,12 @@ static void add_best(mo__buffer *b, const mo__table *t, const mo_answer *a, int 
         near += a->variants[i].near_best;
         failed += a->variants[i].failed > 0;
     }
-    mo__buffer_add(b, n == 1 ? "" : "Of %d variants ", n);
+    if (n > 1) mo__buffer_add(b, "Of %d variants ", n);
     add_variant(b, &t->results->variants[best->variant]);
     mo__buffer_add(b,
                    n == 1 ? " has a validation loss of %s nats per token"
                           : " has the lowest validation loss, %s nats per token",
-                   mo__words_loss(&(mo_estimate){best->loss.mean, NAN, NAN, NAN, 1}).text);
+                   mo__fixed(best->loss.mean, 4).text);
     if (t->n_seeds > 1) mo__buffer_add(b, ", mean of %d seeds", t->n_seeds);
     mo__buffer_add(b, ". ");
     if (failed)

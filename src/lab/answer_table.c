@@ -24,7 +24,7 @@ static mo_status allocate(mo__table *t)
     t->main = mo_calloc(places, sizeof *t->main);
     t->clock = mo_malloc(places * sizeof *t->clock);
     if (!t->main || !t->clock) return MO_E_MEMORY;
-    for (size_t i = 0; i < places; i++) t->clock[i] = NAN;
+    for (size_t i = 0; i < places; i++) t->clock[i] = (double)NAN;
     return MO_OK;
 }
 
@@ -60,10 +60,12 @@ static int set_clock(mo__table *t, int variant)
     return rounds;
 }
 
-static bool has_trials(const mo__table *t, int variant)
+static bool has_done(const mo__table *t, int variant)
 {
-    for (int s = 0; s < t->n_seeds; s++)
-        if (mo__table_trial(t, variant, s)) return true;
+    for (int s = 0; s < t->n_seeds; s++) {
+        const mo_lab_trial *trial = mo__table_trial(t, variant, s);
+        if (trial && trial->state == MO_TRIAL_DONE) return true;
+    }
     return false;
 }
 
@@ -72,12 +74,12 @@ static void set_clocks(mo__table *t)
     int fewest = -1;
     for (int v = 0; v < t->results->n_variants; v++) {
         int rounds = set_clock(t, v);
-        if (has_trials(t, v) && (fewest < 0 || rounds < fewest)) fewest = rounds;
+        if (has_done(t, v) && (fewest < 0 || rounds < fewest)) fewest = rounds;
     }
     t->rounds = fewest > 0 ? fewest : 0;
     t->timed = t->rounds > 0;
     size_t places = (size_t)t->results->n_variants * (size_t)t->n_seeds;
-    for (size_t i = 0; i < places && !t->timed; i++) t->clock[i] = NAN;
+    for (size_t i = 0; i < places && !t->timed; i++) t->clock[i] = (double)NAN;
 }
 
 mo_status mo__table_make(const mo_lab_results *results, mo__table *out)
@@ -111,10 +113,10 @@ int mo__table_rung(const mo__table *table, int variant, int seed)
 double mo__table_loss(const mo__table *table, int variant, int seed, int rung)
 {
     const mo_lab_trial *trial = mo__table_trial(table, variant, seed);
-    if (!trial || rung < 0 || rung > mo__table_rung(table, variant, seed)) return NAN;
+    if (!trial || rung < 0 || rung > mo__table_rung(table, variant, seed)) return (double)NAN;
     if (rung == trial->rung) return trial->loss;
     for (int i = 0; i < trial->n_evaluations; i++)
         if (trial->evaluations[i].step == table->rung_step[rung])
             return trial->evaluations[i].validation_loss;
-    return NAN;
+    return (double)NAN;
 }

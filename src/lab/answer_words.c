@@ -367,21 +367,21 @@ static mo_status note_tuning(const mo__table *t, mo_answer *a)
     return status;
 }
 
-static void begin(mo__buffer *b, const mo__table *t)
+/* Some trials are to come: waiting, running, or, between two stages, not even planned. */
+static bool is_going(const mo__table *t)
 {
-    const mo_lab_results *r = t->results;
     int state[4] = {0};
-    count_states(r, state);
-    if (state[MO_TRIAL_WAITING] + state[MO_TRIAL_RUNNING] > 0 || r->n_trials == 0) {
-        mo__buffer_add(b, "There is no answer yet: ");
-        mo__answer_progress(t, b);
-    }
+    count_states(t->results, state);
+    return state[MO_TRIAL_WAITING] + state[MO_TRIAL_RUNNING] > 0 || t->n_seeds == 0;
 }
 
 mo_status mo__answer_words_compare(const mo__table *t, mo_answer *a)
 {
     mo__buffer b = {0};
-    begin(&b, t);
+    if (is_going(t)) {
+        mo__buffer_add(&b, "There is no answer yet: ");
+        mo__answer_progress(t, &b);
+    }
     add_contrasts(&b, t, a);
     while (b.size && b.text[b.size - 1] == ' ') b.text[--b.size] = '\0';
     MO_TRY(mo__buffer_finish(&b, MO_OK, &a->sentence));

@@ -8,7 +8,7 @@
 /* mean +- t(0.975, n-1) s / sqrt n */
 static mo_estimate estimate(double sum, double squares, int n)
 {
-    mo_estimate e = {NAN, NAN, NAN, NAN, n};
+    mo_estimate e = {(double)NAN, (double)NAN, (double)NAN, (double)NAN, n};
     if (n > 0) e.mean = sum / n;
     if (n < 2) return e;
     e.deviation = sqrt(squares / (n - 1));
@@ -65,7 +65,7 @@ double mo__median(double *values, int count)
     int n = 0;
     for (int i = 0; i < count; i++)
         if (!isnan(values[i])) values[n++] = values[i];
-    if (n == 0) return NAN;
+    if (n == 0) return (double)NAN;
     qsort(values, (size_t)n, sizeof *values, by_size);
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
@@ -80,7 +80,7 @@ static double mean_of(const double *x, int count, int stride)
 double mo__residual(const double *x, int rows, int columns, double *degrees)
 {
     *degrees = (double)(rows - 1) * (columns - 1);
-    if (rows < 2 || columns < 2) return NAN;
+    if (rows < 2 || columns < 2) return (double)NAN;
     double all = mean_of(x, rows * columns, 1), squares = 0;
     for (int c = 0; c < columns; c++) {
         double column = mean_of(x + c, rows, columns);
@@ -110,7 +110,7 @@ static double squares_within(const double *values, const int *group, int count, 
 
 double mo__between(const double *values, const int *group, int count, int groups)
 {
-    if (groups < 2 || count <= groups) return NAN;
+    if (groups < 2 || count <= groups) return (double)NAN;
     double mean = mean_of(values, count, 1), total = 0, within = 0;
     for (int i = 0; i < count; i++) total += (values[i] - mean) * (values[i] - mean);
     for (int g = 0; g < groups; g++) within += squares_within(values, group, count, g);

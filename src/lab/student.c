@@ -56,7 +56,7 @@ static double two_sided(double t, double v, bool beyond)
 double mo_student_quantile(double p, double degrees)
 {
     enum { HALVINGS = 80 };
-    if (!(p > 0 && p < 1 && degrees > 0)) return NAN;
+    if (!(p > 0 && p < 1 && degrees > 0)) return (double)NAN;
     double v = fmin(degrees, 1e8), /* from there on it is the normal distribution, to eight digits */
         tail = 2 * fmin(p, 1 - p), centre = 2 * fabs(p - 0.5);
     bool beyond = tail < 0.5;

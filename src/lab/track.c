@@ -36,9 +36,9 @@ double mo__track_at(const mo__track *t, double x)
 {
     int next = 0;
     while (next < t->n && t->x[next] < x) next++;
-    if (next == t->n) return NAN;
+    if (next == t->n) return (double)NAN;
     if (t->x[next] <= x) return t->loss[next];
-    if (next == 0) return NAN;
+    if (next == 0) return (double)NAN;
     double share = (x - t->x[next - 1]) / (t->x[next] - t->x[next - 1]);
     return t->loss[next - 1] + share * (t->loss[next] - t->loss[next - 1]);
 }
@@ -47,7 +47,7 @@ double mo__track_has(const mo__track *t, double loss)
 {
     int last = t->n - 1;
     while (last >= 0 && t->loss[last] <= loss) last--;
-    if (last == t->n - 1) return NAN;
+    if (last == t->n - 1) return (double)NAN;
     if (last < 0) return t->x[0];
     double share = (t->loss[last] - loss) / (t->loss[last] - t->loss[last + 1]);
     return t->x[last] + share * (t->x[last + 1] - t->x[last]);

@@ -35,17 +35,6 @@ mo__words mo__words_difference(const mo_estimate *d)
     return w;
 }
 
-mo__words mo__words_loss(const mo_estimate *e)
-{
-    mo__words w;
-    if (isnan(e->low))
-        snprintf(w.text, sizeof w.text, "%.4f", e->mean);
-    else
-        snprintf(w.text, sizeof w.text, "%.*f +- %.*f (95%%)", decimals(e, 4), e->mean, decimals(e, 4),
-                 (e->high - e->low) / 2);
-    return w;
-}
-
 mo__words mo__words_speedup(const mo_estimate *speedup, mo_axis axis, bool inverse)
 {
     static const char *const of[MO_AXES] = {"tokens", "FLOPs", "training time"};

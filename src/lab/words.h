@@ -14,8 +14,6 @@ typedef struct mo__words {
  * alone.
  */
 mo__words mo__words_difference(const mo_estimate *difference);
-/* A loss: "1.2345 +- 0.0021 (95%)", or the mean alone. */
-mo__words mo__words_loss(const mo_estimate *loss);
 /* What a speed-up says of tokens, FLOPs, seconds: "2.10 times fewer tokens (1.90 to 2.32)", "1.20 times more
  * time (1.10 to 1.31)", "about as many FLOPs (0.94 to 1.05 times as many)". inverse: seen from the other one.
  */

@@ -221,6 +221,12 @@ static void test_clock(void **state)
     check_notes(&a, "in 3 rounds", true);
     check_notes(&a, "differ by at most 66.7%", true);
     mo_answer_free(&a);
+    add_variant(&r, "bad", 0, 40, 1); /* a variant that fails throughout is not timed, and stops nobody */
+    for (uint64_t s = 7; s < 12; s++) add_trial(&r, 2, MO_STAGE_MAIN, s)->state = MO_TRIAL_FAILED;
+    a = answer(&r);
+    assert_true(a.timed);
+    mo_answer_free(&a);
+    r.n_trials -= 5;
     r.trials[r.n_trials - 1].state = r.trials[r.n_trials - 3].state =
         MO_TRIAL_FAILED; /* of dense one is left */
     r.trials[r.n_trials - 5].state = MO_TRIAL_FAILED;
@@ -384,6 +390,11 @@ static void test_going(void **state)
     assert_string_equal(a.sentence, "There is no answer yet: 0 of 10 trials are done.");
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].difference.count, 0);
     assert_true(isnan(a.contrasts[0].axis[MO_AXIS_TOKENS].at));
+    done(&r, &a);
+    r = lines(1.8, wobble, 2); /* tuning is over, and the rest is not planned yet */
+    for (int i = 0; i < r.n_trials; i++) r.trials[i].stage = MO_STAGE_TUNE;
+    a = answer(&r);
+    assert_string_equal(a.sentence, "There is no answer yet: 4 of 4 trials are done.");
     done(&r, &a);
     r = (mo_lab_results){.compare = true};
     a = answer(&r);
