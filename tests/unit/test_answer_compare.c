@@ -353,6 +353,7 @@ static void test_one_seed(void **state)
         "There is no verdict on moe against dense: after 4.00 k tokens its validation loss is 0.6000 nats "
         "per token lower, but with one seed nothing tells how much of that is noise.");
     assert_null(strstr(a.sentence, "interval"));
+    check_notes(&a, "Student's t", false);
     done(&r, &a);
 }
 
@@ -381,6 +382,11 @@ static void test_going(void **state)
     mo_answer a = answer(&r);
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].verdict, MO_VERDICT_UNKNOWN);
     assert_string_equal(a.sentence, "There is no answer yet: 9 of 10 trials are done.");
+    mo_answer_free(&a);
+    for (int i = 2; i < r.n_trials; i++)
+        r.trials[i].state = MO_TRIAL_WAITING; /* one pair is there, of five */
+    a = answer(&r);
+    assert_string_equal(a.sentence, "There is no answer yet: 2 of 10 trials are done.");
     mo_answer_free(&a);
     for (int i = 0; i < r.n_trials; i++) {
         r.trials[i].state = MO_TRIAL_WAITING;
@@ -458,9 +464,9 @@ static void test_rises(void **state)
 
 /* ---- tuning ---- */
 
-static void tune(mo_lab_results *r, const char *value, mo_lab_state state)
+static void tune(mo_lab_results *r, int variant, const char *value, mo_lab_state state)
 {
-    mo_lab_trial *t = add_trial(r, 0, MO_STAGE_TUNE, 7);
+    mo_lab_trial *t = add_trial(r, variant, MO_STAGE_TUNE, 7);
     t->tuned = mo_strdup(value);
     t->state = state;
 }
@@ -471,7 +477,9 @@ static void check_edge(const char *taken, const char *const *tried, bool wanted)
     r.tune_key = mo_strdup("optimizer.learning_rate");
     for (int i = 0; i < r.n_trials; i++)
         if (r.trials[i].variant == 0) r.trials[i].tuned = mo_strdup(taken);
-    for (int i = 0; tried[i]; i++) tune(&r, tried[i], i == 0 ? MO_TRIAL_FAILED : MO_TRIAL_DONE);
+    for (int i = 0; tried[i]; i++) tune(&r, 0, tried[i], i == 0 ? MO_TRIAL_FAILED : MO_TRIAL_DONE);
+    tune(&r, 1, "1e-9", MO_TRIAL_DONE); /* what another variant has tried says nothing */
+    tune(&r, 1, "1", MO_TRIAL_DONE);
     mo_answer a = answer(&r);
     assert_string_equal(a.variants[0].tuned, taken);
     assert_null(a.variants[1].tuned);
@@ -498,8 +506,8 @@ static void test_allocations(void **state)
     (void)state;
     mo_lab_results r = lines(1.8, wobble, 3);
     r.trials[0].tuned = mo_strdup("1e-3");
-    tune(&r, "1e-3", MO_TRIAL_DONE);
-    tune(&r, "1e-2", MO_TRIAL_DONE);
+    tune(&r, 0, "1e-3", MO_TRIAL_DONE);
+    tune(&r, 0, "1e-2", MO_TRIAL_DONE);
     mo_answer a;
     int count;
     MO_CHECK_EACH_ALLOCATION(count, mo_answer_of(&r, &a));
