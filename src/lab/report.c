@@ -118,6 +118,13 @@ static void add_strip(mo__html *h, char letter, int first, int last)
     mo__html_raw(h, "</svg>");
 }
 
+static bool beyond(const mo__heat *heat)
+{
+    for (int64_t i = 0; i < (int64_t)heat->rows * heat->columns; i++)
+        if (heat->value[i] > heat->high) return true;
+    return false;
+}
+
 /* What the colours mean, in the page: a strip of them between numbers. */
 static void add_scale(mo__html *h, const mo__heat *heat)
 {
@@ -131,7 +138,7 @@ static void add_scale(mo__html *h, const mo__heat *heat)
     } else {
         add_strip(h, 'q', 0, last);
     }
-    mo__html_text(h, "%.4g", heat->high);
+    mo__html_text(h, beyond(heat) ? "%.4g or more" : "%.4g", heat->high);
     mo__html_raw(h, "<span>");
     mo__html_text(h, "%s", heat->value_label);
     mo__html_raw(h, "</span></p>\n");

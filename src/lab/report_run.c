@@ -43,7 +43,7 @@ void mo__run_track_free(mo__run_track *track)
 
 mo__curve mo__run_track_curve(const mo__run_track *track, const char *name, int colour)
 {
-    enum { FEW = 40 };
+    enum { FEW = 24 };
     return (mo__curve){.name = name,
                        .x = track->x,
                        .y = track->y,

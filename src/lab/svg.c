@@ -166,6 +166,23 @@ static void write_path(drawing *d, const tag *t)
     mo__buffer_add(d->out, " d=\"%.*s\"/>\n", (int)shape.size, shape.at);
 }
 
+/* Most of a page can be rectangles: left,top right,top right,bottom left,bottom take half the room as a path.
+ */
+static void write_cell(mo__buffer *out, span points)
+{
+    double x[4], y[4];
+    char text[160];
+    bool fits = points.size < sizeof text;
+    snprintf(text, sizeof text, "%.*s", (int)points.size, points.at);
+    if (fits &&
+        sscanf(text, "%lf,%lf %lf,%lf %lf,%lf %lf,%lf", &x[0], &y[0], &x[1], &y[1], &x[2], &y[2], &x[3],
+               &y[3]) == 8 &&
+        x[0] == x[3] && x[1] == x[2] && y[0] == y[1] && y[2] == y[3])
+        mo__buffer_add(out, "M%.1f %.1fH%.1fV%.1fH%.1fZ", x[0], y[0], x[1], y[2], x[0]);
+    else
+        mo__buffer_add(out, "M%.*sZ", (int)points.size, points.at);
+}
+
 /* Cells of one colour that follow one another are one path. */
 static void write_area(drawing *d, const tag *t)
 {
@@ -185,7 +202,7 @@ static void write_area(drawing *d, const tag *t)
         mo__buffer_add(d->out, "<path class=\"cells %s\" d=\"", class);
         memcpy(d->cells, class, sizeof class);
     }
-    mo__buffer_add(d->out, "M%.*sZ", (int)points.size, points.at);
+    write_cell(d->out, points);
 }
 
 /* All points are discs: <use transform='translate(x,y) scale(r)'/>. */

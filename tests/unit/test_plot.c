@@ -50,23 +50,23 @@ static void shapes_become_classes(void **state)
         "<g stroke-width=\"1.00\"><path stroke='rgb(3,0,1)' stroke-dasharray='2,4' d='M1,2 L3,4'/></g>"
         "<polygon fill = 'rgb(  2,   0,  24)' points = '1,2 3,4 '/>\n<polygon fill = 'rgb(2,0,24)' points = "
         "'5,6 7,8 '/>"
-        "<polygon fill = 'rgb(4,0,0)' points = '1,2 3,4 '/>"
+        "<polygon fill = 'rgb(4,0,0)' points = '1,9 3.25,9 3.25,4 1,4 '/>"
         "<polygon fill = 'rgb(1,0,1)' fill-opacity = '0.18' points = '1,2 3,4 '/>"
         "<use xlink:href='#gpPt6' transform='translate(1.50,2.50) scale(2.62)' color='rgb(  1,   0,   2)'/>"
         "<g transform=\"translate(3,4) rotate(270)\" fill=\"rgb(3,0,2)\" text-anchor=\"middle\">\n<text> a "
         "&amp; "
         "b</text></g></g></svg>");
     assert_string_equal(
-        svg,
-        "<svg class=\"plot\" viewBox=\"0 0 460 290\" role=\"img\" aria-label=\"a &lt; b\">\n"
-        "<path class=\"s3\" stroke-width=\"2.00\" stroke-dasharray=\" 5,8\" d=\"M1.00,2.00 L3,4\"/>\n"
-        "<path class=\"gr\" d=\"M1,2 L3,4\"/>\n"
-        "<path class=\"cells q24\" d=\"M1,2 3,4ZM5,6 7,8Z\"/>\n<path class=\"cells d0\" d=\"M1,2 3,4Z\"/>\n"
-        "<path class=\"f1\" opacity=\"0.18\" d=\"M1,2 3,4Z\"/>\n"
-        "<circle class=\"f2\" cx=\"1.50\" cy=\"2.50\" r=\"2.62\"/>\n"
-        "<text transform=\"translate(3,4) rotate(270)\" text-anchor=\"middle\" class=\"on\">a &amp; "
-        "b</text>\n"
-        "</svg>\n");
+        svg, "<svg class=\"plot\" viewBox=\"0 0 460 290\" role=\"img\" aria-label=\"a &lt; b\">\n"
+             "<path class=\"s3\" stroke-width=\"2.00\" stroke-dasharray=\" 5,8\" d=\"M1.00,2.00 L3,4\"/>\n"
+             "<path class=\"gr\" d=\"M1,2 L3,4\"/>\n"
+             "<path class=\"cells q24\" d=\"M1,2 3,4ZM5,6 7,8Z\"/>\n<path class=\"cells d0\" d=\"M1.0 "
+             "9.0H3.2V4.0H1.0Z\"/>\n"
+             "<path class=\"f1\" opacity=\"0.18\" d=\"M1,2 3,4Z\"/>\n"
+             "<circle class=\"f2\" cx=\"1.50\" cy=\"2.50\" r=\"2.62\"/>\n"
+             "<text transform=\"translate(3,4) rotate(270)\" text-anchor=\"middle\" class=\"on\">a &amp; "
+             "b</text>\n"
+             "</svg>\n");
     mo_free(svg);
 }
 
