@@ -120,6 +120,7 @@ static int child(char **argv)
                        : strcmp(argv[4], "little") == 0 ? write_little(&lab, number)
                                                         : read_as_nobody(&lab);
     if (status != MO_OK && status != MO_E_IO) fprintf(stderr, "%s\n", mo_last_error());
+    small_lab_free(&lab);
     return (int)status;
 }
 
