@@ -175,12 +175,22 @@ static mo_status add_rates(mo__spec_reader *r, int key, mo__word_list *out)
     return MO_OK;
 }
 
-/* Values go into the names of trials. */
+/* How a model is trained, not what it is or reads: so variants stay matched. Values go into the names of
+ * trials. */
 static mo_status check_tuned_key(int key)
 {
-    if (mo__keys[key].type != MO__LIST && mo__keys[key].type != MO__STRING) return MO_OK;
-    return mo_error(MO_E_CONFIG, "%s is %s; what is tuned is a number, a name or a truth value",
-                    mo__keys[key].name, mo__value_kind(&mo__keys[key]));
+    static const char *const sections[] = {"optimizer", "schedule", "balance"};
+    const mo__key *k = &mo__keys[key];
+    if (k->type == MO__LIST || k->type == MO__STRING)
+        return mo_error(MO_E_CONFIG, "%s is %s; what is tuned is a number, a name or a truth value", k->name,
+                        mo__value_kind(k));
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        if (mo__key_in_section(k, sections[i])) return MO_OK;
+    return mo_error(
+        MO_E_CONFIG,
+        "%s is not tuned: what a variant is, and what it reads, stays; keys of optimizer, schedule "
+        "and balance can be, and others are variants of their own",
+        k->name);
 }
 
 static mo_status settle_tune(mo__spec_reader *r, const mo__doc *doc, const mo__doc *values)

@@ -221,6 +221,25 @@ static mo_status check_entries(entries *e)
     return MO_OK;
 }
 
+/* Each value must be one that each variant can be trained with. */
+static mo_status check_tuned(const mo_lab_spec *s, const mo_lab_variant *v)
+{
+    mo_lab_settings settings = {0};
+    mo_status status = mo__settings_put_all(&settings, &v->settings);
+    for (int i = 0; i < s->tune.count && status == MO_OK; i++) {
+        mo_run_config config;
+        status = mo__settings_put(&settings, s->tune.key, s->tune.values[i]);
+        if (status != MO_OK) break;
+        status = mo__settings_load(v->config, &settings, &config);
+        if (status == MO_OK)
+            mo_config_free(&config);
+        else
+            mo_error_context(status, "%s: variant %s cannot be tuned", s->path, v->name);
+    }
+    mo__settings_free(&settings);
+    return status;
+}
+
 static mo_status make_comparison(list *l)
 {
     int n = l->maker.spec->n_entries;
@@ -231,6 +250,7 @@ static mo_status make_comparison(list *l)
     if (status == MO_OK) status = make_entries(&e, false);
     if (status == MO_OK) status = make_entries(&e, true);
     if (status == MO_OK) status = check_entries(&e);
+    for (int i = 0; i < n && status == MO_OK; i++) status = check_tuned(l->maker.spec, &e.made[i]);
     for (int i = 0; i < n && status == MO_OK; i++) status = add(l, &e.made[i]);
     for (int i = 0; i < n; i++) {
         if (e.made) mo__variant_free(&e.made[i]);

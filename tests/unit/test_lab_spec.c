@@ -271,6 +271,8 @@ static const struct bad {
      "x.yaml:4: optimizer.beta1: '1' is out of range"},
     {COMPARE "tune: {parameter: freeze, values: [[a], [b]]}\n",
      "x.yaml:4: tune: freeze is a list; what is tuned is a number"},
+    {COMPARE "tune: {parameter: model.hidden_size, values: [8, 16]}\n",
+     "x.yaml:4: tune: model.hidden_size is not tuned: what a variant is"},
     {COMPARE "timing: {steps: 3}\n", "x.yaml:4: steps: '3' is out of range; expected 10 to"},
     {COMPARE "timing: {}\n", "x.yaml:4: timing: steps is not given"},
     {COMPARE "timing: [1]\n", "x.yaml:4: timing: a list stands where {steps: ...} should"},

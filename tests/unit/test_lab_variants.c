@@ -373,6 +373,24 @@ static void dense_variants_are_matched(void **state)
     MO_CHECK_MESSAGE("x.yaml: variant wide: match active_params: ");
 }
 
+static void what_is_tuned_must_go_with_every_variant(void **state)
+{
+    (void)state;
+    static const char variants[] =
+        "budget: {steps: 20}\nvariants:\n  moe:\n  dense: {set: {model.num_local_experts: 0}}\n"
+        "tune: {parameter: %s}\n";
+    char *both = mo_strprintf(variants, "optimizer.weight_decay, values: [0, 0.1]");
+    char *one = mo_strprintf(variants, "balance.switch, values: [0, 0.1]");
+    MO_CHECK_OK(make(both));
+    assert_string_equal(setting(0, "optimizer.weight_decay"), "");
+    done();
+    MO_CHECK_STATUS(make(one), MO_E_CONFIG);
+    MO_CHECK_MESSAGE("x.yaml: variant dense cannot be tuned: ");
+    MO_CHECK_MESSAGE("balance.switch=0");
+    mo_free(both);
+    mo_free(one);
+}
+
 static void a_sweep_is_matched_to_its_base(void **state)
 {
     (void)state;
@@ -509,6 +527,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ends_by_the_clock_are_refused),
         cmocka_unit_test(rungs_are_checked),
         cmocka_unit_test(dense_variants_are_matched),
+        cmocka_unit_test(what_is_tuned_must_go_with_every_variant),
         cmocka_unit_test(a_sweep_is_matched_to_its_base),
         cmocka_unit_test(seconds_are_measured),
         cmocka_unit_test(what_variants_must_share_is_checked),
