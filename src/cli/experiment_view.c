@@ -134,7 +134,8 @@ static mo_status print_variants(const mo_lab_results *r, const mo_answer *a)
         mo__cell(&t, "%d", of->loss.count);
         mo__cell(&t, "%s", mo__lab_mean(&of->loss, 4).text);
         mo__cell(&t, "%s", mo__duration(of->seconds.mean).text);
-        mo__cell(&t, "%s", mo__fixed(of->tokens_per_second, 0).text);
+        mo__cell(&t, "%s",
+                 isnan(of->tokens_per_second) ? "-" : mo__count(llround(of->tokens_per_second)).text);
     }
     MO_TRY(mo__table_print(&t));
     printf("loss: validation, nats per token, mean over seeds ± half of its 95%% interval\n");

@@ -125,20 +125,30 @@ static bool beyond(const mo__heat *heat)
     return false;
 }
 
+/* As exact as the numbers in the cells. */
+static void add_end(mo__html *h, const mo__heat *heat, double value)
+{
+    if (heat->numbers)
+        mo__html_text(h, "%.*f", heat->digits, value);
+    else
+        mo__html_text(h, "%.4g", value);
+}
+
 /* What the colours mean, in the page: a strip of them between numbers. */
 static void add_scale(mo__html *h, const mo__heat *heat)
 {
     const int last = MO__LEVELS - 1, half = last / 2;
     mo__html_raw(h, "<p class=\"scale\">");
-    mo__html_text(h, "%.4g", heat->low);
+    add_end(h, heat, heat->low);
     if (heat->scale == MO__HEAT_AROUND) {
         add_strip(h, 'd', 0, half);
-        mo__html_text(h, "%.4g", heat->middle);
+        add_end(h, heat, heat->middle);
         add_strip(h, 'd', half, last);
     } else {
         add_strip(h, 'q', 0, last);
     }
-    mo__html_text(h, beyond(heat) ? "%.4g or more" : "%.4g", heat->high);
+    add_end(h, heat, heat->high);
+    if (beyond(heat)) mo__html_text(h, " or more");
     mo__html_raw(h, "<span>");
     mo__html_text(h, "%s", heat->value_label);
     mo__html_raw(h, "</span></p>\n");

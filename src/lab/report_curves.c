@@ -45,7 +45,7 @@ void mo__report_losses(const mo__experiment_page *page, const int *variants, int
 {
     mo__losses losses[MO__COLOURS] = {{0}};
     mo__curve curves[MO__COLOURS];
-    char name[32], title[64];
+    char name[32], title[64], note[160];
     if (count > MO__COLOURS) count = MO__COLOURS;
     for (int i = 0; i < count; i++) {
         mo_status status = mo__losses_of(page->results, variants[i], axis, &losses[i]);
@@ -54,11 +54,15 @@ void mo__report_losses(const mo__experiment_page *page, const int *variants, int
     }
     snprintf(name, sizeof name, "loss-%s", column_of(axis));
     snprintf(title, sizeof title, "Validation loss against %s", mo__lab_axis(axis));
+    snprintf(note, sizeof note, "%s%s",
+             several_seeds(losses, count) ? "Lines: mean over seeds. Bands: lowest to highest seed."
+                                          : "One seed: nothing here says how far chance goes.",
+             axis == MO_AXIS_SECONDS && !page->answer->timed
+                 ? " Seconds are as trained, perhaps beside other trials."
+                 : "");
     mo__plot plot = {.name = name,
                      .title = title,
-                     .note = several_seeds(losses, count)
-                                 ? "Lines: mean over seeds. Bands: lowest to highest seed."
-                                 : "One seed: nothing here says how far chance goes.",
+                     .note = note,
                      .x_label = label_of(axis),
                      .y_label = "validation loss, nats per token",
                      .log_x = true,

@@ -224,14 +224,39 @@ static void effects_csv(const mo__experiment_page *page)
 
 /* ---- two parameters ---- */
 
-/* The two largest effects that have few values; false if there are no two. */
-static bool find_pair(const mo_answer *a, const mo_effect *pair[2])
+/* Each value of either has been tried with some value of the other. */
+static bool meet(const effects *f, const mo_effect *a, const mo_effect *b)
 {
-    int found = 0;
-    for (int i = 0; i < a->n_effects && found < 2; i++)
-        if (a->effects[i].n_levels > 1 && a->effects[i].n_levels <= MOST_LEVELS_SHOWN)
-            pair[found++] = &a->effects[i];
-    return found == 2;
+    bool of_a[MOST_LEVELS_SHOWN] = {0}, of_b[MOST_LEVELS_SHOWN] = {0};
+    int met = 0;
+    for (int v = 0; v < f->page->answer->n_variants; v++) {
+        const mo_lab_variant *variant = &f->page->results->variants[v];
+        int x = level_of(a, mo__lab_chosen(variant, a->key)),
+            y = level_of(b, mo__lab_chosen(variant, b->key));
+        if (x < 0 || y < 0 || isnan(f->loss[v])) continue;
+        met += !of_a[x] + !of_b[y];
+        of_a[x] = of_b[y] = true;
+    }
+    return met == a->n_levels + b->n_levels;
+}
+
+static bool has_few(const mo_effect *e)
+{
+    return e->n_levels > 1 && e->n_levels <= MOST_LEVELS_SHOWN;
+}
+
+/* The two largest effects of parameters that were tried together, with few values each; false if there are
+ * no two. */
+static bool find_pair(const effects *f, const mo_effect *pair[2])
+{
+    const mo_answer *a = f->page->answer;
+    for (int second = 1; second < a->n_effects; second++)
+        for (int first = 0; first < second; first++) {
+            pair[0] = &a->effects[first];
+            pair[1] = &a->effects[second];
+            if (has_few(pair[0]) && has_few(pair[1]) && meet(f, pair[0], pair[1])) return true;
+        }
+    return false;
 }
 
 /* value[row * columns + column]: mean loss of the variants that have both; NaN without any. */
@@ -250,11 +275,18 @@ static void fill_cells(const effects *f, const mo_effect *const pair[2], double 
         value[i] = count[i] > 0 ? value[i] / count[i] : (double)NAN;
 }
 
+/* Digits behind the point that tell a hundredth of the span. */
+static int digits_of(double span)
+{
+    if (!(span > 0)) return 4;
+    return (int)fmin(fmax(2 - floor(log10(span)), 2), 8);
+}
+
 static void draw_pair(const effects *f)
 {
     const mo__experiment_page *page = f->page;
     const mo_effect *pair[2];
-    if (!find_pair(page->answer, pair)) return;
+    if (!find_pair(f, pair)) return;
     const char *names[2][MOST_LEVELS_SHOWN];
     int cells = pair[0]->n_levels * pair[1]->n_levels;
     double *value = mo__report_numbers(page->report, 2 * (int64_t)cells), low = INFINITY, high = -INFINITY;
@@ -266,9 +298,12 @@ static void draw_pair(const effects *f)
         low = fmin(low, value[i]);
         high = fmax(high, value[i]);
     }
+    char title[200];
+    snprintf(title, sizeof title, "%s and %s together", mo__lab_short_key(page->results, pair[0]->key),
+             mo__lab_short_key(page->results, pair[1]->key));
     mo__heat heat = {
         .name = "pair",
-        .title = "The two that matter most",
+        .title = title,
         .note = "A cell is the mean loss of the variants that have both values, whatever else they have.",
         .x_label = mo__lab_short_key(page->results, pair[0]->key),
         .y_label = mo__lab_short_key(page->results, pair[1]->key),
@@ -281,7 +316,7 @@ static void draw_pair(const effects *f)
         .low = low,
         .high = high,
         .numbers = true,
-        .digits = 3};
+        .digits = digits_of(high - low)};
     mo__report_heat(page->report, &heat);
     mo_free(value);
 }

@@ -294,7 +294,9 @@ static void draw_front(const ranking *k)
                                         .colour = MO__COLOURS - 1,
                                         .dashed = true};
     snprintf(note, sizeof note,
-             "A point is a variant: means over seeds. No variant is below and left of the front.%s",
+             "A point is a variant: means over seeds. No variant is below and left of the front. Seconds are "
+             "as trained, "
+             "perhaps beside other trials.%s",
              effect ? " Colours: the parameter that says most about the loss." : "");
     mo__plot plot = {.name = "loss-by-seconds",
                      .title = "Loss against training time",
