@@ -114,11 +114,12 @@ static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
     mo__buffer_add(script, "set yrange [-0.5:%g]\nset ytics 0,%d\n", h->rows - 0.5, 1 + h->rows / 13);
 }
 
+/* The label of the rows stands along them: few rows are made high enough for it. */
 static int height_of(const mo__heat *h)
 {
-    int rows = h->rows * (h->numbers ? 26 : 20);
-    int names = h->x_names ? mo__axis_names_room(h->x_names, h->columns) : 0;
-    return names + 90 + (rows < 80 ? 80 : rows > 360 ? 360 : rows);
+    int rows = h->rows * (h->numbers ? 26 : 20), label = 9 * mo__axis_name_width(h->y_label);
+    int least = label < 80 ? 80 : label > 260 ? 260 : label;
+    return 90 + (rows < least ? least : rows > 360 ? 360 : rows);
 }
 
 mo_status mo__heat_svg(const mo__heat *h, char **svg)
