@@ -212,7 +212,7 @@ void mo__html_column(mo__html *h, bool right, const char *heading)
         mo__html_raw(h, "<wbr>");
     }
     mo__html_text(h, "%s", heading);
-    mo__html_raw(h, "</th>");
+    mo__html_raw(h, "</th>\n");
 }
 
 static void end_head(mo__html *h)

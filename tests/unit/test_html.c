@@ -70,6 +70,13 @@ static void tables_have_their_columns(void **state)
                "<tr><td>&lt;v1&gt;</td><td class=\"n\">1.50</td><td class=\"n\">3</td></tr>\n"
                "<tr class=\"best\"><td>v2</td><td class=\"n\"></td><td class=\"n\"></td></tr>\n"
                "</tbody></table></div>\n");
+    mo__html_table_begin(&h, NULL, "=In one line|<some_long_key");
+    mo__html_cell(&h, "%s", "a b");
+    mo__html_cell(&h, "%s", "c_d");
+    mo__html_table_end(&h);
+    expect(&h, "<div class=\"table\"><table>\n<thead><tr><th>In one line</th>\n"
+               "<th>some_<wbr>long_<wbr>key</th>\n</tr></thead>\n<tbody>\n"
+               "<tr><td class=\"k\">a b</td><td>c_d</td></tr>\n</tbody></table></div>\n");
     mo__html_table_begin(&h, NULL, "<Nothing");
     mo__html_table_end(&h);
     expect(&h, "<div class=\"table\"><table>\n<thead><tr><th>Nothing</th>\n</tr></thead>\n<tbody>\n"
