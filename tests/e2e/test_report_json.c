@@ -4,8 +4,10 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness/small_experiment.h"
@@ -217,6 +219,48 @@ static void a_page_beside_it(void **state)
     mo_free(dir);
 }
 
+/* The exit status, and that nothing is printed; its message goes to the file `said`. */
+static int refused(const char *path, const char *more, const char *said)
+{
+    char command[2048], byte;
+    snprintf(command, sizeof command, "'%s' report '%s' %s 2>'%s'", getenv("MOIRA"), path, more, said);
+    FILE *output = popen(command, "r");
+    assert_non_null(output);
+    assert_int_equal(fread(&byte, 1, 1, output), 0);
+    int status = pclose(output);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void files_that_are_none(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *change, *said;
+    } cases[] = {{"PRAGMA user_version = 7", "results.db: is a results file of version 7"},
+                 {"PRAGMA application_id = 7", "results.db: is no results file of an experiment"},
+                 {"DROP TABLE variants", "results.db: is not as moira made it: no such table: variants"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int json = 0; json < 2; json++) {
+            char *name = mo_strprintf("none%zu%d", i, json), *dir = run_path(name), *text;
+            size_t size;
+            mo_lab_results made;
+            sqlite3 *db;
+            experiment_compare(EXPERIMENT_BEGUN, &made);
+            lab_store(dir, &made);
+            assert_int_equal(sqlite3_open(temp_path(dir, "results.db"), &db), SQLITE_OK);
+            assert_int_equal(sqlite3_exec(db, cases[i].change, NULL, NULL, NULL), SQLITE_OK);
+            sqlite3_close(db);
+            assert_int_equal(refused(dir, json ? "--json" : "", temp_path(run_folder, "said")), 2);
+            MO_CHECK_OK(mo_read_file(temp_path(run_folder, "said"), 1 << 16, &text, &size));
+            if (!strstr(text, cases[i].said)) fail_msg("%s", text);
+            assert_false(mo_path_exists(temp_path(dir, "report.html")));
+            mo_lab_results_free(&made);
+            mo_free(text);
+            mo_free(name);
+            mo_free(dir);
+        }
+}
+
 static void a_run(void **state)
 {
     (void)state;
@@ -254,6 +298,6 @@ static void a_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(experiments), cmocka_unit_test(a_page_beside_it),
-                                       cmocka_unit_test(a_run)};
+                                       cmocka_unit_test(files_that_are_none), cmocka_unit_test(a_run)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

@@ -86,6 +86,7 @@ void lab_store(const char *dir, const mo_lab_results *r)
 {
     mo_lab_spec spec = {.path = (char[]){"lab.yaml"},
                         .text = r->text ? r->text : (char[]){""},
+                        .asked = (char[]){""},
                         .compare = r->compare,
                         .name = r->name,
                         .dir = (char *)(uintptr_t)dir,
