@@ -274,9 +274,11 @@ mo_estimate mo_estimate_paired(const double *a, const double *b, int count);
 double mo_student_quantile(double p, double degrees);
 
 typedef enum mo_verdict {
-    MO_VERDICT_UNKNOWN, /* fewer than two seeds, or a seed of one of the two is not done, or failed: what is
-                           left may be the lucky ones */
-    MO_VERDICT_NOISE,   /* the interval holds 0 */
+    /* Fewer than two seeds; or a seed of one of the two is not done, or failed: what is left may be the lucky
+     * ones; or seconds without timing; or what looks worse was read before the end of its schedule, with a
+     * learning rate that had not come down. */
+    MO_VERDICT_UNKNOWN,
+    MO_VERDICT_NOISE, /* the interval holds 0 */
     MO_VERDICT_BETTER,
     MO_VERDICT_WORSE
 } mo_verdict;
@@ -299,7 +301,8 @@ typedef struct mo_contrast {
     struct {
         double at;              /* X of the difference, mean over seeds; NaN */
         mo_estimate difference; /* variant's loss - reference's, nats; negative: better */
-        mo_verdict verdict;     /* in seconds UNKNOWN without timing */
+        mo_verdict verdict;
+        int early; /* which of the two was read more than 1% before its end; -1: none */
         mo_estimate speedup;
         int reached; /* seeds in which the variant had the reference's final loss */
     } axis[MO_AXES];

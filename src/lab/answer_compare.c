@@ -7,15 +7,24 @@
 
 /* Of each seed; NaN where one of the two is not done. */
 typedef struct samples {
-    double *at, *a, *b, *speedup; /* one allocation */
-    int reached;
+    double *at, *a, *b, *speedup;  /* one allocation */
+    int reached, early_a, early_b; /* counts of seeds */
 } samples;
+
+/* Whether a curve that goes on to `end` is read before that. */
+static bool before(double at, double end)
+{
+    const double equal = 0.01;
+    return end > at * (1 + equal);
+}
 
 static void sample(const mo__track *a, const mo__track *b, samples *out, int s)
 {
     if (a->n == 0 || b->n == 0) return;
     double end_a = mo__track_end(a), end_b = mo__track_end(b), at = fmin(end_a, end_b);
     out->at[s] = at;
+    out->early_a += before(at, end_a);
+    out->early_b += before(at, end_b);
     out->a[s] = mo__track_at(a, at);
     out->b[s] = mo__track_at(b, at);
     double final_a = mo__track_final(a), final_b = mo__track_final(b);
@@ -42,17 +51,21 @@ static mo_status sample_seed(const mo__table *t, const mo_contrast *c, mo_axis a
     return status;
 }
 
-static mo_verdict verdict_of(const mo_estimate *difference, bool whole)
+/* Who is read early is at a disadvantage: that it looks worse is no verdict. */
+static mo_verdict verdict_of(const mo_contrast *c, mo_axis axis, bool whole)
 {
+    const mo_estimate *difference = &c->axis[axis].difference;
+    int early = c->axis[axis].early;
     if (!whole || difference->count < 2) return MO_VERDICT_UNKNOWN;
-    if (difference->high < 0) return MO_VERDICT_BETTER;
-    return difference->low > 0 ? MO_VERDICT_WORSE : MO_VERDICT_NOISE;
+    if (difference->high < 0) return early == c->reference ? MO_VERDICT_UNKNOWN : MO_VERDICT_BETTER;
+    if (difference->low > 0) return early == c->variant ? MO_VERDICT_UNKNOWN : MO_VERDICT_WORSE;
+    return MO_VERDICT_NOISE;
 }
 
 static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis, samples *x)
 {
     bool whole = true;
-    x->reached = 0;
+    x->reached = x->early_a = x->early_b = 0;
     for (int s = 0; s < t->n_seeds; s++) {
         x->at[s] = x->a[s] = x->b[s] = x->speedup[s] = (double)NAN;
         if (both_done(t, c, s))
@@ -63,8 +76,10 @@ static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis,
     c->axis[axis].at = mo_estimate_of(x->at, t->n_seeds).mean;
     c->axis[axis].difference = mo_estimate_paired(x->a, x->b, t->n_seeds);
     c->axis[axis].reached = x->reached;
-    c->axis[axis].verdict =
-        verdict_of(&c->axis[axis].difference, whole && (axis != MO_AXIS_SECONDS || t->timed));
+    c->axis[axis].early = 2 * x->early_a > t->n_seeds   ? c->variant
+                          : 2 * x->early_b > t->n_seeds ? c->reference
+                                                        : -1;
+    c->axis[axis].verdict = verdict_of(c, axis, whole && (axis != MO_AXIS_SECONDS || t->timed));
     return mo__estimate_ratios(x->speedup, t->n_seeds, &c->axis[axis].speedup);
 }
 

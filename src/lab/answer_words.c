@@ -4,9 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/units.h"
 #include "lab/answer.h"
-#include "lab/match.h"
 #include "lab/words.h"
 
 enum { MOST_CONTRASTS = 8 }; /* in words; the tables have all */
@@ -118,36 +116,17 @@ mo_status mo__answer_words_common(const mo__table *t, mo_answer *a)
 
 typedef struct pair {
     const mo__table *table;
-    const mo_answer *answer;
     const mo_contrast *c;
     const mo_lab_variant *v, *r; /* variant, reference */
 } pair;
 
 static const char *const axis_names[MO_AXES] = {"tokens", "FLOPs", "training time"};
 
-/* What a whole trial of a variant spends. */
-static double whole(const pair *p, int variant, mo_axis axis)
-{
-    const mo_lab_variant *v = &p->table->results->variants[variant];
-    double tokens = (double)v->steps * (double)v->step_tokens;
-    if (axis == MO_AXIS_SECONDS) return p->answer->variants[variant].seconds.mean;
-    return axis == MO_AXIS_TOKENS ? tokens : tokens * v->flops_per_token;
-}
-
-/* Of a difference at equal spending: whose curve is read before the end of its schedule; NULL: both are read
- * at their ends. */
-static const char *read_early(const pair *p, mo_axis axis)
-{
-    const double equal = 0.01;
-    double v = whole(p, p->c->variant, axis), r = whole(p, p->c->reference, axis);
-    return v > r * (1 + equal) ? p->v->name : r > v * (1 + equal) ? p->r->name : NULL;
-}
-
 /* The axis of the verdict: what both trials spend alike, if there is such a thing. */
 static mo_axis main_axis(const pair *p)
 {
     for (int axis = 0; axis < MO_AXES; axis++)
-        if (!read_early(p, (mo_axis)axis)) return (mo_axis)axis;
+        if (p->c->axis[axis].early < 0) return (mo_axis)axis;
     return MO_AXIS_TOKENS;
 }
 
@@ -178,6 +157,19 @@ static int add_failed(mo__buffer *b, const mo__table *t, int variant, int before
     return count;
 }
 
+/* A difference that is none: who looks worse was read early. */
+static bool is_early_loser(const mo_contrast *c, int axis)
+{
+    const mo_estimate *d = &c->axis[axis].difference;
+    return d->count > 1 && ((d->high < 0 && c->axis[axis].early == c->reference) ||
+                            (d->low > 0 && c->axis[axis].early == c->variant));
+}
+
+static const char *early_name(const pair *p, int axis)
+{
+    return p->c->axis[axis].early == p->c->variant ? p->v->name : p->r->name;
+}
+
 static void add_unknown(mo__buffer *b, const pair *p)
 {
     mo_axis axis = main_axis(p);
@@ -198,6 +190,13 @@ static void add_unknown(mo__buffer *b, const pair *p)
                        "one seed nothing tells how much of that is noise. ",
                        p->v->name, p->r->name, mo__words_spent(p->c->axis[axis].at, axis).text,
                        mo__words_difference(d).text);
+    else if (d->count == p->table->n_seeds && is_early_loser(p->c, axis))
+        mo__buffer_add(
+            b,
+            "There is no verdict on %s against %s: after %s its validation loss is %s, but there %s is "
+            "read before the end of its schedule. ",
+            p->v->name, p->r->name, mo__words_spent(p->c->axis[axis].at, axis).text,
+            mo__words_difference(d).text, early_name(p, axis));
     mo_free(failed.text);
 }
 
@@ -233,17 +232,29 @@ static void add_sooner(mo__buffer *b, const pair *p)
         mo__buffer_add(b, "It comes to %s's final loss in %d of %d seeds. ", p->r->name, reached, n);
 }
 
+/* Whether the sign of a difference is that of a verdict. */
+static bool agrees(const mo_contrast *c, int axis, mo_axis told)
+{
+    return c->axis[told].verdict ==
+           (c->axis[axis].difference.mean < 0 ? MO_VERDICT_BETTER : MO_VERDICT_WORSE);
+}
+
 /* What holds at equal spending of other things, where that is another verdict. */
 static void add_other_axes(mo__buffer *b, const pair *p, mo_axis told)
 {
     for (int axis = 0; axis < MO_AXES; axis++) {
+        const mo__words loss = mo__words_difference(&p->c->axis[axis].difference);
         mo_verdict verdict = p->c->axis[axis].verdict;
-        if (verdict == MO_VERDICT_UNKNOWN || verdict == p->c->axis[told].verdict) continue;
-        const char *early = read_early(p, (mo_axis)axis);
-        mo__buffer_add(b, "At equal %s", axis_names[axis]);
-        if (early) mo__buffer_add(b, ", where %s is read before the end of its schedule,", early);
-        mo__buffer_add(b, " it %s %s: its loss is %s. ", verdict_words[verdict], p->r->name,
-                       mo__words_difference(&p->c->axis[axis].difference).text);
+        if (axis == MO_AXIS_SECONDS && !p->table->timed) continue;
+        if (is_early_loser(p->c, axis) && !agrees(p->c, axis, told))
+            mo__buffer_add(
+                b,
+                "At equal %s its loss is %s, which is no verdict: %s is read there before the end of "
+                "its schedule. ",
+                axis_names[axis], loss.text, early_name(p, axis));
+        else if (verdict != MO_VERDICT_UNKNOWN && verdict != p->c->axis[told].verdict)
+            mo__buffer_add(b, "At equal %s it %s %s: its loss is %s. ", axis_names[axis],
+                           verdict_words[verdict], p->r->name, loss.text);
     }
 }
 
@@ -279,7 +290,7 @@ static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
     for (int i = 0; i < a->n_contrasts; i++) {
         const mo_contrast *c = &a->contrasts[i];
         if (!is_subject(t, a, c->variant)) continue;
-        pair p = {t, a, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
+        pair p = {t, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
         if (told < MOST_CONTRASTS)
             add_contrast(b, &p, c->reference == a->contrasts[0].reference);
         else
@@ -305,35 +316,16 @@ static mo_status note_curves(mo_answer *a)
 {
     if (a->n_contrasts == 0 || a->contrasts[0].axis[MO_AXIS_TOKENS].difference.count == 0) return MO_OK;
     MO_TRY(mo__answer_note(
-        a, "A run has a loss from where on it stays at or below it, with straight lines between "
-           "evaluations. Speed-ups, and losses at equal FLOPs and seconds, are read off curves "
-           "of whole runs, where the learning rate has not come down yet: of a run planned for "
-           "that length the loss would usually be lower. So speed-ups above 1 are rather too "
-           "small, and whoever spends more in all looks rather too bad at equal spending."));
+        a, "A run has a loss from where on it stays at or below it, with straight lines between evaluations. "
+           "Speed-ups, and losses at equal spending of who spends more in all, are read off curves of whole "
+           "runs, "
+           "where the learning rate has not come down yet: of a run planned for that length the loss would "
+           "usually be "
+           "lower. So speed-ups above 1 are rather too small, and who looks worse only where it was read "
+           "early has no "
+           "verdict; matched by that spending, it would."));
     return mo__answer_note(a, "FLOPs are those that training needs by formula, attention, router and head "
                               "included, not what the machine was able to do in the time.");
-}
-
-static mo__shown_number amount(mo_lab_match match, double x)
-{
-    mo__shown_number shown;
-    if (match != MO_MATCH_WALL_CLOCK) return mo__count(llround(x));
-    snprintf(shown.text, sizeof shown.text, "%.4g", x);
-    return shown;
-}
-
-static mo_status note_matches(const mo__table *t, mo_answer *a)
-{
-    for (int i = 0; i < t->results->n_variants; i++) {
-        const mo_lab_variant *v = &t->results->variants[i];
-        if (v->match == MO_MATCH_NONE || !(v->wanted > 0)) continue;
-        double off = 100 * (v->got - v->wanted) / v->wanted;
-        MO_TRY(mo__answer_note(a, "%s has %s %s, %.2f%% %s than %s's %s.", v->name,
-                               amount(v->match, v->got).text, mo__match_words(v->match), fabs(off),
-                               off < 0 ? "less" : "more", v->matched_to ? v->matched_to : "the base",
-                               amount(v->match, v->wanted).text));
-    }
-    return MO_OK;
 }
 
 static mo_status note_tuning(const mo__table *t, mo_answer *a)
@@ -387,6 +379,5 @@ mo_status mo__answer_words_compare(const mo__table *t, mo_answer *a)
     MO_TRY(mo__buffer_finish(&b, MO_OK, &a->sentence));
     MO_TRY(note_intervals(t, a));
     MO_TRY(note_curves(a));
-    MO_TRY(note_matches(t, a));
     return note_tuning(t, a);
 }

@@ -183,7 +183,8 @@ static void test_axes(void **state)
     MO_CHECK_NEAR(c->axis[MO_AXIS_FLOPS].at, 4000, 1e-9);
     MO_CHECK_NEAR(c->axis[MO_AXIS_FLOPS].difference.mean, 0.2, 1e-12);
     MO_CHECK_NEAR(c->axis[MO_AXIS_FLOPS].speedup.mean, 0.8, 1e-12);
-    assert_int_equal(c->axis[MO_AXIS_FLOPS].verdict, MO_VERDICT_WORSE);
+    assert_int_equal(c->axis[MO_AXIS_FLOPS].verdict, MO_VERDICT_UNKNOWN); /* moe was read in the middle */
+    assert_true(c->axis[MO_AXIS_FLOPS].early == 0 && c->axis[MO_AXIS_TOKENS].early == -1);
     assert_int_equal(c->axis[MO_AXIS_TOKENS].verdict, MO_VERDICT_BETTER);
     assert_int_equal(c->axis[MO_AXIS_TOKENS].reached, 3);
     /* as trained, seconds are as good as steps; they bear no verdict */
@@ -192,8 +193,53 @@ static void test_axes(void **state)
     assert_int_equal(c->axis[MO_AXIS_SECONDS].verdict, MO_VERDICT_UNKNOWN);
     assert_false(a.timed);
     check_notes(&a, "Seconds are as trained", true);
-    check_says(&a,
-               "At equal FLOPs, where moe is read before the end of its schedule, it is worse than dense");
+    check_says(
+        &a,
+        "At equal FLOPs its loss is 0.2000 nats per token higher (95% interval 0.2000 to 0.2000, 3 seeds), "
+        "which is no verdict: moe is read there before the end of its schedule.");
+    done(&r, &a);
+}
+
+/* Who was read early and is better nonetheless, is better; so it is seen from the other one. */
+static void test_early(void **state)
+{
+    (void)state;
+    mo_lab_results r = lines(0.5, wobble, 3); /* at dense's 4000 FLOPs it is at step 20, about 2.17 */
+    mo_answer a = answer(&r);
+    assert_int_equal(a.contrasts[0].axis[MO_AXIS_FLOPS].early, 0);
+    assert_int_equal(a.contrasts[0].axis[MO_AXIS_FLOPS].verdict, MO_VERDICT_BETTER);
+    mo_answer_free(&a);
+    mo_free(r.reference);
+    r.reference = mo_strdup("moe");
+    a = answer(&r);
+    assert_int_equal(a.contrasts[0].axis[MO_AXIS_FLOPS].early, 0);
+    assert_int_equal(a.contrasts[0].axis[MO_AXIS_FLOPS].verdict, MO_VERDICT_WORSE);
+    done(&r, &a);
+    r = lines(1.8, wobble, 3); /* dense looks better at equal FLOPs, held against moe read early */
+    mo_free(r.reference);
+    r.reference = mo_strdup("moe");
+    a = answer(&r);
+    assert_true(a.contrasts[0].axis[MO_AXIS_FLOPS].difference.high < 0);
+    assert_int_equal(a.contrasts[0].axis[MO_AXIS_FLOPS].verdict, MO_VERDICT_UNKNOWN);
+    done(&r, &a);
+}
+
+/* Trials that are alike in nothing: that of 40 steps is at 2.7 where that of 20 ends. */
+static void test_nothing_equal(void **state)
+{
+    (void)state;
+    mo_lab_results r = {.compare = true};
+    add_variant(&r, "moe", 8, 20, 1);
+    add_variant(&r, "dense", 0, 40, 1);
+    for (uint64_t s = 0; s < 2; s++) {
+        run(&r, 0, s, 2, (double[]){3, 2.6 - 0.001 * (double)s});
+        run(&r, 1, s, 4, (double[]){3, 2.7, 2.3, 2.2});
+    }
+    mo_answer a = answer(&r);
+    assert_string_equal(a.sentence,
+                        "There is no verdict on moe against dense: after 2.00 k tokens its validation loss "
+                        "is 0.1005 nats per token lower (95% interval 0.0941 to 0.1069, 2 seeds), but "
+                        "there dense is read before the end of its schedule.");
     done(&r, &a);
 }
 
@@ -281,15 +327,12 @@ static void test_better(void **state)
     mo_lab_results r = lines(1.8, wobble, 5);
     r.variants[1].match = MO_MATCH_ACTIVE_PARAMS;
     r.variants[1].matched_to = mo_strdup("moe");
-    r.variants[1].wanted = 1000;
-    r.variants[1].got = 998;
     mo_answer a = answer(&r);
     check_says(
         &a, "moe is better than dense (as many active parameters): after 4.00 k tokens its validation loss "
             "is 0.598 nats per token lower (95% interval 0.574 to 0.622, 5 seeds). It has dense's final "
             "loss after 1.60 times fewer tokens (1.58 to 1.62) and 1.25 times more FLOPs (1.24 to 1.27). "
-            "At equal FLOPs");
-    check_notes(&a, "dense has 998 active parameters, 0.20% less than moe's 1,000.", true);
+            "At equal FLOPs its loss is");
     check_notes(&a, "over 5 seeds (Student's t, 4 degrees of freedom)", true);
     check_notes(&a, "rose again", false);
     done(&r, &a);
@@ -518,14 +561,15 @@ static void test_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_r),         cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_clock),        cmocka_unit_test(test_exchanged),
-        cmocka_unit_test(test_alike),        cmocka_unit_test(test_better),
-        cmocka_unit_test(test_worse),        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_some_seeds),   cmocka_unit_test(test_one_seed),
-        cmocka_unit_test(test_failed),       cmocka_unit_test(test_going),
-        cmocka_unit_test(test_flops_budget), cmocka_unit_test(test_several),
-        cmocka_unit_test(test_rises),        cmocka_unit_test(test_tuned),
+        cmocka_unit_test(test_by_r),          cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_clock),         cmocka_unit_test(test_exchanged),
+        cmocka_unit_test(test_alike),         cmocka_unit_test(test_early),
+        cmocka_unit_test(test_nothing_equal), cmocka_unit_test(test_better),
+        cmocka_unit_test(test_worse),         cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_some_seeds),    cmocka_unit_test(test_one_seed),
+        cmocka_unit_test(test_failed),        cmocka_unit_test(test_going),
+        cmocka_unit_test(test_flops_budget),  cmocka_unit_test(test_several),
+        cmocka_unit_test(test_rises),         cmocka_unit_test(test_tuned),
         cmocka_unit_test(test_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
