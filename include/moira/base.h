@@ -118,11 +118,11 @@ typedef enum mo_rng_purpose {
     MO_RNG_SYNTH = 5,   /* synthetic text: layer = domain, step = document, index = draw */
     MO_RNG_DROPOUT = 6, /* dropout masks:  step, layer = stream, index = element / 4 */
     MO_RNG_TEST = 7,
-    MO_RNG_SPLIT = 8,   /* documents that validate: step = run of documents */
-    MO_RNG_JITTER = 9,  /* router's input: step, layer, index = token * ceil(D/4) + d/4 */
-    MO_RNG_HASH = 10,   /* experts of a token id: layer, index as src/ops/choose.c has it */
-    MO_RNG_CHOICE = 11, /* experts at random: the same, and step (evaluation: = position) */
-    MO_RNG_SECOND = 12, /* second choices that stay: step, layer, index = token */
+    MO_RNG_SPLIT = 8,    /* documents that validate: step = run of documents */
+    MO_RNG_JITTER = 9,   /* router's input: step, layer, index = token * ceil(D/4) + d/4 */
+    MO_RNG_HASH = 10,    /* experts of a token id: layer, index as src/ops/choose.c has it */
+    MO_RNG_CHOICE = 11,  /* experts at random: the same, and step (evaluation: = position) */
+    MO_RNG_SECOND = 12,  /* second choices that stay: step, layer, index = token */
     MO_RNG_UPCYCLE = 13, /* noise of copied experts: layer = parameter, index = element */
     MO_RNG_DRAW = 14     /* hyperparameters: step = try, layer = parameter */
 } mo_rng_purpose;
