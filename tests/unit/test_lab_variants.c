@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lab/settings.h"
+
 /* Of 480 tokens a step, as run_setup's config, but small, and with a router that takes any loss. */
 static const char base_text[] =
     "run: {name: b}\n"
@@ -170,6 +172,37 @@ static void a_combination_no_run_would_take_is_named(void **state)
     MO_CHECK_MESSAGE("x.yaml: model.num_experts_per_tok=9, optimizer.beta1=0.5: ");
     MO_CHECK_MESSAGE("num_local_experts");
     MO_CHECK_MESSAGE("rules, or when, can leave such combinations out");
+}
+
+/* What each would need by itself: estimates are shared between variants that need the same. */
+static uint64_t memory_of(const mo_lab_variant *v)
+{
+    mo_run_config config;
+    mo_run_data data;
+    mo_run_memory memory;
+    MO_CHECK_OK(mo__settings_load(v->config, &v->settings, &config));
+    MO_CHECK_OK(mo_run_data_open(&config, &data));
+    config.model.vocab_size = data.sources[0].file->vocab_size;
+    MO_CHECK_OK(
+        mo_run_memory_estimate(&config, mo_run_data_bytes(&data, config.train.sequence_length), &memory));
+    mo_run_data_close(&data);
+    mo_config_free(&config);
+    return memory.total;
+}
+
+static void memory_is_each_variants_own(void **state)
+{
+    (void)state;
+    MO_CHECK_OK(make("budget: {steps: 20}\n"
+                     "parameters:\n"
+                     "  optimizer.beta1: [0.5, 0.9]\n"
+                     "  model.num_local_experts: [4, 12]\n"
+                     "  train.recompute: [none, full]\n"
+                     "  balance.sequence: [0, 0.1, 0.2]\n"
+                     "  checkpoint.background: [true, false]\n"));
+    assert_int_equal(n_made, 48);
+    for (int i = 0; i < n_made; i++) assert_true(made[i].memory_bytes == memory_of(&made[i]));
+    done();
 }
 
 /* ---- drawings ---- */
@@ -520,6 +553,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(rules_leave_combinations_out),
         cmocka_unit_test(rules_see_what_a_default_stands_for),
         cmocka_unit_test(a_combination_no_run_would_take_is_named),
+        cmocka_unit_test(memory_is_each_variants_own),
         cmocka_unit_test(drawings_begin_alike_and_are_distinct),
         cmocka_unit_test(no_more_can_be_drawn_than_there_are),
         cmocka_unit_test(too_many_are_refused),
