@@ -51,7 +51,7 @@ static mo_status print_evaluations(const mo__run_metrics *m)
         mo__cell(&t, "%s", mo__count(l->step).text);
         mo__cell(&t, "%s", mo__short(mo__run_tokens(m, l)).text);
         mo__cell(&t, "%s", mo__duration(l->seconds).text);
-        mo__cell(&t, "%s", mo__fixed(l->step > 0 ? l->train_loss : (double)NAN, 4).text);
+        mo__cell(&t, "%s", mo__fixed(l->train_loss, 4).text);
         mo__cell(&t, "%s", mo__fixed(l->validation_loss, 4).text);
         mo__cell(&t, "%s", mo__fixed(l->bits_per_byte, 4).text);
     }

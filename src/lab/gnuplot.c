@@ -17,20 +17,6 @@ enum { IN, OUT, ERR, FILES };
 
 extern char **environ;
 
-/* The environment, but for the language: numbers have points. Only the array is owned. */
-static char **plain_environment(void)
-{
-    static char language[] = "LC_ALL=C.UTF-8";
-    size_t count = 0, kept = 0;
-    while (environ[count]) count++;
-    char **copy = mo_calloc(count + 2, sizeof *copy);
-    if (!copy) return NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "LC_ALL=", 7) != 0) copy[kept++] = environ[i];
-    copy[kept] = language;
-    return copy;
-}
-
 static mo_status spawn(const int files[FILES], pid_t *child)
 {
     static char program[] = "gnuplot", no_settings[] = "-d", standard_input[] = "-";
@@ -38,8 +24,6 @@ static mo_status spawn(const int files[FILES], pid_t *child)
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
-    char **environment = plain_environment();
-    if (!environment) return MO_E_MEMORY;
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
     posix_spawn_file_actions_init(&actions);
@@ -47,10 +31,9 @@ static mo_status spawn(const int files[FILES], pid_t *child)
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     for (int i = 0; i < FILES; i++) posix_spawn_file_actions_adddup2(&actions, files[i], i);
-    int error = posix_spawnp(child, program, &actions, &attributes, words, environment);
+    int error = posix_spawnp(child, program, &actions, &attributes, words, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    mo_free(environment);
     return error ? mo_error(MO_E_UNSUPPORTED, "gnuplot: cannot be started: %s", strerror(error)) : MO_OK;
 }
 

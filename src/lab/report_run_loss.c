@@ -8,7 +8,7 @@
 static double train_loss(const mo_step_report *l, int which)
 {
     (void)which;
-    return l->step > 0 ? l->train_loss : (double)NAN;
+    return l->train_loss;
 }
 
 static double validation_loss(const mo_step_report *l, int which)
@@ -71,7 +71,7 @@ static void evaluation_row(mo__html *h, const mo__run_page *p, const mo_step_rep
     mo__html_cell(h, "%s", mo__count(l->step).text);
     mo__html_cell(h, "%s", mo__short(mo__run_tokens(p->m, l)).text);
     mo__html_cell(h, "%s", mo__duration(l->seconds).text);
-    mo__html_cell(h, "%s", mo__fixed(l->step > 0 ? l->train_loss : (double)NAN, 4).text);
+    mo__html_cell(h, "%s", mo__fixed(l->train_loss, 4).text);
     mo__html_cell(h, "%.4f", l->validation_loss);
     mo__html_cell(h, "%s", mo__fixed(l->bits_per_byte, 4).text);
 }

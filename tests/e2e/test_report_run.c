@@ -44,6 +44,24 @@ static int64_t csv_lines(const char *dir, const char *name)
     return lines;
 }
 
+/* Of the last column. */
+static double csv_sum(const char *dir, const char *name)
+{
+    char *path = mo_strprintf("%s/report/%s.csv", dir, name), *text = NULL;
+    size_t size = 0;
+    double sum = 0;
+    MO_CHECK_OK(mo_read_file(path, 1 << 24, &text, &size));
+    for (char *at = text; (at = strchr(at, '\n')); at++)
+        if (at[-1] >= '0' && at[-1] <= '9') {
+            char *cell = at;
+            while (cell[-1] != ',') cell--;
+            sum += strtod(cell, NULL);
+        }
+    mo_free(text);
+    mo_free(path);
+    return sum;
+}
+
 static bool has_csv(const char *dir, const char *name)
 {
     char *path = mo_strprintf("%s/report/%s.csv", dir, name);
@@ -70,6 +88,8 @@ static void a_run_that_is_over(void **state)
     assert_int_equal(csv_lines(dir, "max-vio"), 1 + 3 * 12); /* layers, lines */
     assert_int_equal(csv_lines(dir, "load-layer-2"), 1 + 4 * 12);
     assert_int_equal(csv_lines(dir, "domains-layer-0"), 1 + 3 * 4);
+    MO_CHECK_NEAR(csv_sum(dir, "load-layer-2"), 12 * 4, 1e-9);     /* 1 on average */
+    MO_CHECK_NEAR(csv_sum(dir, "domains-layer-0"), 3 * 100, 1e-9); /* all of each domain */
     assert_false(has_csv(dir, "drift"));
     assert_false(has_csv(dir, "dropped"));
     /* The same again, upon what is there: the same page. */
