@@ -195,7 +195,8 @@ typedef struct mo_lab_results {
     int n_trials;
 } mo_lab_results;
 
-/* Reads a results file, or that of an experiment's folder. MO_E_NOT_FOUND, MO_E_FORMAT, MO_E_VERSION. */
+/* Reads a results file, or that of an experiment's folder. MO_E_NOT_FOUND, MO_E_FORMAT, MO_E_VERSION,
+ * MO_E_CORRUPT. */
 mo_status mo_lab_results_read(const char *path, mo_lab_results *out);
 void mo_lab_results_free(mo_lab_results *results);
 /* trials.csv, evaluations.csv, variants.csv into a folder, which is made. */
