@@ -161,8 +161,8 @@ static int add_failed(mo__buffer *b, const mo__table *t, int variant, int before
 static bool is_early_loser(const mo_contrast *c, int axis)
 {
     const mo_estimate *d = &c->axis[axis].difference;
-    return d->count > 1 && ((d->high < 0 && c->axis[axis].early == c->reference) ||
-                            (d->low > 0 && c->axis[axis].early == c->variant));
+    return (d->high < 0 && c->axis[axis].early == c->reference) ||
+           (d->low > 0 && c->axis[axis].early == c->variant);
 }
 
 static const char *early_name(const pair *p, int axis)

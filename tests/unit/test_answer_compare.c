@@ -240,6 +240,10 @@ static void test_nothing_equal(void **state)
                         "There is no verdict on moe against dense: after 2.00 k tokens its validation loss "
                         "is 0.1005 nats per token lower (95% interval 0.0941 to 0.1069, 2 seeds), but "
                         "there dense is read before the end of its schedule.");
+    mo_answer_free(&a);
+    add_trial(&r, 0, MO_STAGE_MAIN, 2); /* and while a seed is still to come nothing is said of it */
+    a = answer(&r);
+    assert_string_equal(a.sentence, "There is no answer yet: 4 of 5 trials are done.");
     done(&r, &a);
 }
 
