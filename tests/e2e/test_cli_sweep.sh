@@ -31,25 +31,31 @@ same_figures() {
 }
 # How often the trials of an experiment were started, those whose folders match, in all.
 starts() { cat "$dir/$1"/trials/$2/log.txt 2>/dev/null | grep -c '^run  '; }
+# The number that is read, to the bit, whatever digits stand for it.
+last_loss_is() {
+    cat >"$dir/.given"
+    sed -n '$s/.*"validation_loss":\([0-9.]*\).*/\1/p' "$1/metrics.jsonl" | cat - "$dir/.given" >"$dir/.numbers"
+    awk 'NR == 1 { a = $1 } NR == 2 { b = $1 } END { exit !(NR == 2 && a + 0 == b + 0) }' "$dir/.numbers" ||
+        fail "$ran: validation losses $(tr '\n' ' ' <"$dir/.numbers")"
+}
 children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
 
 # ---- jobs ----
 
 grid='parameters: {model.router: [topk, sigmoid], optimizer.learning_rate: [1e-3, 3e-3]}'
-sweep one "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
-sweep two "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+sweep one "$grid" 'seeds: [1, 2]' 'budget: {steps: 160}'
+sweep two "$grid" 'seeds: [1, 2]' 'budget: {steps: 160}'
 moira 0 sweep "$dir/one.yaml"
 out_has 'trials       4 variants by grid, 2 seeds; 8 trials so far'
-out_matches '^ +8 of 8  v0004\.s2  step 60  loss [0-9.]+  [0-9.]+ s$'
+out_matches '^ +8 of 8  v0004\.s2  step 160  loss [0-9.]+  [0-9.]+ s$'
 [ "$(figures one | grep -c ',done,')" -eq 8 ] || fail "$ran: not eight trials done"
 [ "$(figures one | cut -d, -f10 | sort -u | wc -l)" -ge 8 ] || fail "$ran: trials have the same losses"
 moira 0 sweep "$dir/two.yaml" --jobs 3
 same_figures one two
 # The trial is what moira train makes of the same settings.
 moira 0 train "$dir/small.yaml" sample.tokens=0 eval.every=20 model.router=sigmoid optimizer.learning_rate=1e-3 \
-    train.steps=60 run.seed=2 "run.dir=$dir/alone"
-alone=$(sed -n '$s/.*"validation_loss":\([0-9.]*\).*/\1/p' "$dir/alone/metrics.jsonl")
-figures one | grep '^v0003.s2,' | grep -qF ",$alone" || fail "$ran: $alone is not what the sweep has"
+    train.steps=160 run.seed=2 "run.dir=$dir/alone"
+figures one | awk -F, '$1 == "v0003.s2" && NF == 10 { print $10 }' | last_loss_is "$dir/alone"
 # Again: nothing is left to do.
 moira 0 sweep "$dir/two.yaml" --jobs 2 --resume
 out_has 'before       8 done, 0 failed: they stay as they are'
@@ -73,20 +79,38 @@ killed() {
     wait $pid 2>/dev/null
 }
 kills=0
-sweep sweeper "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+sweep sweeper "$grid" 'seeds: [1, 2]' 'budget: {steps: 160}'
 for round in 1 2 3 4 5; do killed sweeper; done
 moira 0 sweep "$dir/sweeper.yaml" --jobs 2
 same_figures one sweeper
 [ $kills -gt 0 ] || fail "$ran: no sweep was killed"
 # Its trials were not, so each was started once, however often the sweep was.
 [ "$(starts sweeper '*')" -eq 8 ] || fail "$ran: $(starts sweeper '*') starts of 8 trials that nobody killed"
-sweep everyone "$grid" 'seeds: [1, 2]' 'budget: {steps: 60}'
+sweep everyone "$grid" 'seeds: [1, 2]' 'budget: {steps: 160}'
 kills=0
 for round in 1 2 3 4 5; do killed everyone all; done
 moira 0 sweep "$dir/everyone.yaml" --jobs 2
 same_figures one everyone
 # At most two trials are at work at a time.
 [ "$(starts everyone '*')" -le $((8 + 2 * kills)) ] || fail "$ran: $(starts everyone '*') starts after $kills kills"
+
+# Trials that end while nobody watches are not begun again.
+sweep unwatched "$grid" 'seeds: [1, 2]' 'budget: {steps: 160}'
+"$MOIRA" sweep "$dir/unwatched.yaml" --jobs 2 >"$out" 2>"$err" &
+pid=$!
+for wait in $(seq 300); do
+    ls "$dir"/unwatched/trials/*/lock >/dev/null 2>&1 && break
+    sleep 0.02
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+for wait in $(seq 300); do
+    ls "$dir"/unwatched/trials/*/lock >/dev/null 2>&1 || break
+    sleep 0.02
+done
+moira 0 sweep "$dir/unwatched.yaml" --jobs 2
+same_figures one unwatched
+[ "$(starts unwatched '*')" -eq 8 ] || fail "$ran: $(starts unwatched '*') starts of 8 trials"
 
 # ---- interrupted ----
 
@@ -111,7 +135,7 @@ done
 
 # ---- trials that fail ----
 
-sweep wild 'parameters: {optimizer.learning_rate: [1e-3, 100]}' 'budget: {steps: 60}'
+sweep wild 'parameters: {optimizer.learning_rate: [1e-3, 100]}' 'budget: {steps: 160}'
 sed -i 's/^set: {/&optimizer.max_grad_norm: 0, schedule.warmup_steps: 0, /' "$dir/wild.yaml"
 moira 1 sweep "$dir/wild.yaml" --jobs 2
 err_has '1 of 2 trials failed, the first v0002.s1: '
@@ -147,7 +171,7 @@ best=$(figures halved | awk -F, '$7 == 80 { print $1, $10 }')
 rate=$(sed -n 's/^ *learning_rate: //p' "$dir/halved/trials/${best% *}/config.yaml" | head -1)
 moira 0 train "$dir/small.yaml" sample.tokens=0 eval.every=20 "optimizer.learning_rate=$rate" train.steps=80 \
     run.seed=1 "run.dir=$dir/whole"
-grep -qF "\"validation_loss\":${best#* }" "$dir/whole/metrics.jsonl" || fail "$ran: ${best#* } is not the whole run's"
+echo "${best#* }" | last_loss_is "$dir/whole"
 sweep halfway "$halving"
 for round in 1 2 3; do killed halfway all; done
 moira 0 sweep "$dir/halfway.yaml" --jobs 2

@@ -3,11 +3,14 @@
  * killed. */
 #include "harness/small_run.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/lock_file.h"
 
 /* ---- counting allocations ---- */
 
@@ -163,6 +166,39 @@ static void test_held(void **state)
     mo_free(dir);
 }
 
+/* Another process's run: it has the folder before this one can, and has made its config when it lets go. */
+static void *have_the_folder(void *lock_path)
+{
+    int lock = -1;
+    char *dir = mo_path_dir(lock_path), *config = mo_path_join(dir, "config.yaml");
+    mo_status status = mo__lock_file_take(lock_path, 0, &lock);
+    was_held = status == MO_OK;
+    nap(0.5);
+    if (mo_write_file(config, "run: {}\n", 8) == MO_OK) mo__lock_file_release(lock_path, lock);
+    mo_free(config);
+    mo_free(dir);
+    return NULL;
+}
+
+static void test_started_twice(void **state)
+{
+    (void)state;
+    char *dir = run_path("twice"), *where = mo_strprintf("run.dir=%s", dir),
+         *lock = mo_path_join(dir, "lock");
+    pthread_t other;
+    MO_CHECK_OK(mo_make_dirs(dir));
+    was_held = false;
+    assert_int_equal(pthread_create(&other, NULL, have_the_folder, lock), 0);
+    mo_status status = run_train((const char *[]){where}, 1, (mo_train_options){0}, NULL);
+    pthread_join(other, NULL);
+    assert_true(was_held);
+    MO_CHECK_STATUS(status, MO_E_EXISTS);
+    MO_CHECK_MESSAGE("a run is there already");
+    mo_free(lock);
+    mo_free(where);
+    mo_free(dir);
+}
+
 /* A child trains and is killed after a while; whatever it left, a resume must end as if nothing had been. */
 static void test_killed(void **state)
 {
@@ -271,10 +307,11 @@ int main(int argc, char **argv)
     int code = run_as_child(argc, argv);
     if (code >= 0) return code;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),       cmocka_unit_test(test_recompute),
-        cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_paused),
-        cmocka_unit_test(test_held),          cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_extended),      cmocka_unit_test(test_other_data)};
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_recompute),
+        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_paused),
+        cmocka_unit_test(test_held),        cmocka_unit_test(test_started_twice),
+        cmocka_unit_test(test_killed),      cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_extended),
+        cmocka_unit_test(test_other_data)};
     return cmocka_run_group_tests(tests, run_setup, run_teardown);
 }

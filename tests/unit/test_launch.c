@@ -213,6 +213,7 @@ static void test_told_once(void **state)
     start(&l, "n=0; trap 'n=$((n + 1))' TERM; echo on; i=0; while [ $i -lt 8 ]; do sleep 0.05; i=$((i + 1)); "
               "done; exit $n");
     nap(0.15);
+    assert_int_equal(getpgid(l.pid), l.pid); /* a terminal's Ctrl-C does not get there */
     for (int i = 0; i < 5; i++) {
         mo__launch_stop(&l);
         nap(0.02);
