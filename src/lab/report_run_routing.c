@@ -146,8 +146,29 @@ static void table_layers(const mo__run_page *p)
 
 /* ---- load of each expert ---- */
 
-/* All of a report's cells: more would make a page that is slow to open. */
-enum { MOST_CELLS = 40000, MOST_COLUMNS = 48 };
+/* Of all maps of a kind: more would make a page that is slow to open. */
+enum { MOST_CELLS = 40000, LEAST_COLUMNS = 24, MOST_COLUMNS = 48 };
+
+/* How many layers are shown, if a map of one has so many cells: where all would be too much, two at least. */
+static int layers_shown(int layers, int64_t cells)
+{
+    int64_t room = cells > 0 ? MOST_CELLS / cells : layers;
+    if (room < 2) room = 2;
+    return room < layers ? (int)room : layers;
+}
+
+/* The k-th of those that are shown: from the first to the last, evenly. */
+static int layer_shown(int k, int shown, int layers)
+{
+    return shown > 1 ? k * (layers - 1) / (shown - 1) : 0;
+}
+
+static void say_layers(const mo__run_page *p, int shown, int layers, const char *file)
+{
+    if (shown < layers)
+        mo__html_paragraph(&p->report->html, "note", "%d of the %d layers are shown; %s has all.", shown,
+                           layers, file);
+}
 
 typedef struct load_map {
     int64_t *lines; /* [n] that tell of layers and their loads */
@@ -162,14 +183,14 @@ static int64_t first_line(const load_map *map, int column)
     return column * map->n / map->columns;
 }
 
-static bool make_map(const mo__run_page *p, load_map *map)
+static bool make_map(const mo__run_page *p, int layers, load_map *map)
 {
     *map = (load_map){.lines = mo_calloc((size_t)p->m->n_lines + 1, sizeof *map->lines)};
     for (int64_t i = 0; map->lines && i < p->m->n_lines; i++) {
         const mo_step_report *l = &p->m->lines[i];
         if (l->n_layers == p->n_layers && l->layers[0].load) map->lines[map->n++] = i;
     }
-    int64_t room = MOST_CELLS / (p->experts * p->n_layers);
+    int64_t room = MOST_CELLS / (p->experts * layers);
     map->columns = (int)(room < 8 ? 8 : room > MOST_COLUMNS ? MOST_COLUMNS : room);
     if (map->columns > map->n) map->columns = (int)map->n;
     map->edges = mo_calloc((size_t)map->columns + 1, sizeof *map->edges);
@@ -195,13 +216,13 @@ static void fill_map(const mo__run_page *p, int layer, load_map *map)
         }
 }
 
-static void plot_loads(const mo__run_page *p)
+static void plot_loads(const mo__run_page *p, int shown)
 {
     load_map map;
-    bool made = make_map(p, &map);
-    for (int k = 0; made && k < p->n_layers; k++) {
+    bool made = make_map(p, shown, &map);
+    for (int i = 0; made && i < shown; i++) {
         char name[32], title[48];
-        int layer = mo__run_last_routed(p->m)->layers[k].layer;
+        int k = layer_shown(i, shown, p->n_layers), layer = mo__run_last_routed(p->m)->layers[k].layer;
         snprintf(name, sizeof name, "load-layer-%d", layer);
         snprintf(title, sizeof title, "Load of each expert, layer %d", layer);
         fill_map(p, k, &map);
@@ -282,14 +303,16 @@ static void report_domains(const mo__run_page *p)
     const mo_routing *r = p->m->routing;
     if (!r || r->n_domains == 0) return;
     double *value = mo_calloc((size_t)r->n_domains * (size_t)r->experts, sizeof *value);
+    int shown = layers_shown(r->n_layers, r->n_domains * r->experts);
     mo__html_section_begin(h, "Experts by domain");
     mo__html_paragraph(
         h, NULL,
         "Which experts the validation data of each domain goes to, at step %s. Blue: more than the fair "
         "share of %.3g%%; orange: less.",
         mo__count(p->m->routing_step).text, 100 / (double)r->experts);
+    say_layers(p, shown, r->n_layers, "routing.jsonl");
     mo__html_grid_begin(h);
-    for (int k = 0; value && k < r->n_layers; k++) plot_domains(p, r, k, value);
+    for (int i = 0; value && i < shown; i++) plot_domains(p, r, layer_shown(i, shown, r->n_layers), value);
     mo__html_grid_end(h);
     mo__html_section_end(h);
     if (!value && p->report->status == MO_OK) p->report->status = MO_E_MEMORY;
@@ -311,8 +334,10 @@ void mo__run_report_routing(const mo__run_page *p)
         "How many of a step's choices each expert gets, as a multiple of its fair share of %.3g%%. Blue: "
         "more; orange: less.",
         100 / (double)p->experts);
+    int shown = layers_shown(p->n_layers, p->experts * LEAST_COLUMNS);
+    say_layers(p, shown, p->n_layers, "metrics.jsonl");
     mo__html_grid_begin(h);
-    plot_loads(p);
+    plot_loads(p, shown);
     mo__html_grid_end(h);
     mo__html_section_end(h);
     report_domains(p);

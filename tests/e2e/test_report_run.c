@@ -224,6 +224,29 @@ static void a_router_without_probabilities(void **state)
     mo_free(dir);
 }
 
+/* More cells than a page can have: layers are left out, and it says so. */
+static void a_router_of_many_experts(void **state)
+{
+    (void)state;
+    char *dir = run_path("many"), *where = mo_strprintf("run.dir=%s", dir);
+    const char *settings[] = {where,
+                              "model.num_local_experts=600",
+                              "model.num_hidden_layers=5",
+                              "model.intermediate_size=2",
+                              "train.steps=2",
+                              "model.router=topk",
+                              "balance.load=0"};
+    MO_CHECK_OK(run_train(settings, 7, (mo_train_options){0}, NULL));
+    char *page = report_of(dir, NULL);
+    assert_has(page, "2 of the 5 layers are shown; metrics.jsonl has all.");
+    assert_true(has_csv(dir, "load-layer-0") && has_csv(dir, "load-layer-4") &&
+                !has_csv(dir, "load-layer-1"));
+    assert_true(has_csv(dir, "domains-layer-4"));
+    mo_free(page);
+    mo_free(where);
+    mo_free(dir);
+}
+
 static void a_mixture_with_names_that_are_markup(void **state)
 {
     (void)state;
@@ -323,6 +346,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_run_that_has_just_begun),
         cmocka_unit_test(a_dense_run),
         cmocka_unit_test(a_router_without_probabilities),
+        cmocka_unit_test(a_router_of_many_experts),
         cmocka_unit_test(a_mixture_with_names_that_are_markup),
         cmocka_unit_test(a_run_upon_a_base),
         cmocka_unit_test(what_is_no_run),
