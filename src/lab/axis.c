@@ -132,7 +132,11 @@ void mo__axis_write_names(char letter, const char *label, const char *const *nam
     mo__buffer_add(script, "set %crange [-0.5:%g]\nset %ctics (", letter, count - 0.5, letter);
     for (int i = 0; i < count; i++) {
         mo__buffer_add(script, "%s", i ? "," : "");
-        mo__gnuplot_quote(script, names[i], NAME_LETTERS);
+        /* gnuplot puts the label of y as far left as names are wide by its count: a blank keeps it off them.
+         */
+        char wider[128];
+        snprintf(wider, sizeof wider, "%s%s", letter == 'y' ? "  " : "", names[i]);
+        mo__gnuplot_quote(script, wider, NAME_LETTERS + (letter == 'y' ? 2 : 0));
         mo__buffer_add(script, " %d", reversed ? count - 1 - i : i);
     }
     mo__buffer_add(script, ")\n");

@@ -84,7 +84,7 @@ static void add_point(mo__losses *out, double x, double mean, double low, double
 /* Seeds are evaluated at the same steps: the i-th points of all belong together. */
 static void join(const seeds *s, int i, mo__losses *out)
 {
-    double x = 0, mean = 0, low = INFINITY, high = -INFINITY;
+    double x = 0, mean = 0, low = (double)INFINITY, high = (double)-INFINITY;
     for (int k = 0; k < s->n; k++) {
         const mo__track *track = &s->tracks[k];
         if (track->n == 0) continue;

@@ -37,7 +37,7 @@ static bool range_of(const char *level, double *low, double *high)
 /* Bounds of ranges are rounded: a number is of the level that it is next to. */
 static int level_of(const mo_effect *e, const char *value)
 {
-    double number, same, low, high, nearest = INFINITY;
+    double number, same, low, high, nearest = (double)INFINITY;
     int found = -1;
     if (!value) return -1;
     for (int l = 0; l < e->n_levels; l++)
@@ -68,7 +68,7 @@ static bool is_scale(const mo_effect *e, bool *ranges)
 /* From one end to the other more than twenty times as much. */
 static bool spread_widely(const double *x, int count)
 {
-    double low = INFINITY, high = 0;
+    double low = (double)INFINITY, high = 0;
     for (int i = 0; i < count; i++) {
         low = fmin(low, x[i]);
         high = fmax(high, x[i]);
@@ -289,7 +289,8 @@ static void draw_pair(const effects *f)
     if (!find_pair(f, pair)) return;
     const char *names[2][MOST_LEVELS_SHOWN];
     int cells = pair[0]->n_levels * pair[1]->n_levels;
-    double *value = mo__report_numbers(page->report, 2 * (int64_t)cells), low = INFINITY, high = -INFINITY;
+    double *value = mo__report_numbers(page->report, 2 * (int64_t)cells), low = (double)INFINITY,
+           high = (double)-INFINITY;
     if (!value) return;
     fill_cells(f, pair, value, value + cells);
     for (int k = 0; k < 2; k++)

@@ -6,7 +6,7 @@
 #include "lab/experiment_facts.h"
 #include "lab/report_experiment.h"
 
-enum { MOST_KEYS = 16, MOST_ROWS = 60, MOST_CURVES = 5 };
+enum { MOST_KEYS = 16, MOST_ROWS = 60, MOST_CURVES = 5, MOST_BARS = 80 };
 
 typedef struct ranking {
     const mo__experiment_page *page;
@@ -191,7 +191,7 @@ static void draw_ranking(const ranking *k)
                             .low = k->several_seeds ? low : NULL,
                             .high = k->several_seeds ? high : NULL,
                             .count = count,
-                            .style = MO__CURVE_POINTS},
+                            .style = count > MOST_BARS ? MO__CURVE_LINE : MO__CURVE_POINTS},
                            {.name = "above: worse than the first",
                             .x = ends,
                             .y = level,
@@ -200,10 +200,11 @@ static void draw_ranking(const ranking *k)
                             .dashed = true}};
     mo__plot plot = {.name = "ranked-losses",
                      .title = "Losses by rank",
-                     .note = k->several_seeds
-                                 ? "Points: mean over seeds. Bars: lowest to highest seed. What is below the "
-                                   "line cannot be told from the first."
-                                 : NULL,
+                     .note =
+                         k->several_seeds
+                             ? "Means over seeds; bars or band: lowest to highest seed. What is below the "
+                               "line cannot be told from the first."
+                             : NULL,
                      .x_label = "rank",
                      .y_label = "validation loss, nats per token",
                      .curves = curves,

@@ -20,7 +20,7 @@ static mo_lab_variant *add_variant(mo_lab_results *r, const char *name)
     r->variants = grown;
     mo_lab_variant *v = &grown[r->n_variants++];
     *v = (mo_lab_variant){
-        .name = mo_strdup(name), .config = mo_strdup("base.yaml"), .wanted = NAN, .got = NAN};
+        .name = mo_strdup(name), .config = mo_strdup("base.yaml"), .wanted = (double)NAN, .got = (double)NAN};
     v->steps = STEPS;
     v->step_tokens = STEP_TOKENS;
     return v;

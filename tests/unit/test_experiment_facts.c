@@ -76,11 +76,12 @@ static void test_estimates_as_text(void **state)
     assert_string_equal(mo__lab_mean(&e, 3).text, "1.250 ± 0.250");
     assert_string_equal(mo__lab_distance(&e, 2).text, "+1.25 ± 0.25");
     assert_string_equal(mo__lab_interval(&e, 1).text, "1.2 (1.0 to 1.5)");
-    e = (mo_estimate){.mean = -0.5, .deviation = NAN, .low = NAN, .high = NAN, .count = 1};
+    e = (mo_estimate){
+        .mean = -0.5, .deviation = (double)NAN, .low = (double)NAN, .high = (double)NAN, .count = 1};
     assert_string_equal(mo__lab_mean(&e, 2).text, "-0.50");
     assert_string_equal(mo__lab_distance(&e, 2).text, "-0.50");
     assert_string_equal(mo__lab_interval(&e, 2).text, "-0.50");
-    e.mean = NAN;
+    e.mean = (double)NAN;
     assert_string_equal(mo__lab_mean(&e, 2).text, "-");
     assert_string_equal(mo__lab_distance(&e, 2).text, "-");
     assert_string_equal(mo__lab_interval(&e, 2).text, "-");
