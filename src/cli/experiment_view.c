@@ -171,7 +171,8 @@ static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
                   "loss; of seeds "
                   "that never got there, the other when it had the variant's final loss as the variant in "
                   "all; in brackets "
-                  "95% intervals",
+                  "95% intervals. not known: seeds are missing, seconds were not timed, or what looks worse "
+                  "was read before the end of its schedule",
                   0, 0);
     return MO_OK;
 }

@@ -153,7 +153,9 @@ static void list_contrasts(const mo__experiment_page *page)
     mo__html_paragraph(
         h, "note",
         "Difference: the variant's validation loss less the other's, seed by seed, where both had spent the "
-        "same: mean ± half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. "
+        "same: mean ± half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. Not "
+        "known: seeds are missing, seconds were not timed, or what looks worse was read before the end of "
+        "its schedule. "
         "Speed-up: how many times as much the other spent in all as the variant when it had the other's "
         "final loss; of seeds that never got there, the other when it had the variant's final loss as the "
         "variant in all. Geometric mean over seeds and its 95%% interval.");

@@ -78,7 +78,7 @@ void mo__report_distances(const mo__experiment_page *page, mo_axis axis)
     mo__losses losses[MO__COLOURS] = {{0}};
     mo__curve curves[MO__COLOURS];
     double ends[2] = {0, 0}, zero[2] = {0, 0};
-    char name[32], title[160], note[160];
+    char name[32], title[160], note[320];
     int reference = page->answer->contrasts[0].reference, count = 1;
     for (int i = 0; i < page->answer->n_contrasts && count < MO__COLOURS; i++) {
         int variant = page->answer->contrasts[i].variant;
@@ -100,8 +100,11 @@ void mo__report_distances(const mo__experiment_page *page, mo_axis axis)
     snprintf(title, sizeof title, "Distance to %.100s at equal %s", r->variants[reference].name,
              mo__lab_axis(axis));
     snprintf(note, sizeof note,
-             "Below 0 is better. Lines: mean of the differences seed by seed. Bands: its 95%% "
-             "interval.");
+             "Below 0 is better. Lines: mean of the differences seed by seed. Bands: its 95%% interval.%s",
+             axis == MO_AXIS_TOKENS
+                 ? ""
+                 : " Who spends more in all is read early here, with a learning rate that has not come "
+                   "down, and looks worse than a run planned for that length.");
     mo__plot plot = {.name = name,
                      .title = title,
                      .note = note,
