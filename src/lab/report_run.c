@@ -177,7 +177,10 @@ static void write_parts(const mo__run_page *p)
     mo__run_report_facts(p);
     if (p->m->n_lines > 0) {
         mo__run_report_loss(p);
-        if (p->n_layers > 0) mo__run_report_routing(p);
+        if (p->n_layers > 0) {
+            mo__run_report_routing(p);
+            mo__run_report_experts(p);
+        }
         mo__run_report_spikes(p);
     }
     mo__run_report_texts(p);

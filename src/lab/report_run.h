@@ -48,7 +48,8 @@ void mo__run_curves(const mo__run_page *p, const mo__run_plot *plot, mo__line_va
 
 void mo__run_report_facts(const mo__run_page *p);   /* how the run is, and what it is of */
 void mo__run_report_loss(const mo__run_page *p);    /* losses, sources, the course of training */
-void mo__run_report_routing(const mo__run_page *p); /* balance, load, domains */
+void mo__run_report_routing(const mo__run_page *p); /* balance over the run */
+void mo__run_report_experts(const mo__run_page *p); /* load, domains */
 void mo__run_report_spikes(const mo__run_page *p);  /* spikes.jsonl */
 void mo__run_report_texts(const mo__run_page *p);   /* the last sample, config.yaml */
 
