@@ -142,7 +142,7 @@ static void add_scale(mo__html *h, const mo__heat *heat)
     add_end(h, heat, heat->low);
     if (heat->scale == MO__HEAT_AROUND) {
         add_strip(h, 'd', 0, half);
-        add_end(h, heat, heat->middle);
+        mo__html_text(h, "%.4g", heat->middle); /* not rounded: 12.5% is the fair share of 8 */
         add_strip(h, 'd', half, last);
     } else {
         add_strip(h, 'q', 0, last);
