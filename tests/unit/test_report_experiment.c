@@ -276,6 +276,25 @@ static void test_rungs(void **state)
     mo_lab_results_free(&r);
 }
 
+/* With one seed there is nothing to tell chance by, and nothing that looks as if there were. */
+static void test_one_seed(void **state)
+{
+    (void)state;
+    mo_lab_results r;
+    mo_report_made made;
+    experiment_sweep(EXPERIMENT_DONE, &r);
+    for (int i = 24; i < r.n_trials; i++) r.trials[i].stage = MO_STAGE_TUNE;
+    char *page = report_of(&r, "seed.html", &made), *ranked = data_of(&made, "ranked-losses");
+    after(page, "One seed: nothing here says how far chance goes.");
+    assert_null(strstr(page, "Lowest to highest"));
+    assert_null(strstr(page, "alike"));
+    assert_null(strstr(page, "above: worse than the first"));
+    assert_null(strstr(ranked, "above: worse than the first"));
+    mo_free(page), mo_free(ranked);
+    mo_report_made_free(&made);
+    mo_lab_results_free(&r);
+}
+
 static void test_hostile_texts(void **state)
 {
     (void)state;
@@ -333,11 +352,12 @@ static void test_without_gnuplot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sweep),         cmocka_unit_test(test_pair),
-        cmocka_unit_test(test_compare),       cmocka_unit_test(test_without_timing),
-        cmocka_unit_test(test_still_going),   cmocka_unit_test(test_just_begun),
-        cmocka_unit_test(test_drawn_numbers), cmocka_unit_test(test_rungs),
-        cmocka_unit_test(test_hostile_texts), cmocka_unit_test(test_without_gnuplot),
+        cmocka_unit_test(test_sweep),           cmocka_unit_test(test_pair),
+        cmocka_unit_test(test_compare),         cmocka_unit_test(test_without_timing),
+        cmocka_unit_test(test_still_going),     cmocka_unit_test(test_just_begun),
+        cmocka_unit_test(test_drawn_numbers),   cmocka_unit_test(test_rungs),
+        cmocka_unit_test(test_one_seed),        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_without_gnuplot),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
