@@ -359,11 +359,13 @@ typedef struct mo_answer {
     int n_effects;
     int64_t effects_step; /* that step */
     /* Noise of a seed: the deviation that is left of the better half's losses when each variant's mean and
-     * each seed's are taken off (two-way analysis of variance). NaN with one seed. */
+     * each seed's are taken off (two-way analysis of variance), where the highest rung ends that two of them
+     * have ended. NaN with one seed. */
     double noise;
     /* Means of two variants that are farther apart differ, at 95%, also after choosing the best of all
      * (Bonferroni over its comparisons with the others); NaN with one seed. */
     double least_difference;
+    int64_t compared_step; /* where these two were found; 0: at the end of all trials */
 } mo_answer;
 mo_status mo_answer_of(const mo_lab_results *results, mo_answer *out);
 void mo_answer_free(mo_answer *answer);

@@ -22,6 +22,22 @@ static int ranked(const mo_answer *a)
     return n;
 }
 
+/* Who else may be the best. */
+static void add_others(mo__buffer *b, const mo_answer *a, int near)
+{
+    char at[48] = "";
+    if (a->compared_step) snprintf(at, sizeof at, " at step %lld", (long long)a->compared_step);
+    if (near > 0)
+        mo__buffer_add(
+            b,
+            "%d other%s cannot be told from it: less than %.2g above%s, where noise of that size is to "
+            "be expected. ",
+            near, near == 1 ? "" : "s", a->least_difference, at);
+    else
+        mo__buffer_add(b, "That is better than all others%s by more than noise explains (%.2g). ", at,
+                       a->least_difference);
+}
+
 static void add_best(mo__buffer *b, const mo__table *t, const mo_answer *a, int n)
 {
     const mo_variant_answer *best = &a->variants[a->ranking[0]];
@@ -41,16 +57,9 @@ static void add_best(mo__buffer *b, const mo__table *t, const mo_answer *a, int 
     if (failed)
         mo__buffer_add(b, "%d more %s left out: trials of %s failed. ", failed, failed == 1 ? "is" : "are",
                        failed == 1 ? "it" : "them");
-    if (n > 1 && isnan(a->least_difference))
+    if (n > 1 && !isnan(a->least_difference)) add_others(b, a, near - 1);
+    if (n > 1 && t->n_seeds == 1)
         mo__buffer_add(b, "With one seed nothing tells how much of the differences is noise. ");
-    else if (n > 1 && near > 1)
-        mo__buffer_add(b,
-                       "%d other%s cannot be told from it: less than %.2g above, where noise of that size is "
-                       "to be expected. ",
-                       near - 1, near == 2 ? "" : "s", a->least_difference);
-    else if (n > 1)
-        mo__buffer_add(b, "That is better than all others by more than noise explains (%.2g). ",
-                       a->least_difference);
 }
 
 static const mo_effect_level *best_level(const mo_effect *e)
@@ -86,10 +95,10 @@ static mo_status note_noise(const mo__table *t, mo_answer *a, int n)
     if (isnan(a->least_difference)) return MO_OK;
     return mo__answer_note(
         a,
-        "A seed's noise is %.2g nats: the deviation that is left in the better half when each "
-        "variant's and each seed's mean is taken off. Two means over %d seeds differ at 95%% "
-        "if they are more than %.2g apart, the choice of the best of %d being counted in.",
-        a->noise, t->n_seeds, a->least_difference, n);
+        "A seed's noise is %.2g nats: the deviation that is left in the better half when each variant's "
+        "and each seed's mean is taken off. Two means over %d seeds differ at 95%% if they are more "
+        "than %.2g apart, the choice of the best being counted in.",
+        a->noise, t->n_seeds, a->least_difference);
 }
 
 static mo_status note_effects(const mo__table *t, mo_answer *a)

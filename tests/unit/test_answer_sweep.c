@@ -227,6 +227,32 @@ static void test_noise_of_whole(void **state)
     done(&r, &a);
 }
 
+/* One variant alone got to the end: it is compared where others were last beside it. */
+static void test_noise_of_rungs(void **state)
+{
+    (void)state;
+    /* at step 10; of the better three row means are 1.4 1.35 1.5, columns 1.3 1.5333: residuals +-1/60 twice,
+     * +-1/30 */
+    const double losses[5][2] = {{1.3, 1.5}, {1.2, 1.5}, {1.4, 1.6}, {3, 3}, {9, 4}};
+    mo_lab_results r = {.strategy = MO_LAB_HALVING};
+    for (int v = 0; v < 5; v++) add_variant(&r, NULL, 0);
+    for (int i = 0; i < 10; i++)
+        add_trial(&r, i / 2, 1 + (uint64_t)i % 2, i < 2 ? 2 : 1, (double[]){losses[i / 2][i % 2], 1}, 1);
+    for (int i = 2; i < 10; i++) r.trials[i].loss = losses[i / 2][i % 2];
+    mo_answer a = answer(&r);
+    assert_int_equal(a.ranking[0], 0);
+    assert_int_equal(a.compared_step, 10);
+    MO_CHECK_NEAR(a.noise, sqrt((4.0 / 3600 + 2.0 / 900) / 2), 1e-12);
+    double least = mo_student_quantile(1 - 0.05 / 8, 2) * a.noise;
+    MO_CHECK_NEAR(a.least_difference, least, 1e-12);
+    assert_true(a.variants[0].near_best && a.variants[1].near_best && a.variants[2].near_best);
+    assert_false(a.variants[3].near_best || a.variants[4].near_best);
+    check_says(&a, "2 others cannot be told from it: less than 0.");
+    check_says(&a, " above at step 10, where noise");
+    assert_null(strstr(a.sentence, "With one seed"));
+    done(&r, &a);
+}
+
 static void test_one_seed(void **state)
 {
     (void)state;
@@ -446,11 +472,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranking),        cmocka_unit_test(test_front),
         cmocka_unit_test(test_halving),        cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_noise_of_whole), cmocka_unit_test(test_one_seed),
-        cmocka_unit_test(test_nothing),        cmocka_unit_test(test_effects),
-        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_equal_numbers),
-        cmocka_unit_test(test_no_ranges),      cmocka_unit_test(test_allocations),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_noise_of_whole), cmocka_unit_test(test_noise_of_rungs),
+        cmocka_unit_test(test_one_seed),       cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_effects),        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_equal_numbers),  cmocka_unit_test(test_no_ranges),
+        cmocka_unit_test(test_allocations),    cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
