@@ -101,17 +101,18 @@ static void own_path(char *path, size_t size)
         snprintf(path, size, "%s", mo__program());
 }
 
-static mo_status do_all(mo_lab_run_options *o)
+static mo_status do_all(const mo_lab_run_options *options)
 {
     char program[4096];
-    mo__lab_view view = {.spec = o->spec, .jobs = o->jobs};
+    mo_lab_run_options o = *options;
+    mo__lab_view view = {.spec = o.spec, .jobs = o.jobs};
     own_path(program, sizeof program);
-    o->program = program;
-    o->progress = mo__lab_view_progress;
-    o->user = &view;
-    mo_status status = mo_lab_run(o);
+    o.program = program;
+    o.progress = mo__lab_view_progress;
+    o.user = &view;
+    mo_status status = mo_lab_run(&o);
     mo__lab_view_free(&view);
-    return status == MO_OK ? finish(o->spec) : status;
+    return status == MO_OK ? finish(o.spec) : status;
 }
 
 static mo_status tell_collected(const mo_lab_spec *spec)

@@ -16,7 +16,7 @@ typedef struct mo__trial_plan {
 /* eval_every: of the variants' configs, all alike, for halving. MO_E_CONFIG of mo__halving_plan, or if
  * variants that are halved have trials of several lengths. */
 mo_status mo__trial_plan_make(const mo_lab_spec *spec, const mo_lab_results *now, int64_t eval_every,
-                        mo__trial_plan *out);
+                              mo__trial_plan *out);
 void mo__trial_plan_free(mo__trial_plan *plan);
 
 #endif
