@@ -190,13 +190,13 @@ static void add_unknown(mo__buffer *b, const pair *p)
                        "one seed nothing tells how much of that is noise. ",
                        p->v->name, p->r->name, mo__words_spent(p->c->axis[axis].at, axis).text,
                        mo__words_difference(d).text);
-    else if (d->count == p->table->n_seeds && is_early_loser(p->c, axis))
+    else if (d->count == p->table->n_seeds && is_early_loser(p->c, (int)axis))
         mo__buffer_add(
             b,
             "There is no verdict on %s against %s: after %s its validation loss is %s, but there %s is "
             "read before the end of its schedule. ",
             p->v->name, p->r->name, mo__words_spent(p->c->axis[axis].at, axis).text,
-            mo__words_difference(d).text, early_name(p, axis));
+            mo__words_difference(d).text, early_name(p, (int)axis));
     mo_free(failed.text);
 }
 
@@ -251,7 +251,7 @@ static void add_other_axes(mo__buffer *b, const pair *p, mo_axis told)
                 b,
                 "At equal %s its loss is %s, which is no verdict: %s is read there before the end of "
                 "its schedule. ",
-                axis_names[axis], loss.text, early_name(p, axis));
+                axis_names[axis], loss.text, early_name(p, (int)axis));
         else if (verdict != MO_VERDICT_UNKNOWN && verdict != p->c->axis[told].verdict)
             mo__buffer_add(b, "At equal %s it %s %s: its loss is %s. ", axis_names[axis],
                            verdict_words[verdict], p->r->name, loss.text);
