@@ -71,7 +71,8 @@ static mo_status write_report(const char *path, const choices *c)
     mo__session_begin_work();
     MO_TRY(mo_report_write(&wanted, &made));
     if (made.without_plots)
-        mo__say("gnuplot could not be started, so the report has no plots; install gnuplot-nox, and make it "
+        mo__say("gnuplot could not be started, or did not end, so the report has no plots; install "
+                "gnuplot-nox, and make it "
                 "again");
     if (!c->json)
         printf("\nreport       %s, %d plot%s\ndata         %s/*.csv\n", made.html, made.plots,

@@ -44,7 +44,8 @@ static mo_status make_report(const mo_lab_spec *spec)
     mo_report_made made;
     MO_TRY(mo_report_write(&(mo_report_options){.path = spec->dir}, &made));
     if (made.without_plots)
-        mo__say("gnuplot could not be started, so the report has no plots; install gnuplot-nox and run "
+        mo__say("gnuplot could not be started, or did not end, so the report has no plots; install "
+                "gnuplot-nox and run "
                 "moira report %s",
                 spec->dir);
     printf("report       %s\n", made.html);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -76,15 +77,30 @@ static mo_status complaint(int file)
     return status;
 }
 
-static mo_status draw(const int files[FILES], const char *script, char **out)
+/* A child that does not end in time is ended. */
+static mo_status wait_for(pid_t child, double seconds, int *how)
+{
+    const struct timespec nap = {.tv_nsec = 2000000};
+    double begin = mo_clock();
+    bool late = false;
+    for (pid_t ended; (ended = waitpid(child, how, late ? 0 : WNOHANG)) != child; nanosleep(&nap, NULL)) {
+        if (ended < 0 && errno != EINTR)
+            return mo_error(MO_E_INTERNAL, "gnuplot: its end was not seen: %s", strerror(errno));
+        if (late || mo_clock() - begin < seconds) continue;
+        kill(child, SIGKILL);
+        late = true;
+    }
+    if (!late) return MO_OK;
+    return mo_error(MO_E_UNSUPPORTED, "gnuplot: had not drawn after %g s, and was ended", seconds);
+}
+
+static mo_status draw(const int files[FILES], const char *script, double seconds, char **out)
 {
     pid_t child;
     int how = 0;
     MO_TRY(write_script(files[IN], script));
     MO_TRY(spawn(files, &child));
-    while (waitpid(child, &how, 0) < 0)
-        if (errno != EINTR)
-            return mo_error(MO_E_INTERNAL, "gnuplot: its end was not seen: %s", strerror(errno));
+    MO_TRY(wait_for(child, seconds, &how));
     if (WIFEXITED(how) && WEXITSTATUS(how) == 127 && lseek(files[OUT], 0, SEEK_END) == 0)
         return mo_error(MO_E_UNSUPPORTED, "gnuplot: cannot be started");
     if (!WIFEXITED(how) || WEXITSTATUS(how) != 0) return complaint(files[ERR]);
@@ -93,13 +109,18 @@ static mo_status draw(const int files[FILES], const char *script, char **out)
 
 mo_status mo__gnuplot(const char *script, char **out)
 {
+    return mo__gnuplot_within(MO__GNUPLOT_SECONDS, script, out);
+}
+
+mo_status mo__gnuplot_within(double seconds, const char *script, char **out)
+{
     int files[FILES] = {-1, -1, -1};
     mo_status status = MO_OK;
     for (int i = 0; i < FILES; i++) {
         files[i] = memfd_create("moira-gnuplot", MFD_CLOEXEC);
         if (files[i] < 0) status = mo_error(MO_E_IO, "gnuplot: no file in memory: %s", strerror(errno));
     }
-    if (status == MO_OK) status = draw(files, script, out);
+    if (status == MO_OK) status = draw(files, script, seconds, out);
     for (int i = 0; i < FILES; i++)
         if (files[i] >= 0) close(files[i]);
     return status;

@@ -78,7 +78,8 @@ const char mo__html_style[] =
     "28px}"
     "figure,tr,li,h2,h3{break-inside:avoid}h2,h3,caption,thead{break-after:avoid}a{color:inherit;text-"
     "decoration:none}"
-    ".table{overflow:visible}.plot,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
+    ".table{overflow:visible}table{font-size:.8em}th{font-size:1em}th,td{padding:3px 5px}"
+    ".n,.k{white-space:normal}.plot,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 
 typedef struct stop {
     int at; /* level */

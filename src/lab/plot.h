@@ -74,8 +74,8 @@ typedef struct mo__heat {
     int digits;               /* with so many behind the point */
 } mo__heat;
 
-/* What a plot looks like, as <svg ...>...</svg>; owned. MO_E_UNSUPPORTED: gnuplot could not be started.
- * MO_E_INTERNAL, with its words: it did not draw. */
+/* What a plot looks like, as <svg ...>...</svg>; owned. MO_E_UNSUPPORTED: gnuplot could not be started, or
+ * hung. MO_E_INTERNAL, with its words: it did not draw. */
 mo_status mo__plot_svg(const mo__plot *plot, char **svg);
 mo_status mo__heat_svg(const mo__heat *heat, char **svg);
 /* Its numbers as CSV (RFC 4180): series, x, y, low, high; row, column, value. Owned. */

@@ -162,9 +162,9 @@ static void add_drawing(mo__report *r, mo_status status, char *svg)
         r->plots++;
     } else if (status == MO_E_UNSUPPORTED) {
         if (!r->without_plots)
-            mo__html_paragraph(
-                &r->html, "warning",
-                "gnuplot could not be started here, so there are no drawings; their data is there.");
+            mo__html_paragraph(&r->html, "warning",
+                               "gnuplot could not be started here, or did not end, so there are no drawings; "
+                               "their data is there.");
         r->without_plots = true;
     } else if (r->status == MO_OK) {
         r->status = status;

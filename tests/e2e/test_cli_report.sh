@@ -50,7 +50,7 @@ PATH=$dir/nowhere
 moira 0 report "$run" -o "$dir/plain.html"
 PATH=$path
 out_has "report       $dir/plain.html, 0 plots"
-err_has 'gnuplot could not be started, so the report has no plots; install gnuplot-nox, and make it again'
+err_has 'gnuplot could not be started, or did not end, so the report has no plots; install gnuplot-nox, and make it again'
 grep -q 'Evaluations</caption>' "$dir/plain.html" || fail "$ran: no tables"
 [ -s "$dir/plain/loss.csv" ] || fail "$ran: no data"
 

@@ -3,9 +3,12 @@
 #include "harness/harness.h"
 #include "harness/html_check.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "lab/gnuplot.h"
 #include "lab/plot.h"
@@ -434,6 +437,27 @@ static void there_may_be_no_gnuplot(void **state)
     mo_free(path);
 }
 
+/* One that hangs, or waits to be asked, is ended, and is no more than one that is not there. */
+static void gnuplot_may_hang(void **state)
+{
+    (void)state;
+    static const char program[] = "#!/bin/sh\nexec sleep 100\n";
+    char *path = mo_strdup(getenv("PATH")), *with = mo_strprintf("%s:%s", folder, path), *drawing = NULL;
+    MO_CHECK_OK(mo_write_file(temp_path(folder, "gnuplot"), program, strlen(program)));
+    assert_int_equal(chmod(temp_path(folder, "gnuplot"), 0755), 0);
+    setenv("PATH", with, 1);
+    double begin = mo_clock();
+    MO_CHECK_STATUS(mo__gnuplot_within(0.2, "plot 1\n", &drawing), MO_E_UNSUPPORTED);
+    MO_CHECK_MESSAGE("gnuplot: had not drawn after 0.2 s, and was ended");
+    assert_true(mo_clock() - begin < 50);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left of it */
+    assert_int_equal(errno, ECHILD);
+    setenv("PATH", path, 1);
+    assert_int_equal(remove(temp_path(folder, "gnuplot")), 0);
+    mo_free(with);
+    mo_free(path);
+}
+
 static mo_status drawn(const mo__plot *plot)
 {
     char *svg;
@@ -487,6 +511,7 @@ int main(void)
         cmocka_unit_test(colours_are_the_values),
         cmocka_unit_test(csv_has_what_was_drawn),
         cmocka_unit_test(there_may_be_no_gnuplot),
+        cmocka_unit_test(gnuplot_may_hang),
         cmocka_unit_test(memory_may_run_out),
         cmocka_unit_test(pages_have_their_place),
     };
