@@ -16,13 +16,18 @@ enum { MOST_KEYS = 12, MOST_ROWS = 20, MOST_EFFECTS = 8, MOST_LEVELS = 6, MOST_F
 static void say_progress(const mo_lab_results *r)
 {
     mo__tally tally = mo__tally_of(r);
-    int seeds = mo__lab_seeds(r);
-    printf("%s: %d variants, %d seed%s; %d of %d trials done", r->name, r->n_variants, seeds,
-           seeds == 1 ? "" : "s", tally.done, tally.all);
-    if (tally.running) printf(", %d running", tally.running);
-    if (tally.waiting) printf(", %d waiting", tally.waiting);
-    if (tally.failed) printf(", %d failed", tally.failed);
-    printf("\n");
+    int seeds = mo__lab_seeds(r); /* 0: their trials are planned later */
+    char others[96] = "", *text;
+    size_t used = 0;
+    if (tally.running) used += (size_t)snprintf(others, sizeof others, ", %d running", tally.running);
+    if (tally.waiting)
+        used += (size_t)snprintf(others + used, sizeof others - used, ", %d waiting", tally.waiting);
+    if (tally.failed) snprintf(others + used, sizeof others - used, ", %d failed", tally.failed);
+    text = mo_strprintf("%s: %s%s%s; %d of %d trials done%s", r->name,
+                        mo__counted(r->n_variants, "variant").text, seeds ? ", " : "",
+                        seeds ? mo__counted(seeds, "seed").text : "", tally.done, tally.all, others);
+    if (text) mo__paragraph(text, 0, 2);
+    mo_free(text);
 }
 
 static void say_failures(const mo_lab_results *r)
@@ -141,9 +146,11 @@ static mo_status print_variants(const mo_lab_results *r, const mo_answer *a)
     printf("loss: validation, nats per token, mean over seeds ± half of its 95%% interval\n");
     for (int i = 0; i < r->n_variants; i++) {
         const mo_lab_variant *v = &r->variants[i];
-        if (v->match != MO_MATCH_NONE)
-            printf("%s has the %s of %s, %.2f%% off\n", v->name, mo__lab_match(v->match), v->matched_to,
-                   100 * fabs(v->got - v->wanted) / v->wanted);
+        if (v->match == MO_MATCH_NONE || !v->matched_to) continue;
+        char *text = mo_strprintf("%s has the %s of %s, %.2f%% off", v->name, mo__lab_match(v->match),
+                                  v->matched_to, 100 * fabs(v->got - v->wanted) / v->wanted);
+        if (text) mo__paragraph(text, 0, 2);
+        mo_free(text);
     }
     return MO_OK;
 }

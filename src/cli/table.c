@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "terminal.h"
 
 static void add(mo__table *t, char *owned)
@@ -23,11 +24,20 @@ static void add(mo__table *t, char *owned)
     t->cells[t->count++] = owned;
 }
 
+/* In one line, and safe to show. */
+static char *line_of(const char *text)
+{
+    char *line = mo__printable(text, strlen(text));
+    for (char *at = line; at && *at; at++)
+        if (*at == '\n' || *at == '\t') *at = ' ';
+    return line;
+}
+
 void mo__table_column(mo__table *t, bool right, const char *heading)
 {
     MO_ASSERT(t->columns < MO__MOST_COLUMNS && t->count == t->columns);
     t->right[t->columns++] = right;
-    add(t, mo_strdup(heading));
+    add(t, line_of(heading));
 }
 
 mo__table mo__table_begin(const char *headings)
@@ -51,7 +61,7 @@ void mo__cell(mo__table *t, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    add(t, mo_strdup(text));
+    add(t, line_of(text));
 }
 
 enum { GAP = 2 }; /* between columns */

@@ -21,6 +21,7 @@ typedef struct mo__table {
 mo__table mo__table_begin(const char *headings);
 /* One more column, before the first cell of a row. */
 void mo__table_column(mo__table *t, bool right, const char *heading);
+/* Line breaks become blanks, and what would steer a terminal is replaced. */
 void mo__cell(mo__table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* MO_E_MEMORY if a cell was lost. The rows filled so far are printed only if none was. */
 mo_status mo__table_print(mo__table *t);

@@ -11,6 +11,7 @@
 
 #include "session.h"
 #include "base/units.h"
+#include "base/utf8.h"
 
 static const double REDRAW_SECONDS = 0.1, PLAIN_SECONDS = 10;
 
@@ -86,12 +87,16 @@ void mo__live_lines(char *const *lines, int count)
 
 void mo__line(const char *format, ...)
 {
-    mo__live_clear();
+    char *text = NULL;
     va_list arguments;
+    mo__live_clear();
     va_start(arguments, format);
-    vprintf(format, arguments);
+    int size = vasprintf(&text, format, arguments);
     va_end(arguments);
-    putchar('\n');
+    char *shown = size < 0 ? NULL : mo__printable(text, (size_t)size);
+    puts(shown ? shown : "no memory for this line");
+    mo_free(shown);
+    if (size >= 0) free(text);
     fflush(stdout);
 }
 
@@ -129,7 +134,9 @@ static void fill(const char *text, size_t size, int at, int hanging, int limit)
 void mo__paragraph(const char *text, int at, int hanging)
 {
     int limit = mo__columns();
-    fill(text, strlen(text), at, hanging, limit < 100 ? limit : 100);
+    char *shown = mo__printable(text, strlen(text));
+    if (shown) fill(shown, strlen(shown), at, hanging, limit < 100 ? limit : 100);
+    mo_free(shown);
 }
 
 /* Bytes of the paragraph at `text`, its last line break with them; *widest: of its lines. */

@@ -13,7 +13,8 @@ int mo__text_width(const char *text, size_t size); /* characters of UTF-8 */
  * is a paragraph of its own, and goes on below at `hanging` columns. */
 void mo__paragraphs(const char *text, int hanging);
 /* Prints the words of one paragraph, whose lines are not broken yet, in lines of mo__columns(), 100 at most.
- * The first begins at column `at`, where the cursor is, the others at `hanging`. */
+ * The first begins at column `at`, where the cursor is, the others at `hanging`. What would steer a terminal
+ * is replaced. */
 void mo__paragraph(const char *text, int at, int hanging);
 
 bool mo__live(void); /* stderr is a terminal */
@@ -24,7 +25,7 @@ void mo__live_lines(char *const *lines, int count);
 int mo__live_rows(void); /* that the screen has for them */
 void mo__live_clear(void);
 
-/* One line on stdout, seen at once. */
+/* One line on stdout, seen at once; what would steer a terminal is replaced. */
 void mo__line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A mo_progress_fn; user is a mo__progress_of. The first call begins the work (mo__session_begin_work), but

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "lab/plot.h"
 
 static void begin_cell(mo__csv *csv)
@@ -11,17 +12,47 @@ static void begin_cell(mo__csv *csv)
     csv->inside = true;
 }
 
-void mo__csv_text(mo__csv *csv, const char *text)
+/* What spreadsheets would compute, which can start programs; numbers are none. */
+static bool is_formula(const char *text)
 {
-    begin_cell(csv);
+    char *end;
+    if (!*text || !strchr("=+-@\t", *text)) return false;
+    (void)strtod(text, &end);
+    return end == text || *end;
+}
+
+static void add_cell(mo__csv *csv, const char *text)
+{
+    const char *mark = is_formula(text) ? "'" : "";
     if (!text[strcspn(text, ",\"\r\n")]) {
-        mo__buffer_add(&csv->out, "%s", text);
+        mo__buffer_add(&csv->out, "%s%s", mark, text);
         return;
     }
-    mo__buffer_add(&csv->out, "\"");
+    mo__buffer_add(&csv->out, "\"%s", mark);
     for (const char *quote; (quote = strchr(text, '"')); text = quote + 1)
         mo__buffer_add(&csv->out, "%.*s\"\"", (int)(quote - text), text);
     mo__buffer_add(&csv->out, "%s\"", text);
+}
+
+static bool is_plain(const char *text)
+{
+    while (*text >= ' ' && *text <= '~') text++;
+    return !*text;
+}
+
+void mo__csv_text(mo__csv *csv, const char *text)
+{
+    begin_cell(csv);
+    if (is_plain(text)) {
+        add_cell(csv, text);
+        return;
+    }
+    char *clean = mo__printable(text, strlen(text));
+    if (clean)
+        add_cell(csv, clean);
+    else
+        csv->out.failed = true;
+    mo_free(clean);
 }
 
 /* The shortest text that reads back as the same number; counts without an exponent. */

@@ -109,7 +109,9 @@ void mo__report_abort(mo__report *r);
 
 /* ---- CSV ---- */
 
-/* Cells as they are added, a comma between, quoted where they need it. */
+/* Cells as they are added, a comma between, quoted where they need it. Of texts, control characters and bytes
+ * that are no UTF-8 become U+FFFD, and one that a spreadsheet would take for a formula gets an apostrophe in
+ * front. */
 typedef struct mo__csv {
     mo__buffer out;
     bool inside; /* a row has begun */

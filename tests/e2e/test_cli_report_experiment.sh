@@ -43,6 +43,14 @@ awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "loss") at = i } NR > 1 {
     "$dir/sweep/report/ranking.csv" >"$dir/found"
 cmp "$dir/wanted" "$dir/found" || fail "$ran: the ranking is not that of the trials"
 
+# Results of somebody else's: what would steer a terminal does not get there.
+mkdir "$dir/other"
+escape=$(printf '\033')
+LC_ALL=C sed "s/1e-2/$escape[1m/g" "$dir/sweep/results.db" >"$dir/other/results.db"
+moira 0 report "$dir/other"
+out_has '[1m'
+cat "$out" "$dir"/other/report.html "$dir"/other/report/*.csv | LC_ALL=C grep -q "$escape" && fail "$ran: an escape sequence"
+
 {
     echo 'name: pair'
     echo "dir: $dir/pair"

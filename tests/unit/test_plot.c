@@ -386,6 +386,21 @@ static void csv_has_what_was_drawn(void **state)
     mo_free(csv);
 }
 
+/* Spreadsheets compute what begins so; numbers are to stay numbers. */
+static void csv_has_no_formulas(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"=1+1", "@a", "+a,b", "-2+3",           "-2.5e-3",
+                                        "+4",   "-",  "a=1",  "\033[1mred\377", "\tx"};
+    mo__csv csv = {0};
+    char *text;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) mo__csv_text(&csv, texts[i]);
+    MO_CHECK_OK(mo__buffer_finish(&csv.out, MO_OK, &text));
+    assert_string_equal(text, "'=1+1,'@a,\"'+a,b\",'-2+3,-2.5e-3,+4,'-,a=1,"
+                              "\xEF\xBF\xBD[1mred\xEF\xBF\xBD,'\tx");
+    mo_free(text);
+}
+
 /* ---- without gnuplot, memory, a place for the page ---- */
 
 static mo_status whole_report(void)
@@ -510,6 +525,7 @@ int main(void)
         cmocka_unit_test(long_lines_keep_their_peaks),
         cmocka_unit_test(colours_are_the_values),
         cmocka_unit_test(csv_has_what_was_drawn),
+        cmocka_unit_test(csv_has_no_formulas),
         cmocka_unit_test(there_may_be_no_gnuplot),
         cmocka_unit_test(gnuplot_may_hang),
         cmocka_unit_test(memory_may_run_out),
