@@ -89,11 +89,13 @@ void mo__lock_file_release(const char *path, int lock)
     close(lock);
 }
 
+/* With a shared lock: two that ask at a time do not take each other for the holder, and NFS grants no other
+ * to a file that is open for reading. */
 bool mo__lock_file_held(const char *path)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return false;
-    bool held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    bool held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(file);
     return held;
 }
@@ -103,7 +105,7 @@ pid_t mo__lock_file_holder(const char *path)
     char text[SIGNATURE], host[65] = "", there[65] = "";
     long pid = 0;
     read_signature(path, text);
-    bool here = sscanf(text, "process %ld on %64s since", &pid, there) == 2 &&
-                gethostname(host, sizeof host - 1) == 0 && strcmp(host, there) == 0;
-    return here && pid > 0 && mo__lock_file_held(path) ? (pid_t)pid : 0;
+    bool said = sscanf(text, "process %ld on %64s since", &pid, there) == 2 && pid > 0;
+    if (!said || gethostname(host, sizeof host - 1) != 0 || !mo__lock_file_held(path)) return 0;
+    return strcmp(host, there) == 0 ? (pid_t)pid : -1;
 }

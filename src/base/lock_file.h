@@ -18,7 +18,8 @@ mo_status mo__lock_file_take(const char *path, double patience, int *lock);
 void mo__lock_file_release(const char *path, int lock);
 /* Whether a process has it now. */
 bool mo__lock_file_held(const char *path);
-/* The process of this machine that has it now, by what the file says; 0: none, or one elsewhere. */
+/* The process that has it now, by what the file says; -1: one of another machine; 0: none, or one that has
+ * not said yet. */
 pid_t mo__lock_file_holder(const char *path);
 
 #endif

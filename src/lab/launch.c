@@ -142,7 +142,7 @@ bool mo__launch_ended(mo__launch *l, mo__ending *out)
 {
     int how = 0;
     *out = (mo__ending){.known = l->pid > 0};
-    if (l->pid == 0) return other_ended(l);
+    if (l->pid == 0) return l->beyond || other_ended(l);
     pid_t ended = waitpid(l->pid, &how, WNOHANG);
     if (ended == 0 || (ended < 0 && errno == EINTR)) return false;
     l->pid = 0;
@@ -159,6 +159,7 @@ void mo__launch_stop(mo__launch *l)
     char *path = l->told ? NULL : mo_path_join(l->dir, "lock");
     pid_t pid = l->pid > 0 ? l->pid : path ? mo__lock_file_holder(path) : 0;
     if (path && pid > 0) l->told = kill(pid, SIGTERM) == 0;
+    l->beyond = l->beyond || pid < 0;
     mo_free(path);
 }
 

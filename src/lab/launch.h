@@ -17,6 +17,7 @@ typedef struct mo__launch {
     int claim;   /* descriptor; -1 */
     off_t spoke; /* where log.txt ended when the program began */
     bool told;   /* to stop */
+    bool beyond; /* it is to stop, but runs on another machine: it counts as ended, and goes on */
 } mo__launch;
 
 /* How a program ended. */
@@ -35,7 +36,8 @@ mo_status mo__launch_claim(const char *dir, mo__launch *out, bool *free);
 mo_status mo__launch_start(mo__launch *launch, const mo__word_list *words);
 /* Whether it has ended by now. */
 bool mo__launch_ended(mo__launch *launch, mo__ending *out);
-/* SIGTERM, once, also to another's program on this machine. */
+/* SIGTERM, once, also to another's program on this machine. One of another machine is not waited for any
+ * more. */
 void mo__launch_stop(mo__launch *launch);
 /* Gives the claim back, and frees. */
 void mo__launch_end(mo__launch *launch);

@@ -3,7 +3,9 @@
 #include "harness/harness.h"
 
 #include <signal.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +60,37 @@ static void test_held(void **state)
     mo__lock_file_release(path, lock);
     assert_false(mo_path_exists(path));
     assert_false(mo__lock_file_held(path));
+}
+
+/* Two that ask at the same time: a shared lock is what asking takes. */
+static void test_asked_twice(void **state)
+{
+    (void)state;
+    int file = open(path, O_RDWR | O_CREAT, 0666);
+    assert_int_equal(flock(file, LOCK_SH), 0);
+    assert_false(mo__lock_file_held(path));
+    assert_int_equal(flock(file, LOCK_EX), 0);
+    assert_true(mo__lock_file_held(path));
+    close(file);
+    unlink(path);
+}
+
+/* One of another machine that shares the folder cannot be told anything. */
+static void test_holder(void **state)
+{
+    (void)state;
+    static const char there[] = "process 1 on elsewhere.example since 2026-11-22 20:41:03\n";
+    assert_int_equal(mo__lock_file_holder(path), 0);
+    pid_t child = holder();
+    assert_int_equal(mo__lock_file_holder(path), child);
+    int file = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(mo__lock_file_holder(path), 0); /* it has not said yet who it is */
+    assert_int_equal(write(file, there, sizeof there - 1), sizeof there - 1);
+    close(file);
+    assert_int_equal(mo__lock_file_holder(path), -1);
+    end(child);
+    assert_int_equal(mo__lock_file_holder(path), 0);
+    unlink(path);
 }
 
 static void test_patience(void **state)
@@ -160,8 +193,9 @@ int main(void)
     close(file);
     unlink(path);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_held),  cmocka_unit_test(test_patience), cmocka_unit_test(test_inherited),
-        cmocka_unit_test(test_crowd), cmocka_unit_test(test_trouble),
+        cmocka_unit_test(test_held),     cmocka_unit_test(test_asked_twice), cmocka_unit_test(test_holder),
+        cmocka_unit_test(test_patience), cmocka_unit_test(test_inherited),   cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_trouble),
     };
     return cmocka_run_group_tests_name("lock files", tests, NULL, NULL);
 }
