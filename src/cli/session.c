@@ -49,6 +49,7 @@ void mo__session_open(const char *program)
     program_name = program;
     fill_standard_files();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* where whoever started this ignores it, nobody would learn how programs end */
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
     mo_log_set(on_log, NULL);
 }
