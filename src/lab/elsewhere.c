@@ -1,5 +1,4 @@
 /* elsewhere.c -- trials that other programs run: their commands, and what came back. */
-#include "lab/collect.h"
 #include "lab/experiment.h"
 #include "lab/trial_words.h"
 #include "train/train_internal.h"
@@ -10,7 +9,7 @@ static mo_status collect(mo__experiment *e, mo_lab_trial *t)
     int64_t step = t->step;
     mo_lab_state state = t->state;
     if (mo_run_held(t->dir)) return MO_OK;
-    mo_status status = mo__trial_collect(t);
+    mo_status status = mo__experiment_collect(e, t);
     if (status == MO_E_MEMORY) return status;
     if (status != MO_OK) mo_log(MO_LOG_WARNING, "%s", mo_last_error());
     mo_error_clear();

@@ -6,9 +6,11 @@
 #include <time.h>
 
 #include "base/lock_file.h"
+#include "lab/collect.h"
 #include "lab/plan.h"
 #include "lab/settings.h"
 #include "lab/time_step.h"
+#include "lab/trial_check.h"
 
 double mo__seconds_since_1970(void)
 {
@@ -146,6 +148,12 @@ mo_status mo__experiment_plan(mo__experiment *e)
     MO_TRY(status);
     mo_lab_results_free(&e->now);
     return mo__store_read(e->store, &e->now);
+}
+
+mo_status mo__experiment_collect(const mo__experiment *e, mo_lab_trial *trial)
+{
+    MO_TRY(mo__trial_check(e->options->spec, &e->now, trial));
+    return mo__trial_collect(trial);
 }
 
 mo_status mo__experiment_record(mo__experiment *e, const mo_lab_trial *trial)

@@ -22,6 +22,8 @@ void mo__experiment_close(mo__experiment *e);
 
 /* Plans anew; all trials may lie elsewhere then. */
 mo_status mo__experiment_plan(mo__experiment *e);
+/* What the trial's folder says became of it (mo__trial_collect), if the run in it is the trial's. */
+mo_status mo__experiment_collect(const mo__experiment *e, mo_lab_trial *trial);
 /* What became of one of e->now's trials. */
 mo_status mo__experiment_record(mo__experiment *e, const mo_lab_trial *trial);
 /* The trial with that id, which is there. */

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "base/text.h"
-#include "lab/collect.h"
 #include "lab/experiment.h"
 #include "lab/launch.h"
 #include "lab/run_tail.h"
@@ -122,10 +121,10 @@ static void settle(runner *r, const job *j, const mo__ending *ending)
 {
     mo_lab_trial *t = mo__experiment_trial(&r->e, j->trial);
     t->state = MO_TRIAL_RUNNING;
-    mo_status status = mo__trial_collect(t);
+    mo_status status = mo__experiment_collect(&r->e, t);
     if (t->state == MO_TRIAL_DONE)
         set(t, MO_TRIAL_DONE, NULL);
-    else if (status != MO_OK && ended_well(ending))
+    else if (status == MO_E_MISMATCH || (status != MO_OK && ended_well(ending)))
         set(t, MO_TRIAL_FAILED, mo_strdup(mo_last_error()));
     else
         unfinished(r, j, ending, t);
@@ -196,20 +195,24 @@ static int threads_of(runner *r, const mo_lab_trial *t)
     return at_a_time > 1 ? (cores > at_a_time ? cores / at_a_time : 1) : cores;
 }
 
-static mo_status add_job(runner *r, const mo_lab_trial *t, const mo__launch *launch)
+/* For one more job; before its program starts, since nothing may fail between that and its being watched. */
+static mo_status make_room(runner *r)
 {
-    if (r->n_jobs == r->room) {
-        int room = r->room + 16;
-        job *jobs = mo_realloc(r->jobs, (size_t)room * sizeof *jobs);
-        if (!jobs) return MO_E_MEMORY;
-        r->jobs = jobs;
-        mo_lab_live *live = mo_realloc(r->live, (size_t)room * sizeof *live);
-        if (!live) return MO_E_MEMORY;
-        r->live = live;
-        r->room = room;
-    }
-    r->jobs[r->n_jobs++] = (job){.trial = t->id, .launch = *launch, .begin = mo_clock(), .from = t->step};
+    if (r->n_jobs < r->room) return MO_OK;
+    int room = r->room + 16;
+    job *jobs = mo_realloc(r->jobs, (size_t)room * sizeof *jobs);
+    if (!jobs) return MO_E_MEMORY;
+    r->jobs = jobs;
+    mo_lab_live *live = mo_realloc(r->live, (size_t)room * sizeof *live);
+    if (!live) return MO_E_MEMORY;
+    r->live = live;
+    r->room = room;
     return MO_OK;
+}
+
+static void add_job(runner *r, const mo_lab_trial *t, const mo__launch *launch)
+{
+    r->jobs[r->n_jobs++] = (job){.trial = t->id, .launch = *launch, .begin = mo_clock(), .from = t->step};
 }
 
 static mo_status launch(runner *r, mo_lab_trial *t, mo__launch *l)
@@ -226,23 +229,33 @@ static mo_status launch(runner *r, mo_lab_trial *t, mo__launch *l)
     return status;
 }
 
-/* A trial whose folder is free is looked at first: it may have ended while nobody watched. */
+/* Whether a trial that is to be begun is over as it is: it ended while nobody watched, or its folder has
+ * another run, which is left alone. */
+static bool is_over(runner *r, mo_lab_trial *t)
+{
+    mo_status status = mo__experiment_collect(&r->e, t);
+    if (status == MO_OK && t->state == MO_TRIAL_DONE) set(t, MO_TRIAL_DONE, NULL);
+    if (status == MO_E_MISMATCH) set(t, MO_TRIAL_FAILED, mo_strdup(mo_last_error()));
+    mo_error_clear();
+    return !due(t);
+}
+
 static mo_status begin(runner *r, mo_lab_trial *t)
 {
     mo__launch l;
     bool is_free;
+    MO_TRY(make_room(r));
     MO_TRY(mo__launch_claim(t->dir, &l, &is_free));
     mo_status status = MO_OK;
-    bool done = is_free && mo__trial_collect(t) == MO_OK && t->state == MO_TRIAL_DONE;
-    mo_error_clear();
-    if (done) {
-        set(t, MO_TRIAL_DONE, NULL);
+    if (is_free && is_over(r, t)) {
         mo__launch_end(&l);
         return mo__experiment_record(&r->e, t);
     }
     if (is_free) status = launch(r, t, &l);
-    if (status == MO_OK) status = add_job(r, t, &l);
-    if (status != MO_OK) mo__launch_end(&l);
+    if (status == MO_OK)
+        add_job(r, t, &l);
+    else
+        mo__launch_end(&l);
     return status;
 }
 
@@ -254,11 +267,14 @@ static mo_status adopt(runner *r)
         mo__launch l;
         bool is_free;
         if (!due(t) || !mo_path_is_dir(t->dir)) continue;
+        MO_TRY(make_room(r));
         MO_TRY(mo__launch_claim(t->dir, &l, &is_free));
-        mo_status status = is_free ? MO_OK : add_job(r, t, &l);
-        if (is_free || status != MO_OK) mo__launch_end(&l);
-        MO_TRY(status);
-        if (!is_free) t->state = MO_TRIAL_RUNNING;
+        if (is_free) {
+            mo__launch_end(&l);
+            continue;
+        }
+        add_job(r, t, &l);
+        t->state = MO_TRIAL_RUNNING;
     }
     return MO_OK;
 }

@@ -61,6 +61,19 @@ moira 0 sweep "$dir/two.yaml" --jobs 2 --resume
 out_has 'before       8 done, 0 failed: they stay as they are'
 [ "$(starts two '*')" -eq 8 ] || fail "$ran: $(starts two '*') starts of 8 trials"
 
+# Folders that another experiment left are not taken for this one's, whatever became of its results.
+sweep left 'parameters: {optimizer.learning_rate: [1e-3, 3e-3]}' 'budget: {steps: 20}'
+moira 0 sweep "$dir/left.yaml"
+rm "$dir"/left/results.db*
+sed -i 's/1e-3, 3e-3/1e-4, 3e-3/' "$dir/left.yaml"
+moira 1 sweep "$dir/left.yaml"
+err_has "$dir/left/trials/v0001.s1: holds another run, with optimizer.learning_rate 0.001 where the trial has 0.0001; move that folder away"
+[ "$(starts left '*')" -eq 2 ] || fail "$ran: $(starts left '*') starts in folders of others"
+moira 0 sweep "$dir/left.yaml" --collect
+err_has 'where the trial has 0.0001'
+rm -r "$dir/left/trials/v0001.s1"
+moira 0 sweep "$dir/left.yaml" --retry
+
 # ---- kills ----
 
 seed=$(date +%N)
@@ -147,6 +160,11 @@ moira 1 sweep "$dir/wild.yaml"
 moira 1 sweep "$dir/wild.yaml" --retry
 [ "$(starts wild v0002.s1)" -eq 2 ] || fail "$ran: --retry tried nothing"
 [ "$(starts wild v0001.s1)" -eq 1 ] || fail "$ran: --retry ran a trial that was done"
+# Where the ends of programs are not told unless asked for, a trial that fails has failed all the same.
+ran='sweep with SIGCHLD ignored'
+timeout 60 env --ignore-signal=CHLD "$MOIRA" sweep "$dir/wild.yaml" --retry >"$out" 2>"$err"
+[ $? -eq 1 ] || fail "$ran: not exit status 1"
+[ "$(starts wild v0002.s1)" -eq 3 ] || fail "$ran: $(starts wild v0002.s1) starts"
 
 # ---- halving ----
 
