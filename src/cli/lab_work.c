@@ -27,13 +27,10 @@ static mo_status print_words(const mo_lab_trial *trial, const char *const *words
                 "nothing else");
         warned = true;
     }
-    for (int i = 0; i < count; i++) {
-        char *word = mo__shell_word(words[i]);
-        if (!word) return MO_E_MEMORY;
-        printf("%s%s", i ? " " : "", word);
-        mo_free(word);
-    }
-    putchar('\n');
+    char *line = mo__shell_line(words, count);
+    if (!line) return MO_E_MEMORY;
+    puts(line);
+    mo_free(line);
     return MO_OK;
 }
 

@@ -6,5 +6,7 @@
 
 /* In single quotes where it needs them. Owned. */
 char *mo__shell_word(const char *word);
+/* A command in one line, whatever its words hold. Owned. */
+char *mo__shell_line(const char *const *words, int count);
 
 #endif

@@ -234,6 +234,16 @@ static mo_status best_value(const planner *p, int variant, bool *settled, const 
     return MO_OK;
 }
 
+/* What a variant's main trials were begun with stays theirs: a value that failed, and does well when it is
+ * tried again, would give seeds that are added another one. */
+static mo_status keep_value(const planner *p, int variant, const char **value)
+{
+    const mo_lab_trial *t;
+    MO_TRY(find_main(p, variant, p->spec->seeds[0], &t));
+    if (t) *value = t->tuned;
+    return MO_OK;
+}
+
 /* Whether all of the main stage is over; *any: whether a trial of the variant has got to its end. */
 static mo_status main_over(const planner *p, bool *all, bool *any)
 {
@@ -274,7 +284,10 @@ static mo_status plan_stages(planner *p, const char **values)
 {
     int n = p->now->n_variants;
     bool all = true;
-    for (int v = 0; v < n; v++) MO_TRY(best_value(p, v, &all, &values[v]));
+    for (int v = 0; v < n; v++) {
+        MO_TRY(best_value(p, v, &all, &values[v]));
+        MO_TRY(keep_value(p, v, &values[v]));
+    }
     for (int place = 0; place < p->spec->tune.count; place++)
         for (int v = 0; v < n; v++) MO_TRY(add_tuning(p, v, place));
     if (!all) return MO_OK;

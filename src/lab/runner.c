@@ -333,7 +333,10 @@ static void work(runner *r)
     if (!r->stopping) fail(r, adopt(r));
     for (;;) {
         if (stop && *stop) r->stopping = true;
-        if (reap(r)) changed = true;
+        if (reap(r)) {
+            changed = true;
+            tell(r, changed); /* before a plan may send one of them farther */
+        }
         fail(r, fill(r, &changed));
         tell(r, changed);
         if (r->n_jobs == 0) return;

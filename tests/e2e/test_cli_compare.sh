@@ -56,7 +56,7 @@ grep -q "^computing    $(env -u OMP_NUM_THREADS nproc) thread" "$timed/log.txt" 
 
 # Killed at any moment, its trials too.
 comparison two
-kills=0 seed=$(date +%N)
+kills=0 seed=$(date +1%N) # a 0 in front would make it octal
 for round in 1 2 3 4; do
     "$MOIRA" compare "$dir/two.yaml" --jobs 2 >"$out" 2>"$err" &
     pid=$!

@@ -76,7 +76,7 @@ moira 0 sweep "$dir/left.yaml" --retry
 
 # ---- kills ----
 
-seed=$(date +%N)
+seed=$(date +1%N) # a 0 in front would make it octal
 # A moment in the life of a sweep, which takes about two seconds.
 moment() {
     seed=$(((seed * 1103 + 12345) % 1000003))
@@ -211,6 +211,24 @@ moira 0 sweep "$dir/listed.yaml" --list
 [ -s "$out" ] && fail "$ran: lists trials that are done" && show
 moira 0 report "$dir/listed"
 same_figures halved listed
+
+# Whatever words hold, a command is a line, and a shell gives the words back.
+cat >"$dir/odd.yaml" <<'END'
+name: odd
+base: small.yaml
+budget: {steps: 10}
+set: {sample.prompt: "a\nb 'c' $d \\n %s\n"}
+parameters: {optimizer.learning_rate: [1e-3]}
+END
+echo "dir: \"$dir/o 'd\"" >>"$dir/odd.yaml"
+moira 0 sweep "$dir/odd.yaml" --list
+[ "$(wc -l <"$out")" -eq 1 ] || fail "$ran: a command is not one line"
+cp "$out" "$dir/commands"
+xargs -d '\n' -n 1 sh -c <"$dir/commands" >/dev/null 2>"$err" || fail "$ran: the listed command failed"
+ran='odd words'
+has "$dir/o 'd/trials/v0001.s1/config.yaml" 'prompt: "a\nb '"'c'"' $d \\n %s\n"' config
+moira 0 sweep "$dir/odd.yaml" --collect
+out_has '1 of 1 trials done'
 
 # ---- requests that are wrong ----
 

@@ -354,6 +354,29 @@ static void test_failed_stages(void **state)
     free_world(&w);
 }
 
+/* The best value fails, the next one is taken; tried again it does well, and a seed is added. */
+static void test_failed_value(void **state)
+{
+    (void)state;
+    world w = make_comparison(2, 2);
+    place(&w);
+    plan(&w);
+    for (int i = 0; i < 6; i++) end(&w, &w.trials[i]);
+    mo_lab_trial *best = find(&w, "b.tune.2e-3");
+    best->state = MO_TRIAL_FAILED;
+    run(&w, true);
+    assert_string_equal(find(&w, "b.s1")->tuned, "2.9e-3");
+    best->state = MO_TRIAL_WAITING;
+    w.spec.n_seeds = 3;
+    assert_int_equal(plan(&w), 0);
+    run(&w, true);
+    assert_int_equal(best->state, MO_TRIAL_DONE);
+    assert_string_equal(find(&w, "b.s3")->tuned, "2.9e-3");
+    assert_string_equal(find(&w, "b.timing3")->tuned, "2.9e-3");
+    assert_string_equal(find(&w, "a.s3")->tuned, "1e-3");
+    free_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_halving_lengths),
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_failed_stages),
+        cmocka_unit_test(test_failed_value),
     };
     return cmocka_run_group_tests_name("plans", tests, NULL, NULL);
 }
