@@ -338,6 +338,7 @@ typedef struct mo_effect {
     double
         share; /* of the variance of the variants' means that lies between the levels, less what chance would
                   put there (epsilon squared; Kelley 1935): from 0 to 1; NaN with too few variants to tell */
+    double chance; /* how likely chance alone puts as much there (F test); NaN alike */
 } mo_effect;
 
 typedef struct mo_answer {

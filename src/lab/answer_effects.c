@@ -155,6 +155,7 @@ static mo_status make_effect(const char *key, const members *m, double *losses, 
         groups[i] = m->at[i].group;
     }
     out->share = mo__between(losses, groups, m->count, m->groups);
+    out->chance = mo__between_by_chance(losses, groups, m->count, m->groups);
     return MO_OK;
 }
 

@@ -70,6 +70,12 @@ static const mo_effect_level *best_level(const mo_effect *e)
     return best;
 }
 
+/* Whether a share is more than luck, also after the largest of all shares was looked for (Bonferroni). */
+static bool is_sure(const mo_answer *a, const mo_effect *e)
+{
+    return e->chance < 0.05 / a->n_effects;
+}
+
 static void add_effects(mo__buffer *b, const mo_answer *a)
 {
     enum { MOST = 2 };
@@ -77,6 +83,14 @@ static void add_effects(mo__buffer *b, const mo_answer *a)
     for (int i = 0; i < a->n_effects && i < MOST; i++) {
         const mo_effect *e = &a->effects[i];
         if (!(e->share > tells)) break;
+        if (!is_sure(a, e)) {
+            if (i == 0)
+                mo__buffer_add(b,
+                               "What matters most cannot be told: the largest share of the variance between "
+                               "variants, %.0f%%, goes with %s, but chance might do as much. ",
+                               100 * e->share, e->key);
+            break;
+        }
         const mo_effect_level *best = best_level(e);
         mo__buffer_add(
             b, "%s %s accounts for %.0f%% of the variance between variants (best on average: %s, %.4f). ",
@@ -107,7 +121,8 @@ static mo_status note_effects(const mo__table *t, mo_answer *a)
     MO_TRY(mo__answer_note(
         a, "The share of a hyperparameter is that of the variance of the variants' means that lies "
            "between its values, less what chance puts there (epsilon squared). What two do only "
-           "together is in neither's share."));
+           "together is in neither's share. The answer names those alone that an F test tells from "
+           "chance at 95%%, counted over all of them."));
     if (t->results->strategy != MO_LAB_HALVING) return MO_OK;
     return mo__answer_note(
         a,

@@ -48,8 +48,8 @@ static double timing_spread(const mo__table *t)
 static mo_status note_seconds(const mo__table *t, mo_answer *a)
 {
     static const char alone[] =
-        "Seconds are steps times the seconds of a step, the median of a trial that had the "
-        "machine and all its cores to itself";
+        "Seconds are steps times the seconds of a step, the median of a trial that ran with no other "
+        "trial beside it, on all cores";
     if (!t->timed)
         return mo__answer_note(a,
                                "Seconds are as trained, with whatever else was on the machine, other trials "
@@ -144,17 +144,25 @@ static void add_relation(mo__buffer *b, const pair *p)
     mo__buffer_add(b, "%s", equal[match]);
 }
 
-/* "seed 3 of moe, seed 4 of moe" */
-static int add_failed(mo__buffer *b, const mo__table *t, int variant, int before)
+static bool has_failed(const mo__table *t, int variant, int s)
 {
-    int count = before;
-    for (int s = 0; s < t->n_seeds; s++) {
-        const mo_lab_trial *trial = mo__table_trial(t, variant, s);
-        if (trial && trial->state == MO_TRIAL_FAILED)
-            mo__buffer_add(b, "%sseed %" PRIu64 " of %s", count++ ? ", " : "", t->seed[s],
-                           t->results->variants[variant].name);
-    }
-    return count;
+    const mo_lab_trial *trial = mo__table_trial(t, variant, s);
+    return trial && trial->state == MO_TRIAL_FAILED;
+}
+
+/* "seed 3 of moe", "seeds 3, 4 of moe", "all seeds of moe" */
+static void add_failed(mo__buffer *b, const mo__table *t, int variant)
+{
+    int failed = 0, told = 0;
+    for (int s = 0; s < t->n_seeds; s++) failed += has_failed(t, variant, s);
+    if (failed == 0) return;
+    mo__buffer_add(b, "%s%s", b->size ? " and " : "",
+                   failed == 1            ? "seed"
+                   : failed == t->n_seeds ? "all seeds"
+                                          : "seeds");
+    for (int s = 0; s < t->n_seeds && (failed == 1 || failed < t->n_seeds); s++)
+        if (has_failed(t, variant, s)) mo__buffer_add(b, "%s %" PRIu64, told++ ? "," : "", t->seed[s]);
+    mo__buffer_add(b, " of %s", t->results->variants[variant].name);
 }
 
 /* A difference that is none: who looks worse was read early. */
@@ -175,15 +183,15 @@ static void add_unknown(mo__buffer *b, const pair *p)
     mo_axis axis = main_axis(p);
     const mo_estimate *d = &p->c->axis[axis].difference;
     mo__buffer failed = {0};
-    int count = add_failed(&failed, p->table, p->c->variant, 0);
-    count = add_failed(&failed, p->table, p->c->reference, count);
+    add_failed(&failed, p->table, p->c->variant);
+    add_failed(&failed, p->table, p->c->reference);
     if (failed.failed)
         b->failed = true;
-    else if (count)
-        mo__buffer_add(b,
-                       "There is no verdict on %s against %s: %s failed, and the seeds that are left may be "
-                       "the lucky ones. ",
-                       p->v->name, p->r->name, failed.text);
+    else if (failed.size)
+        mo__buffer_add(b, "There is no verdict on %s against %s: %s failed, and %s. ", p->v->name, p->r->name,
+                       failed.text,
+                       d->count ? "the seeds that are left may be the lucky ones"
+                                : "there is no seed that both have");
     else if (d->count == 1 && p->table->n_seeds == 1)
         mo__buffer_add(b,
                        "There is no verdict on %s against %s: after %s its validation loss is %s, but with "
@@ -291,11 +299,15 @@ static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
         const mo_contrast *c = &a->contrasts[i];
         if (!is_subject(t, a, c->variant)) continue;
         pair p = {t, c, &t->results->variants[c->variant], &t->results->variants[c->reference]};
-        if (told < MOST_CONTRASTS)
-            add_contrast(b, &p, c->reference == a->contrasts[0].reference);
+        mo__buffer words = {0};
+        add_contrast(&words, &p, c->reference == a->contrasts[0].reference);
+        if (words.size && told < MOST_CONTRASTS)
+            mo__buffer_add(b, "%s", words.text);
         else
-            left++;
-        told++;
+            left += words.size > 0;
+        told += words.size > 0;
+        b->failed = b->failed || words.failed;
+        mo_free(words.text);
     }
     if (left) mo__buffer_add(b, "The table has %d more.", left);
 }
@@ -304,12 +316,22 @@ static void add_contrasts(mo__buffer *b, const mo__table *t, const mo_answer *a)
 
 static mo_status note_intervals(const mo__table *t, mo_answer *a)
 {
-    if (a->n_contrasts == 0 || a->contrasts[0].axis[MO_AXIS_TOKENS].difference.count < 2) return MO_OK;
+    char over[96] = "the seeds that both have (Student's t, one degree of freedom less)";
+    int fewest = t->n_seeds, most = 0;
+    for (int i = 0; i < a->n_contrasts; i++) {
+        int count = a->contrasts[i].axis[MO_AXIS_TOKENS].difference.count;
+        fewest = count < fewest ? count : fewest;
+        most = count > most ? count : most;
+    }
+    if (most < 2) return MO_OK;
+    if (fewest == most)
+        snprintf(over, sizeof over, "%d seeds (Student's t, %d degree%s of freedom)", most, most - 1,
+                 most == 2 ? "" : "s");
     return mo__answer_note(a,
                            "Differences are taken seed by seed; intervals are 95%% confidence intervals of "
-                           "their mean over %d seeds (Student's t, %d degree%s of freedom), each for itself: "
-                           "of 20 comparisons of equals one would seem to differ.",
-                           t->n_seeds, t->n_seeds - 1, t->n_seeds == 2 ? "" : "s");
+                           "their mean over %s, each for itself: of 20 comparisons of equals one would seem "
+                           "to differ.",
+                           over);
 }
 
 static mo_status note_curves(mo_answer *a)
@@ -347,7 +369,7 @@ static mo_status note_tuning(const mo__table *t, mo_answer *a)
         status =
             mo__answer_note(a,
                             "%s was chosen for each variant alike, from the same number of trials on the "
-                            "first seed.",
+                            "first seed, which is one of those that are compared.",
                             key);
     if (status == MO_OK && at_edge)
         status =
@@ -359,12 +381,14 @@ static mo_status note_tuning(const mo__table *t, mo_answer *a)
     return status;
 }
 
-/* Some trials are to come: waiting, running, or, between two stages, not even planned. */
+/* Some trials are to come: waiting, running, or, between two stages, not even planned; after tuning that
+ * failed throughout none is. */
 static bool is_going(const mo__table *t)
 {
     int state[4] = {0};
     count_states(t->results, state);
-    return state[MO_TRIAL_WAITING] + state[MO_TRIAL_RUNNING] > 0 || t->n_seeds == 0;
+    bool all_failed = state[MO_TRIAL_FAILED] > 0 && state[MO_TRIAL_DONE] == 0;
+    return state[MO_TRIAL_WAITING] + state[MO_TRIAL_RUNNING] > 0 || (t->n_seeds == 0 && !all_failed);
 }
 
 mo_status mo__answer_words_compare(const mo__table *t, mo_answer *a)
@@ -372,6 +396,9 @@ mo_status mo__answer_words_compare(const mo__table *t, mo_answer *a)
     mo__buffer b = {0};
     if (is_going(t)) {
         mo__buffer_add(&b, "There is no answer yet: ");
+        mo__answer_progress(t, &b);
+    } else if (t->n_seeds == 0) {
+        mo__buffer_add(&b, "There is no answer: ");
         mo__answer_progress(t, &b);
     }
     add_contrasts(&b, t, a);

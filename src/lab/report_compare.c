@@ -18,10 +18,9 @@ static const mo_variant_answer *answer_of(const mo__experiment_page *page, int v
 static void say_how_timed(const mo__experiment_page *page)
 {
     if (!page->answer->timed)
-        mo__html_paragraph(
-            &page->report->html, "warning",
-            "No timing of all variants with the machine to themselves (timing.steps): seconds are of "
-            "trials as they ran, perhaps beside others, and do not compare well.");
+        mo__html_paragraph(&page->report->html, "warning",
+                           "No timing of all variants one at a time (timing.steps): seconds are of "
+                           "trials as they ran, perhaps beside others, and do not compare well.");
 }
 
 /* ---- the variants ---- */
@@ -58,7 +57,7 @@ static void list_losses(const mo__experiment_page *page)
         h, "note",
         "Final loss: validation loss after the last step, mean over seeds ± half of its 95%% interval "
         "(Student's t); deviation: of the seeds. Training time: of a whole trial, %s.",
-        page->answer->timed ? "its steps times the median step of runs that had the machine to themselves"
+        page->answer->timed ? "its steps times the median step of trials for timing, which run one at a time"
                             : "without evaluations and saving");
     say_how_timed(page);
 }

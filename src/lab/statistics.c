@@ -108,12 +108,31 @@ static double squares_within(const double *values, const int *group, int count, 
     return squares;
 }
 
+/* False: there is nothing to take apart. */
+static bool squares_of(const double *values, const int *group, int count, int groups, double *within,
+                       double *total)
+{
+    *within = *total = 0;
+    if (groups < 2 || count <= groups) return false;
+    double mean = mean_of(values, count, 1);
+    for (int i = 0; i < count; i++) *total += (values[i] - mean) * (values[i] - mean);
+    for (int g = 0; g < groups; g++) *within += squares_within(values, group, count, g);
+    return true;
+}
+
+double mo__between_by_chance(const double *values, const int *group, int count, int groups)
+{
+    double within, total;
+    if (!squares_of(values, group, count, groups, &within, &total)) return (double)NAN;
+    if (!(total > 0)) return 1;
+    double w = fmin(within / total, 1);
+    return mo__incomplete_beta((count - groups) / 2.0, (groups - 1) / 2.0, w, 1 - w);
+}
+
 double mo__between(const double *values, const int *group, int count, int groups)
 {
-    if (groups < 2 || count <= groups) return (double)NAN;
-    double mean = mean_of(values, count, 1), total = 0, within = 0;
-    for (int i = 0; i < count; i++) total += (values[i] - mean) * (values[i] - mean);
-    for (int g = 0; g < groups; g++) within += squares_within(values, group, count, g);
+    double within, total;
+    if (!squares_of(values, group, count, groups, &within, &total)) return (double)NAN;
     if (!(total > 0)) return 0;
     return fmax(0, 1 - within / (count - groups) / (total / (count - 1)));
 }

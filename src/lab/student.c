@@ -6,7 +6,7 @@
  * that I_x(a, b) = 1 - I_{1-x}(b, a) is taken. */
 #include <math.h>
 
-#include "moira/lab.h"
+#include "lab/statistics.h"
 
 static double log_gamma(double x)
 {
@@ -36,10 +36,9 @@ static double fraction(double a, double b, double x)
     return 1 / f;
 }
 
-/* I_x(a, b), with y = 1 - x. */
-static double incomplete_beta(double a, double b, double x, double y)
+double mo__incomplete_beta(double a, double b, double x, double y)
 {
-    if (x > (a + 1) / (a + b + 2)) return 1 - incomplete_beta(b, a, y, x);
+    if (x > (a + 1) / (a + b + 2)) return 1 - mo__incomplete_beta(b, a, y, x);
     double logarithm = a * log(x) + b * log(y) + log_gamma(a + b) - log_gamma(a) - log_gamma(b);
     return exp(logarithm) / a * fraction(a, b, x);
 }
@@ -50,7 +49,7 @@ static double two_sided(double t, double v, bool beyond)
     double whole = v + t * t, x = v / whole, y = t * t / whole;
     if (!(y > 0)) return beyond;
     if (!(x > 0) || isinf(whole)) return !beyond;
-    return beyond ? incomplete_beta(v / 2, 0.5, x, y) : incomplete_beta(0.5, v / 2, y, x);
+    return beyond ? mo__incomplete_beta(v / 2, 0.5, x, y) : mo__incomplete_beta(0.5, v / 2, y, x);
 }
 
 double mo_student_quantile(double p, double degrees)

@@ -50,11 +50,11 @@ mo__words mo__words_speedup(const mo_estimate *speedup, mo_axis axis, bool inver
         snprintf(w.text, sizeof w.text, "%.2f times %s %s (%.2f to %.2f)", mean, many ? "fewer" : "less",
                  of[axis], low, high);
     else if (high < 1)
-        snprintf(w.text, sizeof w.text, "%.2f times more %s (%.2f to %.2f)", 1 / mean, of[axis], 1 / high,
-                 1 / low);
+        snprintf(w.text, sizeof w.text, "%.2f times as %s %s (%.2f to %.2f)", 1 / mean,
+                 many ? "many" : "much", of[axis], 1 / high, 1 / low);
     else if (isnan(low))
         snprintf(w.text, sizeof w.text, "%.2f times %s %s", mean > 1 ? mean : 1 / mean,
-                 mean <= 1 ? "more"
+                 mean <= 1 ? many ? "as many" : "as much"
                  : many    ? "fewer"
                            : "less",
                  of[axis]);

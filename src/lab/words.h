@@ -14,8 +14,9 @@ typedef struct mo__words {
  * alone.
  */
 mo__words mo__words_difference(const mo_estimate *difference);
-/* What a speed-up says of tokens, FLOPs, seconds: "2.10 times fewer tokens (1.90 to 2.32)", "1.20 times more
- * time (1.10 to 1.31)", "about as many FLOPs (0.94 to 1.05 times as many)". inverse: seen from the other one.
+/* What a speed-up says of tokens, FLOPs, seconds: "2.10 times fewer tokens (1.90 to 2.32)", "1.20 times as
+ * much time (1.10 to 1.31)", "about as many FLOPs (0.94 to 1.05 times as many)". inverse: seen from the other
+ * one.
  */
 mo__words mo__words_speedup(const mo_estimate *speedup, mo_axis axis, bool inverse);
 /* "2.46 M tokens", "12.3 TFLOPs", "3:05 of training". */

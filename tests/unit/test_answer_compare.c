@@ -335,7 +335,7 @@ static void test_better(void **state)
     check_says(
         &a, "moe is better than dense (as many active parameters): after 4.00 k tokens its validation loss "
             "is 0.598 nats per token lower (95% interval 0.574 to 0.622, 5 seeds). It has dense's final "
-            "loss after 1.60 times fewer tokens (1.58 to 1.62) and 1.25 times more FLOPs (1.24 to 1.27). "
+            "loss after 1.60 times fewer tokens (1.58 to 1.62) and 1.25 times as many FLOPs (1.24 to 1.27). "
             "At equal FLOPs its loss is");
     check_notes(&a, "over 5 seeds (Student's t, 4 degrees of freedom)", true);
     check_notes(&a, "rose again", false);
@@ -418,6 +418,17 @@ static void test_failed(void **state)
                "There is no verdict on moe against dense: seed 8 of moe failed, and the seeds that are left");
     assert_true(a.variants[0].done == 4 && a.variants[0].failed == 1 && a.variants[0].seeds == 5);
     assert_true(a.ranking[0] == 1 && a.ranking[1] == 0); /* whole ones first */
+    check_notes(&a, "their mean over 4 seeds (Student's t, 3 degrees of freedom)", true);
+    mo_answer_free(&a);
+    for (int i = 0; i < r.n_trials; i += 2) {
+        r.trials[i].state = MO_TRIAL_FAILED;
+        r.trials[i].loss = (double)NAN;
+    }
+    r.trials[1].state = r.trials[5].state = MO_TRIAL_FAILED;
+    a = answer(&r);
+    assert_string_equal(a.sentence,
+                        "There is no verdict on moe against dense: all seeds of moe and seeds 7, 9 of "
+                        "dense failed, and there is no seed that both have.");
     done(&r, &a);
 }
 

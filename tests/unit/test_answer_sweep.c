@@ -342,6 +342,12 @@ static void test_effects(void **state)
     a = answer(&r);
     assert_string_equal(a.effects[0].key, "model.router");
     assert_true(a.effects[0].levels[0].loss.count == 2 && a.effects[0].share > 0.5);
+    mo_answer_free(&a);
+    fail_trial(&r, 5);
+    a = answer(&r);
+    /* F is 50 on 1 and 2 degrees, t is sqrt 50: one of three that do nothing looks so in 6% of sweeps. */
+    MO_CHECK_NEAR(a.effects[0].chance, 1 - sqrt(50.0 / 52), 1e-12);
+    check_says(&a, "What matters most cannot be told: the largest share of the variance between variants, ");
     done(&r, &a);
 }
 

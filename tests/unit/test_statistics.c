@@ -122,6 +122,19 @@ static void test_no_variance(void **state)
     assert_true(isnan(mo__residual(same, 4, 1, &degrees)) && isnan(mo__residual(same, 1, 4, &degrees)));
 }
 
+/* By R 4.2.2: summary(aov(x ~ factor(g))). */
+static void test_by_chance(void **state)
+{
+    (void)state;
+    const double x[] = {1, 2, 3, 2, 3, 4, 7, 6.5}, same[] = {2, 2, 2, 2};
+    const int two[] = {0, 0, 0, 1, 1, 1}, three[] = {0, 0, 0, 1, 1, 1, 2, 2}, own[] = {0, 1, 2, 3};
+    MO_CHECK_NEAR(mo__between_by_chance(x, two, 6, 2), 0.287864134726691, 1e-12);
+    MO_CHECK_NEAR(mo__between_by_chance(x, three, 8, 3), 0.00564375462837672, 1e-12);
+    MO_CHECK_NEAR(mo__between_by_chance((double[]){1, 1, 2, 2}, (int[]){0, 0, 1, 1}, 4, 2), 0, 0);
+    MO_CHECK_NEAR(mo__between_by_chance(same, (int[]){0, 0, 1, 1}, 4, 2), 1, 0);
+    assert_true(isnan(mo__between_by_chance(same, own, 4, 4)));
+}
+
 /* One and two degrees have quantiles in closed form, to compare with where R's table has few digits. */
 static void test_closed_forms(void **state)
 {
@@ -156,9 +169,10 @@ static void test_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),           cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_no_variance),     cmocka_unit_test(test_closed_forms),
-        cmocka_unit_test(test_quantile_bounds), cmocka_unit_test(test_allocation),
+        cmocka_unit_test(test_table),        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_no_variance),  cmocka_unit_test(test_by_chance),
+        cmocka_unit_test(test_closed_forms), cmocka_unit_test(test_quantile_bounds),
+        cmocka_unit_test(test_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

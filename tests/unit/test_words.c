@@ -45,14 +45,14 @@ static void test_speedups(void **state)
     } all[] = {
         {of(2.1, 1.9, 2.32), MO_AXIS_TOKENS, false, "2.10 times fewer tokens (1.90 to 2.32)"},
         {of(2.1, 1.9, 2.32), MO_AXIS_SECONDS, false, "2.10 times less training time (1.90 to 2.32)"},
-        {of(0.8, 0.5, 0.9), MO_AXIS_FLOPS, false, "1.25 times more FLOPs (1.11 to 2.00)"},
+        {of(0.8, 0.5, 0.9), MO_AXIS_FLOPS, false, "1.25 times as many FLOPs (1.11 to 2.00)"},
         {of(0.8, 0.5, 0.9), MO_AXIS_FLOPS, true, "1.25 times fewer FLOPs (1.11 to 2.00)"},
-        {of(2, 1.25, 4), MO_AXIS_SECONDS, true, "2.00 times more training time (1.25 to 4.00)"},
+        {of(2, 1.25, 4), MO_AXIS_SECONDS, true, "2.00 times as much training time (1.25 to 4.00)"},
         {of(1.1, 0.8, 1.25), MO_AXIS_TOKENS, false, "about as many tokens (0.80 to 1.25 times as many)"},
         {of(1.1, 0.5, 1.25), MO_AXIS_SECONDS, true,
          "about as much training time (0.50 to 1.25 times as much)"},
         {of(1.5, nan, nan), MO_AXIS_TOKENS, false, "1.50 times fewer tokens"},
-        {of(1.5, nan, nan), MO_AXIS_TOKENS, true, "1.50 times more tokens"},
+        {of(1.5, nan, nan), MO_AXIS_TOKENS, true, "1.50 times as many tokens"},
         {of(1.5, nan, nan), MO_AXIS_SECONDS, false, "1.50 times less training time"},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
