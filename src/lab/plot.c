@@ -25,6 +25,18 @@ static int ink(const mo__curve *c)
     return MO__INK_SERIES + c->colour % MO__COLOURS;
 }
 
+bool mo__curve_drawable(const mo__curve *c, int64_t i)
+{
+    return isfinite(c->x[i]) && isfinite(c->y[i]);
+}
+
+mo__curve_style mo__curve_drawn_as(const mo__curve *c)
+{
+    int values = 0;
+    for (int64_t i = 0; i < c->count && values < 2; i++) values += mo__curve_drawable(c, i);
+    return values == 1 ? MO__CURVE_POINTS : c->style;
+}
+
 /* Of a line with many points all that can be seen: each stretch of x keeps its lowest and its highest y. */
 enum { STRETCHES = 500 };
 
@@ -33,9 +45,10 @@ typedef struct writer {
     mo__buffer *script;
 } writer;
 
+/* All digits: what is rounded beyond the end of its axis is not drawn. */
 static void write_row(const writer *w, const mo__curve *c, int64_t i)
 {
-    mo__buffer_add(w->script, "%.10g %.10g", c->x[i] / w->x->unit, c->y[i] / w->y->unit);
+    mo__buffer_add(w->script, "%.17g %.17g", c->x[i] / w->x->unit, c->y[i] / w->y->unit);
     if (c->low && c->high)
         mo__buffer_add(w->script, " %.10g %.10g", c->low[i] / w->y->unit, c->high[i] / w->y->unit);
     mo__buffer_add(w->script, "\n");
@@ -45,7 +58,7 @@ static void write_stretch(const writer *w, const mo__curve *c, int64_t begin, in
 {
     int64_t low = -1, high = -1;
     for (int64_t i = begin; i < end; i++) {
-        if (!isfinite(c->y[i]) || !isfinite(c->x[i])) continue;
+        if (!mo__curve_drawable(c, i)) continue;
         if (low < 0 || c->y[i] < c->y[low]) low = i;
         if (high < 0 || c->y[i] > c->y[high]) high = i;
     }
@@ -63,7 +76,7 @@ static void write_data(const writer *w, const mo__curve *c, int number)
             write_stretch(w, c, k * c->count / STRETCHES, (k + 1) * c->count / STRETCHES);
     } else {
         for (int64_t i = 0; i < c->count; i++) {
-            if (isfinite(c->y[i]) && isfinite(c->x[i]))
+            if (mo__curve_drawable(c, i))
                 write_row(w, c, i);
             else
                 mo__buffer_add(w->script, "\n");
@@ -78,15 +91,15 @@ static void write_curve(mo__buffer *script, const mo__curve *c, int number, cons
                                          [MO__CURVE_LINE_POINTS] = "linespoints pt 7 ps 0.6",
                                          [MO__CURVE_POINTS] = "points pt 7 ps 0.7",
                                          [MO__CURVE_STEPS] = "steps"};
-    mo__buffer_add(script, "%s$c%d using 1:2 with %s lw 2 lc rgb %d%s", *comma, number, styles[c->style],
-                   ink(c), c->dashed ? " dt (6,5)" : "");
+    mo__buffer_add(script, "%s$c%d using 1:2 with %s lw 2 lc rgb %d%s", *comma, number,
+                   styles[mo__curve_drawn_as(c)], ink(c), c->dashed ? " dt (6,5)" : "");
     *comma = ", ";
 }
 
 static void write_band(mo__buffer *script, const mo__curve *c, int number, const char **comma)
 {
     if (!c->low || !c->high) return;
-    if (c->style == MO__CURVE_POINTS)
+    if (mo__curve_drawn_as(c) == MO__CURVE_POINTS)
         mo__buffer_add(script, "%s$c%d using 1:2:3:4 with yerrorbars pt 7 ps 0 lw 1.5 lc rgb %d", *comma,
                        number, ink(c));
     else
@@ -101,7 +114,7 @@ static void see_all(const mo__plot *p, mo__axis *x, mo__axis *y)
     for (int k = 0; k < p->n_curves; k++)
         for (int64_t i = 0; i < p->curves[k].count; i++) {
             const mo__curve *c = &p->curves[k];
-            if (!isfinite(c->y[i]) || !isfinite(c->x[i])) continue;
+            if (!mo__curve_drawable(c, i)) continue;
             mo__axis_see(x, c->x[i]);
             mo__axis_see(y, c->y[i]);
             if (c->low && c->high) {
@@ -114,12 +127,27 @@ static void see_all(const mo__plot *p, mo__axis *x, mo__axis *y)
     mo__axis_settle(y);
 }
 
+/* Points stand off the ends of the axis, lines go to them. */
+static void make_room(const mo__plot *p, mo__axis *x)
+{
+    const double part = 0.04;
+    bool points = false;
+    for (int k = 0; k < p->n_curves; k++)
+        points |= !p->curves[k].dashed && mo__curve_drawn_as(&p->curves[k]) == MO__CURVE_POINTS;
+    if (!points || !(x->high > x->low)) return;
+    double factor = pow(x->high / x->low, part), room = part * (x->high - x->low);
+    if (!isfinite(room)) return;
+    x->low = x->logarithmic ? x->low / factor : x->low - room;
+    x->high = x->logarithmic ? x->high * factor : x->high + room;
+}
+
 static void write_script(const mo__plot *p, mo__buffer *script)
 {
     mo__axis x = mo__axis_begin('x', p->x_label, p->log_x), y = mo__axis_begin('y', p->y_label, p->log_y);
     writer w = {&x, &y, script};
     const char *comma = "plot ";
     see_all(p, &x, &y);
+    if (!p->whole_x) make_room(p, &x);
     mo__plot_script_begin(460, 290 + (p->x_names ? mo__axis_names_room(p->x_names, p->n_x_names) : 0),
                           script);
     mo__buffer_add(script, "set grid ytics lc rgb %d lw 1 dt solid\n", MO__INK_GRID);
@@ -127,6 +155,7 @@ static void write_script(const mo__plot *p, mo__buffer *script)
         mo__axis_write_names('x', p->x_label, p->x_names, p->n_x_names, false, script);
     else
         mo__axis_write(&x, true, script);
+    if (p->whole_x && x.high - x.low <= 12) mo__buffer_add(script, "set xtics 1\n");
     mo__axis_write(&y, false, script);
     if (p->zero_y && y.low >= 0) mo__buffer_add(script, "set yrange [0:*]\n");
     if (p->whole_y && y.high - y.low <= 10) mo__buffer_add(script, "set ytics 1\n");

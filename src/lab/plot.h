@@ -36,6 +36,9 @@ typedef struct mo__curve {
     bool dashed; /* a reference, not a measurement */
 } mo__curve;
 #define MO__LEVEL(k) (100 + (k))
+bool mo__curve_drawable(const mo__curve *curve, int64_t i); /* x and y are numbers */
+/* A line of one value is a point: else nothing of it would be seen. */
+mo__curve_style mo__curve_drawn_as(const mo__curve *curve);
 
 /* Values that are NaN break a line. An axis that is to be logarithmic and has a value that is not above 0
  * becomes a linear one. */
@@ -45,7 +48,8 @@ typedef struct mo__plot {
     const char *note;              /* what bands are, and what else a reader must know; NULL */
     const char *x_label, *y_label; /* with units */
     bool log_x, log_y;
-    bool zero_y, whole_y;       /* the axis begins at 0; its numbers count things */
+    bool zero_y;                /* the axis begins at 0 */
+    bool whole_x, whole_y;      /* the numbers of the axis count things */
     const char *const *x_names; /* names at x = 0, 1, ... in place of numbers; NULL */
     int n_x_names;
     const mo__curve *curves;
@@ -96,7 +100,8 @@ typedef struct mo__report {
 
 /* output: a path that ends in .html. Makes the data's folder, and begins the page. */
 mo_status mo__report_begin(const char *output, const char *title, mo__report *out);
-/* A figure: title, key, drawing, note, link to its CSV. A plot without any value is left out. */
+/* A figure: title, key, drawing, note, link to its CSV. A plot without any value but references is left out.
+ */
 void mo__report_plot(mo__report *r, const mo__plot *plot);
 void mo__report_heat(mo__report *r, const mo__heat *heat);
 /* A CSV for what the page has as a table; name without .csv. The page gets a link to it. */

@@ -83,13 +83,13 @@ void mo__report_csv(mo__report *r, const char *name, const char *csv)
 
 static void add_swatch(mo__html *h, const mo__curve *c)
 {
-    bool level = c->colour >= MO__LEVEL(0), line = c->style != MO__CURVE_POINTS;
+    bool level = c->colour >= MO__LEVEL(0), line = mo__curve_drawn_as(c) != MO__CURVE_POINTS;
     int number = level ? c->colour - MO__LEVEL(0) : c->colour % MO__COLOURS;
     mo__html_raw(h, "<li><svg viewBox=\"0 0 22 10\" aria-hidden=\"true\">");
     if (line)
         mo__buffer_add(&h->out, "<path class=\"%c%d\"%s d=\"M0 5H22\"/>", level ? 'l' : 's', number,
                        c->dashed ? " stroke-dasharray=\"5 3\"" : "");
-    if (!line || c->style == MO__CURVE_LINE_POINTS)
+    if (!line || mo__curve_drawn_as(c) == MO__CURVE_LINE_POINTS)
         mo__buffer_add(&h->out, "<circle class=\"%c%d\" cx=\"11\" cy=\"5\" r=\"3.5\"/>", level ? 'q' : 'f',
                        number);
     mo__html_raw(h, "</svg>");
@@ -191,7 +191,9 @@ void mo__report_plot(mo__report *r, const mo__plot *p)
 {
     char *svg = NULL, *csv = NULL;
     bool any = false;
-    for (int k = 0; k < p->n_curves; k++) any |= has_value(p->curves[k].y, p->curves[k].count);
+    for (int k = 0; k < p->n_curves; k++)
+        for (int64_t i = 0; i < p->curves[k].count; i++)
+            any |= !p->curves[k].dashed && mo__curve_drawable(&p->curves[k], i);
     if (!any || r->status != MO_OK) return;
     r->status = mo__plot_csv(p, &csv);
     if (r->status == MO_OK) write_csv(r, p->name, csv);

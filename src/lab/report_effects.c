@@ -8,6 +8,7 @@
 #include "lab/answer.h"
 #include "lab/experiment_facts.h"
 #include "lab/report_experiment.h"
+#include "lab/spec.h"
 
 /* More levels than MOST_NAMED are a scale: drawn as numbers, not as names. */
 enum { MOST_PLOTS = 8, MOST_NAMED = 10, MOST_LEVELS_SHOWN = 12 };
@@ -65,7 +66,7 @@ static bool is_scale(const mo_effect *e, bool *ranges)
     return true;
 }
 
-/* From one end to the other more than twenty times as much. */
+/* From one end to the other ten times as much, or more. */
 static bool spread_widely(const double *x, int count)
 {
     double low = (double)INFINITY, high = 0;
@@ -73,7 +74,24 @@ static bool spread_widely(const double *x, int count)
         low = fmin(low, x[i]);
         high = fmax(high, x[i]);
     }
-    return low > 0 && high / low > 20;
+    return low > 0 && high / low > 9.99;
+}
+
+/* The file draws it so: {from: .., to: .., log: true}. */
+static bool drawn_by_logarithm(const mo__experiment_page *page, const char *key)
+{
+    mo__doc root;
+    const char *text = page->results->text;
+    if (!text) return false;
+    mo_status status = mo__doc_read(text, strlen(text), page->results->name, &root);
+    if (status == MO_E_MEMORY && page->report->status == MO_OK) page->report->status = status;
+    if (status != MO_OK) return false;
+    const mo__doc *at = &root;
+    for (const char *const *name = (const char *const[]){"parameters", key, "log", NULL}; at && *name; name++)
+        at = at->kind == MO__DOC_MAP ? mo__spec_find(at, *name) : NULL;
+    bool found = at && at->kind == MO__DOC_VALUE && at->text && strcmp(at->text, "true") == 0;
+    mo__doc_free(&root);
+    return found;
 }
 
 /* ---- one parameter ---- */
@@ -135,7 +153,7 @@ static void draw(const effects *f, const drawing *d, int at)
                                        : "Mean of the variants with that value, and its 95% interval.",
                      .x_label = mo__lab_short_key(f->page->results, e->key),
                      .y_label = "validation loss, nats per token",
-                     .log_x = d->scale && spread_widely(d->x, n),
+                     .log_x = d->scale && (spread_widely(d->x, n) || drawn_by_logarithm(f->page, e->key)),
                      .x_names = d->scale ? NULL : d->names,
                      .n_x_names = d->scale ? 0 : e->n_levels,
                      .curves = curves,
@@ -305,7 +323,8 @@ static void draw_pair(const effects *f)
     mo__heat heat = {
         .name = "pair",
         .title = title,
-        .note = "A cell is the mean loss of the variants that have both values, whatever else they have.",
+        .note = "The two that say most of those that were tried together, with few values each. A cell is "
+                "the mean loss of the variants that have both values, whatever else they have.",
         .x_label = mo__lab_short_key(page->results, pair[0]->key),
         .y_label = mo__lab_short_key(page->results, pair[1]->key),
         .value_label = "validation loss, nats per token",

@@ -6,7 +6,7 @@
 #include "lab/experiment_facts.h"
 #include "lab/report_experiment.h"
 
-enum { MOST_KEYS = 16, MOST_ROWS = 60, MOST_CURVES = 5, MOST_BARS = 80 };
+enum { MOST_KEYS = 16, MOST_ROWS = 60, MOST_CURVES = 5, MOST_BARS = 80, FEWEST_RANKED = 3 };
 
 typedef struct ranking {
     const mo__experiment_page *page;
@@ -184,6 +184,10 @@ static void draw_ranking(const ranking *k)
         y[count] = answer_of(k, count)->loss.mean;
         range_of(k->page->results, answer_of(k, count)->variant, &low[count], &high[count]);
     }
+    if (count < FEWEST_RANKED) {
+        mo_free(x);
+        return;
+    }
     ends[1] = count + 0.5;
     mo__curve curves[2] = {{.name = "mean",
                             .x = x,
@@ -206,6 +210,7 @@ static void draw_ranking(const ranking *k)
                                "line cannot be told from the first."
                              : NULL,
                      .x_label = "rank",
+                     .whole_x = true,
                      .y_label = "validation loss, nats per token",
                      .curves = curves,
                      .n_curves = isnan(least) ? 1 : 2};
@@ -268,7 +273,7 @@ static void draw_front(const ranking *k)
     const mo_effect *effect = colouring(k);
     int groups = effect ? effect->n_levels : 1, used = 0, curves_used = 0;
     mo__curve curves[MO__COLOURS + 1];
-    char note[400], names[MO__COLOURS][96];
+    char note[500], names[MO__COLOURS][96];
     double *x = mo__report_numbers(report, 4 * (int64_t)k->ranked);
     if (!x) return;
     double *y = x + 2 * k->ranked;
@@ -297,8 +302,8 @@ static void draw_front(const ranking *k)
     snprintf(note, sizeof note,
              "A point is a variant: means over seeds. No variant is below and left of the front. Seconds are "
              "as trained, "
-             "perhaps beside other trials.%s",
-             effect ? " Colours: the parameter that says most about the loss." : "");
+             "perhaps beside other trials.%s%.160s%s",
+             effect ? " Colours: " : "", effect ? effect->key : "", effect ? "." : "");
     mo__plot plot = {.name = "loss-by-seconds",
                      .title = "Loss against training time",
                      .note = note,

@@ -265,6 +265,9 @@ static void nothing_to_draw_is_left_out(void **state)
     mo_report_made made;
     mo__curve curve = line("nothing", x, nan, 2);
     mo__plot plot = plot_of(&curve, 1);
+    mo__curve level = line("a reference", x, x, 2), nowhere = line("nowhere", nan, x, 2);
+    level.dashed = true;
+    mo__curve both[] = {nowhere, level};
     mo__heat heat = {.name = "heat",
                      .title = "",
                      .x_label = "",
@@ -275,6 +278,8 @@ static void nothing_to_draw_is_left_out(void **state)
                      .value = nan};
     MO_CHECK_OK(mo__report_begin(temp_path(folder, "empty.html"), "Empty", &r));
     mo__report_plot(&r, &plot);
+    plot = plot_of(both, 2);
+    mo__report_plot(&r, &plot);
     mo__report_heat(&r, &heat);
     MO_CHECK_OK(mo__report_end(&r, &made));
     char *page = html_check(made.html);
@@ -283,6 +288,45 @@ static void nothing_to_draw_is_left_out(void **state)
     assert_false(mo_path_exists(temp_path(folder, "empty/plot.csv")));
     mo_free(page);
     mo_report_made_free(&made);
+}
+
+/* Rounded to few digits both ends of the line would lie beyond its axis, which begins and ends with them. */
+static void ends_of_an_axis_are_drawn(void **state)
+{
+    (void)state;
+    double x[] = {3.0555384300096193, 3.2606750619888771}, y[] = {1, 2};
+    char *svg;
+    mo__curve curve = line(NULL, x, y, 2);
+    mo__plot plot = plot_of(&curve, 1);
+    MO_CHECK_OK(mo__plot_svg(&plot, &svg));
+    assert_int_equal(html_count(svg, "class=\"s0\""), 1);
+    mo_free(svg);
+}
+
+static void one_value_is_a_point(void **state)
+{
+    (void)state;
+    double x[] = {1, 2}, y[] = {(double)NAN, 2};
+    char *svg;
+    mo__curve curve = line(NULL, x, y, 2);
+    mo__plot plot = plot_of(&curve, 1);
+    MO_CHECK_OK(mo__plot_svg(&plot, &svg));
+    assert_int_equal(html_count(svg, "<circle class=\"f0\""), 1);
+    mo_free(svg);
+}
+
+static void counts_have_whole_tics(void **state)
+{
+    (void)state;
+    double x[] = {0.5, 1, 2, 3.5}, y[] = {1, 2, 3, 4};
+    char *svg;
+    mo__curve curve = line(NULL, x, y, 4);
+    mo__plot plot = plot_of(&curve, 1);
+    plot.whole_x = true;
+    MO_CHECK_OK(mo__plot_svg(&plot, &svg));
+    assert_int_equal(html_count(svg, ">2</text>"), 2); /* of x and of y */
+    assert_null(strstr(svg, "0.5</text>"));
+    mo_free(svg);
 }
 
 /* A line of many points is thinned out; what stands out of it stays. */
@@ -522,6 +566,9 @@ int main(void)
         cmocka_unit_test(the_users_surroundings_do_not_matter),
         cmocka_unit_test(numbers_that_are_hard),
         cmocka_unit_test(nothing_to_draw_is_left_out),
+        cmocka_unit_test(ends_of_an_axis_are_drawn),
+        cmocka_unit_test(one_value_is_a_point),
+        cmocka_unit_test(counts_have_whole_tics),
         cmocka_unit_test(long_lines_keep_their_peaks),
         cmocka_unit_test(colours_are_the_values),
         cmocka_unit_test(csv_has_what_was_drawn),

@@ -95,6 +95,13 @@ static void test_sweep(void **state)
             check_has(page, "%.4f ± ", a.effects[i].levels[l].loss.mean);
     }
 
+    bool named = false; /* the first of those that all variants have, few values each */
+    for (int i = 0; i < a.n_effects && !named; i++) {
+        char *colours = mo_strprintf("Colours: %s.", a.effects[i].key);
+        named = strstr(page, colours) != NULL;
+        mo_free(colours);
+    }
+    assert_true(named);
     char *ranking = data_of(&made, "ranking");
     assert_int_equal(lines_of(ranking), 1 + 23); /* v0006 has no loss */
     char *effects = data_of(&made, "effects"), *pair = data_of(&made, "pair");
@@ -248,6 +255,37 @@ static void test_drawn_numbers(void **state)
     mo_lab_results_free(&r);
 }
 
+/* An axis is logarithmic if the file says so, be the span ever so small. Returns the page's head and figures.
+ */
+static char *page_of_range(mo_lab_results *r, const char *log)
+{
+    mo_report_made made;
+    mo_free(r->text);
+    r->text = mo_strprintf("parameters:\n  balance.switch: {from: 1, to: 4, log: %s}\n", log);
+    char *page = report_of(r, "range.html", &made);
+    *strstr(page, "What was asked") = '\0';
+    mo_report_made_free(&made);
+    return page;
+}
+
+static void test_logarithms(void **state)
+{
+    (void)state;
+    mo_lab_results r;
+    experiment_sweep(EXPERIMENT_DONE, &r);
+    r.strategy = MO_LAB_RANDOM;
+    for (int v = 0; v < r.n_variants; v++) {
+        mo_lab_setting *s = &r.variants[v].chosen.at[2];
+        assert_string_equal(s->key, "balance.switch");
+        mo_free(s->value);
+        s->value = mo_strprintf("%.5g", 1 + 3 * v / 24.0);
+    }
+    char *with = page_of_range(&r, "true"), *without = page_of_range(&r, "false");
+    assert_string_not_equal(with, without);
+    mo_free(with), mo_free(without);
+    mo_lab_results_free(&r);
+}
+
 /* Of variants at different rungs only those of the highest are in one plot. */
 static void test_rungs(void **state)
 {
@@ -272,6 +310,30 @@ static void test_rungs(void **state)
     for (const char *line = ranked; (line = strstr(line, "\nmean,")); line++) of_rung++;
     assert_int_equal(of_rung, 8); /* v0001, v0004, ... but none of them failed */
     mo_free(page), mo_free(ranked);
+    mo_report_made_free(&made);
+    mo_lab_results_free(&r);
+}
+
+/* Ranks of one or two variants are no plot. */
+static void test_few_ranks(void **state)
+{
+    (void)state;
+    mo_lab_results r;
+    mo_report_made made;
+    experiment_sweep(EXPERIMENT_DONE, &r);
+    r.strategy = MO_LAB_HALVING;
+    for (int i = 0; i < r.n_trials; i++) {
+        mo_lab_trial *t = &r.trials[i];
+        t->rung = t->variant < 2;
+        if (t->rung || t->state != MO_TRIAL_DONE) continue;
+        t->target_step = t->step = 300;
+        t->n_evaluations = 10;
+        t->loss = t->evaluations[9].validation_loss;
+    }
+    char *page = report_of(&r, "few.html", &made);
+    after(page, "Loss against training time");
+    assert_null(strstr(page, "Losses by rank"));
+    mo_free(page);
     mo_report_made_free(&made);
     mo_lab_results_free(&r);
 }
@@ -356,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_compare),         cmocka_unit_test(test_without_timing),
         cmocka_unit_test(test_still_going),     cmocka_unit_test(test_just_begun),
         cmocka_unit_test(test_drawn_numbers),   cmocka_unit_test(test_rungs),
+        cmocka_unit_test(test_logarithms),      cmocka_unit_test(test_few_ranks),
         cmocka_unit_test(test_one_seed),        cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_without_gnuplot),
     };
