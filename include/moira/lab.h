@@ -294,6 +294,9 @@ typedef enum mo_verdict {
  * a speed-up, and exchanging the two inverts it. Over seeds speed-ups are averaged as ratios are: mean is the
  * geometric mean, low and high are of the mean logarithm, deviation is that of the logarithms.
  *
+ * A curve that is read before its end is at a disadvantage there, so for runs of different lengths what tells
+ * is `final`, with what each spent in all.
+ *
  * Seconds are steps * seconds of a step in the timing trials, seed i by the i-th round of timing (rounds are
  * taken in turns), so that the interval has the clock's noise in it; without timing as trained. */
 typedef enum mo_axis { MO_AXIS_TOKENS, MO_AXIS_FLOPS, MO_AXIS_SECONDS, MO_AXES } mo_axis;
@@ -305,8 +308,16 @@ typedef struct mo_contrast {
         mo_verdict verdict;
         int early; /* which of the two was read more than 1% before its end; -1: none */
         mo_estimate speedup;
-        int reached; /* seeds in which the variant had the reference's final loss */
+        int reached;       /* seeds in which the variant had the reference's final loss */
+        mo_estimate spent; /* in all: the reference's / the variant's, averaged as speed-ups; above 1: the
+                              variant spent less */
     } axis[MO_AXES];
+    /* Losses at the end, each of its own schedule, whatever it had spent there: what compares where one was
+     * planned shorter than the other. */
+    struct {
+        mo_estimate difference; /* variant's - reference's, nats; negative: lower */
+        mo_verdict verdict;     /* better: the variant's is lower */
+    } final;
 } mo_contrast;
 
 typedef struct mo_variant_answer {
@@ -342,8 +353,14 @@ typedef struct mo_effect {
 } mo_effect;
 
 typedef struct mo_answer {
-    char *sentence; /* the answer, plainly, with its uncertainty; more than one where there is more to say */
-    char **notes;   /* sentences on what it rests on and what limits it */
+    char *sentence; /* the answer, plainly, with its uncertainty; two where there is more to say. Of a
+                       comparison: the first variant with experts against the reference */
+    /* Of a comparison, a line each, which begins with a variant's name: each further variant against the
+     * reference; then the sentence's variant against each other dense one. Only what has all its seeds, or
+     * lacks them for good. */
+    char **findings;
+    int n_findings;
+    char **notes; /* sentences on what it rests on and what limits it */
     int n_notes;
     bool timed;                  /* seconds are of timing trials, alone on the machine */
     mo_variant_answer *variants; /* in the order of results */

@@ -137,9 +137,9 @@ const mo__command mo__cmd_report = {
         "\n"
         "Plots are drawn by gnuplot. Without it the page has its tables, and says so.\n"
         "\n"
-        "--json prints what was found in place of the summary: answer (a sentence), trials with their\n"
-        "evaluations, variants with means and 95% intervals, and of a comparison contrasts, of a sweep "
-        "effects.\n"
+        "--json prints what was found in place of the summary: answer (a sentence or two), trials with\n"
+        "their evaluations, variants with means and 95% intervals, of a comparison findings and contrasts,\n"
+        "of a sweep effects.\n"
         "A run is the only trial of its own.\n",
     .example = "  moira report checkpoints/demo\n"
                "  moira report experiments/gating-sweep -o sweep.html\n"

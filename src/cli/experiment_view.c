@@ -155,32 +155,42 @@ static mo_status print_variants(const mo_lab_results *r, const mo_answer *a)
     return MO_OK;
 }
 
+static void print_axis(mo__table *t, const mo_contrast *k, mo_axis axis)
+{
+    mo__cell(t, "%s", mo__lab_axis(axis));
+    mo__cell(t, "%s", mo__lab_distance(&k->axis[axis].difference, 4).text);
+    mo__cell(t, "%s", mo__lab_verdict(k->axis[axis].verdict));
+    mo__cell(t, "%s", mo__fixed(k->axis[axis].spent.mean, 2).text);
+    mo__cell(t, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
+    mo__cell(t, "%d of %d", k->axis[axis].reached, k->axis[axis].difference.count);
+}
+
 static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
 {
-    mo__table t = mo__table_begin("<variant|<against|<at equal|>difference|<verdict|>speed-up|>got there");
-    for (int c = 0; c < a->n_contrasts; c++)
+    mo__table t = mo__table_begin("<variant|<against|<at|>difference|<verdict|>spent|>speed-up|>got there");
+    for (int c = 0; c < a->n_contrasts; c++) {
+        const mo_contrast *k = &a->contrasts[c];
+        mo__cell(&t, "%s", r->variants[k->variant].name);
+        mo__cell(&t, "%s", r->variants[k->reference].name);
+        mo__cell(&t, "end");
+        mo__cell(&t, "%s", mo__lab_distance(&k->final.difference, 4).text);
+        mo__cell(&t, "%s", mo__lab_verdict(k->final.verdict));
+        for (int i = 0; i < 3; i++) mo__cell(&t, "%s", "");
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
-            const mo_contrast *k = &a->contrasts[c];
-            const mo_estimate *d = &k->axis[axis].difference;
-            mo__cell(&t, "%s", axis == MO_AXIS_TOKENS ? r->variants[k->variant].name : "");
-            mo__cell(&t, "%s", axis == MO_AXIS_TOKENS ? r->variants[k->reference].name : "");
-            mo__cell(&t, "%s", mo__lab_axis(axis));
-            mo__cell(&t, "%s", mo__lab_distance(d, 4).text);
-            mo__cell(&t, "%s", mo__lab_verdict(k->axis[axis].verdict));
-            mo__cell(&t, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
-            mo__cell(&t, "%d of %d", k->axis[axis].reached, d->count);
+            for (int i = 0; i < 2; i++) mo__cell(&t, "%s", "");
+            print_axis(&t, k, axis);
         }
+    }
     printf("\n");
     MO_TRY(mo__table_print(&t));
-    mo__paragraph("difference: of the losses, seed by seed, where both had spent the same; below 0 is "
-                  "better. speed-up: how "
-                  "many times as much the other spent in all as the variant when it had the other's final "
-                  "loss; of seeds "
-                  "that never got there, the other when it had the variant's final loss as the variant in "
-                  "all; in brackets "
-                  "95% intervals. not known: seeds are missing, seconds were not timed, or what looks worse "
-                  "was read before the end of its schedule",
-                  0, 0);
+    mo__paragraph(
+        "difference: of the losses, seed by seed, below 0 is better: at the end of each, whatever it "
+        "had spent, and where both had spent the same. spent: how many times as much the other spent "
+        "in all. speed-up: how many times as much that is as the variant when it had the other's final "
+        "loss; of seeds that never got there, the other when it had the variant's final loss as the "
+        "variant in all; in brackets 95% intervals. not known: seeds are missing, seconds were not "
+        "timed, or what looks worse was read before the end of its schedule",
+        0, 0);
     return MO_OK;
 }
 
@@ -191,9 +201,20 @@ static mo_status print_compare(const mo_lab_results *r, const mo_answer *a)
     return mo__lab_contrasted(a) ? print_contrasts(r, a) : MO_OK;
 }
 
+static void say_findings(const mo_answer *a)
+{
+    if (a->n_findings) printf("\n");
+    for (int i = 0; i < a->n_findings; i++) {
+        char *text = mo_strprintf("- %s", a->findings[i]);
+        if (text) mo__paragraph(text, 0, 2);
+        mo_free(text);
+    }
+}
+
 mo_status mo__experiment_print(const mo_lab_results *results, const mo_answer *answer)
 {
     mo__paragraph(answer->sentence, 0, 0);
+    say_findings(answer);
     printf("\n");
     say_progress(results);
     MO_TRY(results->compare ? print_compare(results, answer) : print_sweep(results, answer));

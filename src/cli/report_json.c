@@ -155,8 +155,13 @@ static json_t *contrast_json(const mo_lab_results *r, const mo_contrast *c)
         mo__json_set(axis, "verdict", mo__json_text(verdicts[c->axis[x].verdict]));
         mo__json_set(axis, "speedup", estimate_json(&c->axis[x].speedup));
         mo__json_set(axis, "reached", mo__json_integer(c->axis[x].reached));
+        mo__json_set(axis, "spent", estimate_json(&c->axis[x].spent));
         mo__json_set(o, axes[x], axis);
     }
+    json_t *final = json_object();
+    mo__json_set(final, "difference", estimate_json(&c->final.difference));
+    mo__json_set(final, "verdict", mo__json_text(verdicts[c->final.verdict]));
+    mo__json_set(o, "final", final);
     return o;
 }
 
@@ -199,7 +204,8 @@ static void set_sweep(json_t *o, const mo_lab_results *r, const mo_answer *a)
 mo_status mo__experiment_json(const mo_lab_results *r, const mo_answer *a)
 {
     json_t *o = json_object(), *notes = json_array(), *trials = json_array(), *variants = json_array(),
-           *ranking = json_array();
+           *ranking = json_array(), *findings = json_array();
+    for (int i = 0; i < a->n_findings; i++) mo__json_add(findings, mo__json_text(a->findings[i]));
     for (int i = 0; i < a->n_notes; i++) mo__json_add(notes, mo__json_text(a->notes[i]));
     for (int i = 0; i < r->n_trials; i++)
         mo__json_add(trials, trial_json(&r->trials[i], r->variants[r->trials[i].variant].name));
@@ -213,6 +219,7 @@ mo_status mo__experiment_json(const mo_lab_results *r, const mo_answer *a)
     mo__json_set(o, "machine", text_or_null(r->machine));
     mo__json_set(o, "created", mo__json_real(r->created));
     mo__json_set(o, "answer", mo__json_text(a->sentence));
+    mo__json_set(o, "findings", findings);
     mo__json_set(o, "notes", notes);
     mo__json_set(o, "timed", json_boolean(a->timed));
     mo__json_set(o, "ranking", ranking);

@@ -228,6 +228,7 @@ void mo_answer_free(mo_answer *a)
 {
     for (int i = 0; i < a->n_variants; i++) mo_free(a->variants[i].tuned);
     for (int i = 0; i < a->n_notes; i++) mo_free(a->notes[i]);
+    for (int i = 0; i < a->n_findings; i++) mo_free(a->findings[i]);
     for (int i = 0; i < a->n_effects; i++) {
         for (int k = 0; k < a->effects[i].n_levels; k++) mo_free(a->effects[i].levels[k].value);
         mo_free(a->effects[i].levels);
@@ -235,6 +236,7 @@ void mo_answer_free(mo_answer *a)
     }
     mo_free(a->sentence);
     mo_free(a->notes);
+    mo_free(a->findings);
     mo_free(a->variants);
     mo_free(a->ranking);
     mo_free(a->contrasts);

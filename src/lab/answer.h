@@ -5,7 +5,8 @@
  *     answer_noise.c    which variants of a sweep cannot be told from the best
  *     answer_effects.c  what each hyperparameter of a sweep does
  *     answer_compare.c  contrasts
- *     answer_words.c, answer_sweep_words.c    sentences and notes */
+ *     answer_findings.c, answer_sweep_words.c   sentences
+ *     answer_words.c    notes */
 #ifndef MOIRA_LAB_ANSWER_H
 #define MOIRA_LAB_ANSWER_H
 
@@ -52,6 +53,8 @@ mo_status mo__answer_words_compare(const mo__table *table, mo_answer *answer);
 mo_status mo__answer_words_sweep(const mo__table *table, mo_answer *answer);
 /* What both have to tell: trials that failed, seconds. */
 mo_status mo__answer_words_common(const mo__table *table, mo_answer *answer);
+/* A comparison's sentence and findings. */
+mo_status mo__answer_findings(const mo__table *table, mo_answer *answer);
 /* Adds a note, printed. */
 mo_status mo__answer_note(mo_answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "12 of 40 trials are done, 1 has failed" to the sentence, if any is missing. */

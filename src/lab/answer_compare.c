@@ -7,8 +7,8 @@
 
 /* Of each seed; NaN where one of the two is not done. */
 typedef struct samples {
-    double *at, *a, *b, *speedup;  /* one allocation */
-    int reached, early_a, early_b; /* counts of seeds */
+    double *at, *a, *b, *speedup, *spent; /* one allocation */
+    int reached, early_a, early_b;        /* counts of seeds */
 } samples;
 
 /* Whether a curve that goes on to `end` is read before that. */
@@ -31,6 +31,7 @@ static void sample(const mo__track *a, const mo__track *b, samples *out, int s)
     bool reached = final_a <= final_b;
     out->speedup[s] = reached ? end_b / mo__track_has(a, final_b) : mo__track_has(b, final_a) / end_a;
     out->reached += reached;
+    out->spent[s] = end_b / end_a;
 }
 
 static bool both_done(const mo__table *t, const mo_contrast *c, int s)
@@ -51,15 +52,22 @@ static mo_status sample_seed(const mo__table *t, const mo_contrast *c, mo_axis a
     return status;
 }
 
+static mo_verdict sign_of(const mo_estimate *difference, bool whole)
+{
+    if (!whole || difference->count < 2) return MO_VERDICT_UNKNOWN;
+    return difference->high < 0  ? MO_VERDICT_BETTER
+           : difference->low > 0 ? MO_VERDICT_WORSE
+                                 : MO_VERDICT_NOISE;
+}
+
 /* Who is read early is at a disadvantage: that it looks worse is no verdict. */
 static mo_verdict verdict_of(const mo_contrast *c, mo_axis axis, bool whole)
 {
-    const mo_estimate *difference = &c->axis[axis].difference;
     int early = c->axis[axis].early;
-    if (!whole || difference->count < 2) return MO_VERDICT_UNKNOWN;
-    if (difference->high < 0) return early == c->reference ? MO_VERDICT_UNKNOWN : MO_VERDICT_BETTER;
-    if (difference->low > 0) return early == c->variant ? MO_VERDICT_UNKNOWN : MO_VERDICT_WORSE;
-    return MO_VERDICT_NOISE;
+    mo_verdict verdict = sign_of(&c->axis[axis].difference, whole);
+    if (verdict == MO_VERDICT_BETTER && early == c->reference) return MO_VERDICT_UNKNOWN;
+    if (verdict == MO_VERDICT_WORSE && early == c->variant) return MO_VERDICT_UNKNOWN;
+    return verdict;
 }
 
 static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis, samples *x)
@@ -67,7 +75,7 @@ static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis,
     bool whole = true;
     x->reached = x->early_a = x->early_b = 0;
     for (int s = 0; s < t->n_seeds; s++) {
-        x->at[s] = x->a[s] = x->b[s] = x->speedup[s] = (double)NAN;
+        x->at[s] = x->a[s] = x->b[s] = x->speedup[s] = x->spent[s] = (double)NAN;
         if (both_done(t, c, s))
             MO_TRY(sample_seed(t, c, axis, s, x));
         else
@@ -80,7 +88,21 @@ static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis,
                           : 2 * x->early_b > t->n_seeds ? c->reference
                                                         : -1;
     c->axis[axis].verdict = verdict_of(c, axis, whole && (axis != MO_AXIS_SECONDS || t->timed));
+    MO_TRY(mo__estimate_ratios(x->spent, t->n_seeds, &c->axis[axis].spent));
     return mo__estimate_ratios(x->speedup, t->n_seeds, &c->axis[axis].speedup);
+}
+
+static void contrast_final(const mo__table *t, mo_contrast *c, samples *x)
+{
+    bool whole = true;
+    for (int s = 0; s < t->n_seeds; s++) {
+        bool both = both_done(t, c, s);
+        x->a[s] = both ? mo__table_trial(t, c->variant, s)->loss : (double)NAN;
+        x->b[s] = both ? mo__table_trial(t, c->reference, s)->loss : (double)NAN;
+        whole = whole && both;
+    }
+    c->final.difference = mo_estimate_paired(x->a, x->b, t->n_seeds);
+    c->final.verdict = sign_of(&c->final.difference, whole);
 }
 
 static mo_status contrast(const mo__table *t, int variant, int reference, mo_answer *a)
@@ -88,14 +110,16 @@ static mo_status contrast(const mo__table *t, int variant, int reference, mo_ans
     size_t n = (size_t)t->n_seeds;
     mo_contrast *c = &a->contrasts[a->n_contrasts++];
     *c = (mo_contrast){.variant = variant, .reference = reference};
-    samples x = {.at = mo_malloc(sizeof(double) * (4 * n + 1))};
+    samples x = {.at = mo_malloc(sizeof(double) * (5 * n + 1))};
     if (!x.at) return MO_E_MEMORY;
     x.a = x.at + n;
     x.b = x.a + n;
     x.speedup = x.b + n;
+    x.spent = x.speedup + n;
     mo_status status = MO_OK;
     for (int axis = 0; status == MO_OK && axis < MO_AXES; axis++)
         status = contrast_axis(t, c, (mo_axis)axis, &x);
+    contrast_final(t, c, &x);
     mo_free(x.at);
     return status;
 }

@@ -149,6 +149,17 @@ mo__shown_estimate mo__lab_interval(const mo_estimate *e, int digits)
     return shown;
 }
 
+bool mo__lab_is_point(const mo_estimate *e)
+{
+    return e->high - e->low < 0.001 * e->mean;
+}
+
+mo__shown_estimate mo__lab_ratio(const mo_estimate *e, int digits)
+{
+    mo_estimate alone = {.mean = e->mean, .low = (double)NAN};
+    return mo__lab_interval(mo__lab_is_point(e) ? &alone : e, digits);
+}
+
 /* ---- words ---- */
 
 const char *mo__lab_verdict(mo_verdict verdict)

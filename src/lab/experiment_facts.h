@@ -44,5 +44,9 @@ typedef struct mo__shown_estimate {
 mo__shown_estimate mo__lab_mean(const mo_estimate *e, int digits);     /* 1.6312 ± 0.0102: margin */
 mo__shown_estimate mo__lab_distance(const mo_estimate *e, int digits); /* -0.0520 ± 0.0102 */
 mo__shown_estimate mo__lab_interval(const mo_estimate *e, int digits); /* 1.43 (1.30 to 1.55) */
+/* As intervals are, but of those without width, as ratios of counts are, the mean alone. */
+mo__shown_estimate mo__lab_ratio(const mo_estimate *e, int digits);
+/* An interval less than a thousandth of the mean wide. */
+bool mo__lab_is_point(const mo_estimate *e);
 
 #endif

@@ -28,6 +28,7 @@ const char mo__html_style[] =
     "p{margin:0 0 12px;max-width:46rem}\n"
     "a{color:var(--link)}\n"
     ".answer{font-size:1.2rem;line-height:1.45;max-width:50rem}\n"
+    ".findings{max-width:50rem;padding-left:1.2em}.findings li{margin:6px 0;line-height:1.45}\n"
     ".note{font-size:.84rem;line-height:1.45;color:var(--quiet);margin-bottom:4px}\n"
     ".warning{color:var(--warn);border-left:3px solid currentColor;padding-left:12px}\n"
     "pre{font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,\"DejaVu Sans "

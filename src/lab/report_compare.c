@@ -128,61 +128,95 @@ static void variants_csv(const mo__experiment_page *page)
 
 /* ---- against the reference ---- */
 
+static void axis_cells(mo__html *h, const mo_contrast *k, mo_axis axis)
+{
+    const mo_estimate *d = &k->axis[axis].difference;
+    mo__html_cell(h, "equal %s", mo__lab_axis(axis));
+    mo__html_cell(h, "%s", mo__lab_distance(d, 4).text);
+    mo__html_cell(h, "%d", d->count);
+    mo__html_cell(h, "%s", mo__lab_verdict(k->axis[axis].verdict));
+    mo__html_cell(h, "%s", mo__lab_ratio(&k->axis[axis].spent, 2).text);
+    mo__html_cell(h, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
+    mo__html_cell(h, "%d of %d", k->axis[axis].reached, d->count);
+}
+
+static void end_cells(mo__html *h, const mo_contrast *k)
+{
+    mo__html_cell(h, "its own end");
+    mo__html_cell(h, "%s", mo__lab_distance(&k->final.difference, 4).text);
+    mo__html_cell(h, "%d", k->final.difference.count);
+    mo__html_cell(h, "%s", mo__lab_verdict(k->final.verdict));
+    for (int i = 0; i < 3; i++) mo__html_cell(h, "%s", "");
+}
+
 static void list_contrasts(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
+    const mo_lab_variant *variants = page->results->variants;
     mo__html_table_begin(
         h, NULL,
-        "=Variant|=Against|=At equal|>Difference, nats per token|>Seeds|=Verdict|>Speed-up, times|"
-        ">Seeds that got there");
-    for (int c = 0; c < page->answer->n_contrasts; c++)
+        "=Variant|=Against|=At|>Difference, nats per token|>Seeds|=Verdict|>Spent in all, times less|"
+        ">Speed-up, times|>Seeds that got there");
+    for (int c = 0; c < page->answer->n_contrasts; c++) {
+        const mo_contrast *k = &page->answer->contrasts[c];
+        mo__html_cell(h, "%s", variants[k->variant].name);
+        mo__html_cell(h, "%s", variants[k->reference].name);
+        end_cells(h, k);
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
-            const mo_contrast *k = &page->answer->contrasts[c];
-            const mo_estimate *d = &k->axis[axis].difference, *s = &k->axis[axis].speedup;
-            mo__html_cell(h, "%s", axis == MO_AXIS_TOKENS ? page->results->variants[k->variant].name : "");
-            mo__html_cell(h, "%s", axis == MO_AXIS_TOKENS ? page->results->variants[k->reference].name : "");
-            mo__html_cell(h, "%s", mo__lab_axis(axis));
-            mo__html_cell(h, "%s", mo__lab_distance(d, 4).text);
-            mo__html_cell(h, "%d", d->count);
-            mo__html_cell(h, "%s", mo__lab_verdict(k->axis[axis].verdict));
-            mo__html_cell(h, "%s", mo__lab_interval(s, 2).text);
-            mo__html_cell(h, "%d of %d", k->axis[axis].reached, d->count);
+            for (int i = 0; i < 2; i++) mo__html_cell(h, "%s", "");
+            axis_cells(h, k, axis);
         }
+    }
     mo__html_table_end(h);
     mo__html_paragraph(
         h, "note",
-        "Difference: the variant's validation loss less the other's, seed by seed, where both had spent the "
-        "same: mean ± half of its 95%% interval; below 0 is better. Within noise: the interval holds 0. Not "
-        "known: seeds are missing, seconds were not timed, or what looks worse was read before the end of "
-        "its schedule. "
+        "Difference: the variant's validation loss less the other's, seed by seed, each at its own end, "
+        "whatever it had spent there, and where both had spent the same: mean ± half of its 95%% interval; "
+        "below 0 is better. Spent in all: by the other, over what the variant spent. Within noise: the "
+        "interval holds 0. Not known: seeds are missing, seconds were not timed, or what looks worse was "
+        "read before the end of its schedule. "
         "Speed-up: how many times as much the other spent in all as the variant when it had the other's "
         "final loss; of seeds that never got there, the other when it had the variant's final loss as the "
         "variant in all. Geometric mean over seeds and its 95%% interval.");
 }
 
+static void csv_estimate(mo__csv *csv, const mo_estimate *e)
+{
+    mo__csv_number(csv, e->mean), mo__csv_number(csv, e->low), mo__csv_number(csv, e->high);
+}
+
+/* The columns that all rows have; those of an axis alone come after. */
+static void csv_contrast(mo__csv *csv, const mo_lab_results *r, const mo_contrast *k, const char *at,
+                         const mo_estimate *difference, mo_verdict verdict)
+{
+    mo__csv_text(csv, r->variants[k->variant].name), mo__csv_text(csv, r->variants[k->reference].name);
+    mo__csv_text(csv, at), csv_estimate(csv, difference);
+    mo__csv_whole(csv, difference->count), mo__csv_text(csv, mo__lab_verdict(verdict));
+}
+
 static void contrasts_csv(const mo__experiment_page *page)
 {
-    static const char *const headings[] = {"variant", "reference",   "at_equal",     "difference",
-                                           "low",     "high",        "seeds",        "verdict",
-                                           "speedup", "speedup_low", "speedup_high", "reached"};
+    static const char *const headings[] = {"variant",     "reference",    "at",         "difference",
+                                           "low",         "high",         "seeds",      "verdict",
+                                           "spent",       "spent_low",    "spent_high", "speedup",
+                                           "speedup_low", "speedup_high", "reached"};
     const mo_lab_results *r = page->results;
     mo__csv csv = {0};
     for (size_t i = 0; i < sizeof headings / sizeof *headings; i++) mo__csv_text(&csv, headings[i]);
     mo__csv_end_row(&csv);
-    for (int c = 0; c < page->answer->n_contrasts; c++)
+    for (int c = 0; c < page->answer->n_contrasts; c++) {
+        const mo_contrast *k = &page->answer->contrasts[c];
+        csv_contrast(&csv, r, k, "end", &k->final.difference, k->final.verdict);
+        for (int i = 0; i < 7; i++) mo__csv_text(&csv, "");
+        mo__csv_end_row(&csv);
         for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
-            const mo_contrast *k = &page->answer->contrasts[c];
-            const mo_estimate *d = &k->axis[axis].difference, *s = &k->axis[axis].speedup;
-            mo__csv_text(&csv, r->variants[k->variant].name),
-                mo__csv_text(&csv, r->variants[k->reference].name);
-            mo__csv_text(&csv, mo__lab_axis(axis)), mo__csv_number(&csv, d->mean),
-                mo__csv_number(&csv, d->low);
-            mo__csv_number(&csv, d->high), mo__csv_whole(&csv, d->count);
-            mo__csv_text(&csv, mo__lab_verdict(k->axis[axis].verdict)), mo__csv_number(&csv, s->mean);
-            mo__csv_number(&csv, s->low), mo__csv_number(&csv, s->high),
-                mo__csv_whole(&csv, k->axis[axis].reached);
+            csv_contrast(&csv, r, k, mo__lab_axis(axis), &k->axis[axis].difference, k->axis[axis].verdict);
+            csv_estimate(&csv, &k->axis[axis].spent);
+            csv_estimate(&csv, &k->axis[axis].speedup);
+            mo__csv_whole(&csv, k->axis[axis].reached);
             mo__csv_end_row(&csv);
         }
+    }
     mo__report_csv_end(page->report, "contrasts", &csv);
 }
 
@@ -219,42 +253,51 @@ typedef struct estimates {
     double x[MOST_CONTRASTS], y[MOST_CONTRASTS], low[MOST_CONTRASTS], high[MOST_CONTRASTS];
 } estimates;
 
-/* The axes a little apart from one another. */
-static mo__curve curve_of(const chosen *c, mo_axis axis, bool speedups, estimates *room)
+/* Beside the axes, their losses at the end of each. */
+enum { AT_END = MO_AXES, SERIES };
+
+static const mo_estimate *shown(const mo_contrast *k, int series, bool speedups)
+{
+    if (series == AT_END) return &k->final.difference;
+    return speedups ? &k->axis[series].speedup : &k->axis[series].difference;
+}
+
+/* The series a little apart from one another. */
+static mo__curve curve_of(const chosen *c, int series, bool speedups, estimates *room)
 {
     for (int i = 0; i < c->count; i++) {
-        const mo_estimate *e = speedups ? &c->at[i]->axis[axis].speedup : &c->at[i]->axis[axis].difference;
-        room->x[i] = i + 0.18 * ((int)axis - 1);
+        const mo_estimate *e = shown(c->at[i], series, speedups);
+        room->x[i] = i + 0.15 * (series - (speedups ? 1 : 1.5));
         room->y[i] = e->mean;
         room->low[i] = e->low;
         room->high[i] = e->high;
     }
-    return (mo__curve){.name = mo__lab_axis(axis),
+    return (mo__curve){.name = series == AT_END ? "at the end of each" : mo__lab_axis((mo_axis)series),
                        .x = room->x,
                        .y = room->y,
                        .low = room->low,
                        .high = room->high,
                        .count = c->count,
                        .style = MO__CURVE_POINTS,
-                       .colour = (int)axis};
+                       .colour = series};
 }
 
 /* other: what the contrasts are against, or whose they are. */
 static void draw_contrasts(const chosen *c, const char *other, bool speedups)
 {
-    estimates room[MO_AXES];
-    mo__curve curves[MO_AXES + 1];
+    estimates room[SERIES];
+    mo__curve curves[SERIES + 1];
     const char *names[MOST_CONTRASTS];
     char title[200], file[48];
+    int series = speedups ? MO_AXES : SERIES;
     double ends[2] = {-0.5, c->count - 0.5}, level[2] = {speedups ? 1 : 0, speedups ? 1 : 0};
-    for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++)
-        curves[axis] = curve_of(c, axis, speedups, &room[axis]);
-    curves[MO_AXES] = (mo__curve){.name = "no difference",
-                                  .x = ends,
-                                  .y = level,
-                                  .count = 2,
-                                  .colour = MO__COLOURS - 1,
-                                  .dashed = true};
+    for (int i = 0; i < series; i++) curves[i] = curve_of(c, i, speedups, &room[i]);
+    curves[series] = (mo__curve){.name = "no difference",
+                                 .x = ends,
+                                 .y = level,
+                                 .count = 2,
+                                 .colour = MO__COLOURS - 1,
+                                 .dashed = true};
     for (int i = 0; i < c->count; i++) names[i] = name_of(c, i);
     snprintf(title, sizeof title, c->by_reference ? "%s of %s against each other one" : "%s against %s",
              speedups ? "Speed-up" : "Difference in loss", other);
@@ -263,17 +306,18 @@ static void draw_contrasts(const chosen *c, const char *other, bool speedups)
     mo__plot plot = {
         .name = file,
         .title = title,
-        .note = speedups ? "To the other's final loss, in tokens, FLOPs and seconds: above 1 the variant is "
-                           "sooner there. Bars: 95% intervals."
-                         : "At equal tokens, FLOPs and seconds: below 0 the variant is better. Bars: 95% "
-                           "intervals.",
+        .note = speedups
+                    ? "To the other's final loss, in tokens, FLOPs and seconds: above 1 the variant is "
+                      "sooner there. Bars: 95% intervals."
+                    : "At equal tokens, FLOPs and seconds, and at the end of each: below 0 the variant is "
+                      "better. Bars: 95% intervals.",
         .x_label = c->by_reference ? "against" : "variant",
         .y_label = speedups ? "times less" : "difference, nats per token",
         .log_y = speedups,
         .x_names = names,
         .n_x_names = c->count,
         .curves = curves,
-        .n_curves = MO_AXES + 1};
+        .n_curves = series + 1};
     mo__report_plot(c->page->report, &plot);
 }
 

@@ -92,15 +92,23 @@ static void say_facts(const mo__experiment_page *page, const mo__tally *tally)
     mo__html_facts_end(h);
 }
 
+static void list_texts(mo__html *h, const char *begin, char **texts, int count)
+{
+    mo__html_raw(h, begin);
+    for (int i = 0; i < count; i++) mo__html_element(h, "li", NULL, "%s", texts[i]);
+    mo__html_raw(h, "</ul>\n");
+}
+
 /* What is best, with the uncertainty of that; then what else there is to say. */
 static void say_answer(const mo__experiment_page *page)
 {
     mo__html *h = &page->report->html;
-    const char *sentence = page->answer->sentence;
-    const char *rest = page->results->compare ? strstr(sentence, ". ") : strstr(sentence, ". What matters");
-    int first = rest ? (int)(rest + 1 - sentence) : (int)strlen(sentence);
-    mo__html_paragraph(h, "answer", "%.*s", first, sentence);
+    const mo_answer *a = page->answer;
+    const char *rest = page->results->compare ? NULL : strstr(a->sentence, ". What matters");
+    int first = rest ? (int)(rest + 1 - a->sentence) : (int)strlen(a->sentence);
+    mo__html_paragraph(h, "answer", "%.*s", first, a->sentence);
     if (rest) mo__html_paragraph(h, NULL, "%s", rest + 2);
+    if (a->n_findings) list_texts(h, "<ul class=\"findings\">\n", a->findings, a->n_findings);
 }
 
 static void say_head(const mo__experiment_page *page)
@@ -116,10 +124,7 @@ void mo__report_notes(const mo__experiment_page *page)
     mo__html *h = &page->report->html;
     if (page->answer->n_notes == 0) return;
     mo__html_section_begin(h, "What this rests on");
-    mo__html_raw(h, "<ul>\n");
-    for (int i = 0; i < page->answer->n_notes; i++)
-        mo__html_element(h, "li", NULL, "%s", page->answer->notes[i]);
-    mo__html_raw(h, "</ul>\n");
+    list_texts(h, "<ul>\n", page->answer->notes, page->answer->n_notes);
     mo__html_section_end(h);
 }
 

@@ -64,6 +64,18 @@ mo__words mo__words_speedup(const mo_estimate *speedup, mo_axis axis, bool inver
     return w;
 }
 
+mo__words mo__words_times(double ratio)
+{
+    mo__words w;
+    double times = ratio > 1 ? ratio : 1 / ratio;
+    snprintf(w.text, sizeof w.text, "%.*f times %s",
+             times < 2     ? 2
+             : times < 100 ? 1
+                           : 0,
+             times, ratio > 1 ? "fewer" : "as many");
+    return w;
+}
+
 mo__words mo__words_spent(double x, mo_axis axis)
 {
     mo__words w;

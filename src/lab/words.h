@@ -19,6 +19,8 @@ mo__words mo__words_difference(const mo_estimate *difference);
  * one.
  */
 mo__words mo__words_speedup(const mo_estimate *speedup, mo_axis axis, bool inverse);
+/* Of counts, how many times fewer: "6.7 times fewer", and of 0.5 "2.0 times as many". */
+mo__words mo__words_times(double ratio);
 /* "2.46 M tokens", "12.3 TFLOPs", "3:05 of training". */
 mo__words mo__words_spent(double x, mo_axis axis);
 

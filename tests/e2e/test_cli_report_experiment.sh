@@ -67,6 +67,7 @@ moira 0 report "$dir/pair/results.db"
 head -n 1 "$out" | grep -q '^moe .* dense' || fail "$ran: the answer is not the first line"
 out_matches '^variant +experts +active +parameters +memory +seeds +loss +time +tokens/s$'
 out_matches '^dense has the active parameters of moe, [0-9.]+% off$'
-out_matches '^moe +dense +tokens +[-+][0-9.]+ ± [0-9.]+ '
-[ "$(wc -l <"$dir/pair/report/contrasts.csv")" -eq 4 ] || fail "$ran: not a contrast for each of tokens, FLOPs, seconds"
+out_matches '^moe +dense +end +[-+][0-9.]+ ± [0-9.]+ +(better|worse|within noise) *$'
+out_matches '^ +tokens +[-+][0-9.]+ ± [0-9.]+ '
+[ "$(wc -l <"$dir/pair/report/contrasts.csv")" -eq 5 ] || fail "$ran: not a contrast for each of the end, tokens, FLOPs, seconds"
 finish

@@ -131,6 +131,9 @@ static void same_answer(const json_t *root, const mo_lab_results *r, const mo_an
         assert_string_equal(json_string_value(json_array_get(ranking, (size_t)i)),
                             r->variants[a->ranking[i]].name);
     list_of(root, "notes", a->n_notes);
+    const json_t *findings = list_of(root, "findings", a->n_findings);
+    for (int i = 0; i < a->n_findings; i++)
+        assert_string_equal(json_string_value(json_array_get(findings, (size_t)i)), a->findings[i]);
     if (!r->compare) {
         const json_t *effects = list_of(root, "effects", a->n_effects);
         for (int i = 0; i < a->n_effects; i++) {
@@ -156,8 +159,11 @@ static void same_answer(const json_t *root, const mo_lab_results *r, const mo_an
             same_text(axis, "verdict", verdicts[c->axis[x].verdict]);
             same_estimate(axis, "difference", &c->axis[x].difference);
             same_estimate(axis, "speedup", &c->axis[x].speedup);
+            same_estimate(axis, "spent", &c->axis[x].spent);
             same_number(axis, "at", c->axis[x].at);
         }
+        same_text(json_object_get(o, "final"), "verdict", verdicts[c->final.verdict]);
+        same_estimate(json_object_get(o, "final"), "difference", &c->final.difference);
     }
 }
 
@@ -179,6 +185,7 @@ static void an_experiment(const char *name, bool compare, experiment_state going
     MO_CHECK_OK(mo_lab_results_read(dir, &r));
     assert_int_equal(r.n_trials, made.n_trials);
     MO_CHECK_OK(mo_answer_of(&r, &a));
+    if (going == EXPERIMENT_DONE) assert_int_equal(a.n_findings, compare ? 4 : 0);
     json_t *root = report(dir, "");
     same_text(root, "kind", compare ? "compare" : "sweep");
     same_text(root, "name", made.name);

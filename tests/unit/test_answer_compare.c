@@ -102,6 +102,15 @@ static void check_says(const mo_answer *a, const char *text)
     if (!strstr(a->sentence, text)) fail_msg("\"%s\" is not in \"%s\"", text, a->sentence);
 }
 
+/* One of the findings is this; NULL: there is none at all. */
+static void check_finds(const mo_answer *a, const char *text)
+{
+    for (int i = 0; text && i < a->n_findings; i++)
+        if (strcmp(a->findings[i], text) == 0) return;
+    if (text || a->n_findings)
+        fail_msg("\"%s\" is not the finding: \"%s\"", text ? text : "", a->n_findings ? a->findings[0] : "");
+}
+
 static void check_notes(const mo_answer *a, const char *text, bool wanted)
 {
     bool found = false;
@@ -193,10 +202,11 @@ static void test_axes(void **state)
     assert_int_equal(c->axis[MO_AXIS_SECONDS].verdict, MO_VERDICT_UNKNOWN);
     assert_false(a.timed);
     check_notes(&a, "Seconds are as trained", true);
-    check_says(
-        &a,
-        "At equal FLOPs its loss is 0.2000 nats per token higher (95% interval 0.2000 to 0.2000, 3 seeds), "
-        "which is no verdict: moe is read there before the end of its schedule.");
+    MO_CHECK_NEAR(c->axis[MO_AXIS_TOKENS].spent.mean, 1, 1e-12);
+    MO_CHECK_NEAR(c->axis[MO_AXIS_FLOPS].spent.mean, 0.5, 1e-12);
+    MO_CHECK_NEAR(c->final.difference.mean, -0.6, 1e-12);
+    assert_int_equal(c->final.verdict, MO_VERDICT_BETTER);
+    check_finds(&a, NULL); /* who looks worse because it was read early is no finding */
     done(&r, &a);
 }
 
@@ -224,26 +234,105 @@ static void test_early(void **state)
     done(&r, &a);
 }
 
-/* Trials that are alike in nothing: that of 40 steps is at 2.7 where that of 20 ends. */
-static void test_nothing_equal(void **state)
+/* Trials that are alike in nothing: that of 40 steps is at 2.7 where that of 20 ends, at `end`. */
+static mo_lab_results different(const double *end, int seeds)
 {
-    (void)state;
     mo_lab_results r = {.compare = true};
     add_variant(&r, "moe", 8, 20, 1);
     add_variant(&r, "dense", 0, 40, 1);
-    for (uint64_t s = 0; s < 2; s++) {
-        run(&r, 0, s, 2, (double[]){3, 2.6 - 0.001 * (double)s});
-        run(&r, 1, s, 4, (double[]){3, 2.7, 2.3, 2.2});
+    for (int s = 0; s < seeds; s++) {
+        run(&r, 0, (uint64_t)s, 2, (double[]){3, end[s]});
+        run(&r, 1, (uint64_t)s, 4, (double[]){3, 2.7, 2.3, 2.2});
     }
+    return r;
+}
+
+/* Each at its own end: what compares, whatever the curves say halfway. */
+static void test_nothing_equal(void **state)
+{
+    (void)state;
+    mo_lab_results r = different((double[]){2.21, 2.19}, 2);
     mo_answer a = answer(&r);
-    assert_string_equal(a.sentence,
-                        "There is no verdict on moe against dense: after 2.00 k tokens its validation loss "
-                        "is 0.1005 nats per token lower (95% interval 0.0941 to 0.1069, 2 seeds), but "
-                        "there dense is read before the end of its schedule.");
+    const mo_contrast *c = a.contrasts;
+    assert_int_equal(c->axis[MO_AXIS_TOKENS].verdict, MO_VERDICT_UNKNOWN); /* dense was read early */
+    assert_int_equal(c->final.verdict, MO_VERDICT_NOISE);
+    MO_CHECK_NEAR(c->final.difference.mean, 0, 1e-12);
+    MO_CHECK_NEAR(c->final.difference.high, 0.01 * mo_student_quantile(0.975, 1), 1e-9);
+    MO_CHECK_NEAR(c->axis[MO_AXIS_TOKENS].spent.mean, 2, 1e-12);
+    MO_CHECK_NEAR(c->axis[MO_AXIS_SECONDS].spent.mean, 2, 1e-12);
+    check_says(&a,
+               "moe ends where dense ends, as far as can be told: its final loss is 0.00 nats per token ");
+    check_says(&a, "(95% interval from 0.13 lower to 0.13 higher, 2 seeds), after 2.0 times fewer tokens and "
+                   "FLOPs.");
+    assert_null(strstr(a.sentence, "FLOPs. "));
     mo_answer_free(&a);
     add_trial(&r, 0, MO_STAGE_MAIN, 2); /* and while a seed is still to come nothing is said of it */
     a = answer(&r);
+    assert_int_equal(a.contrasts[0].final.verdict, MO_VERDICT_UNKNOWN);
     assert_string_equal(a.sentence, "There is no answer yet: 4 of 5 trials are done.");
+    done(&r, &a);
+}
+
+static void test_ends_lower(void **state)
+{
+    (void)state;
+    mo_lab_results r = different((double[]){2.101, 2.099}, 2);
+    for (int round = 0; round < 2; round++) {
+        time_round(&r, 0, 0.4);
+        time_round(&r, 1, round ? 0.4 : 0.404);
+    }
+    mo_answer a = answer(&r);
+    assert_int_equal(a.contrasts[0].final.verdict, MO_VERDICT_BETTER);
+    check_says(&a,
+               "moe ends 0.100 nats per token lower (95% interval 0.087 to 0.113, 2 seeds) than dense, after "
+               "2.0 times fewer tokens and FLOPs, and 2.01 times less training time (1.89 to 2.14). It has "
+               "dense's final loss after 2.12 times fewer tokens (2.10 to 2.13), ");
+    mo_answer_free(&a);
+    /* A token of moe costs three times as much: what it spent more is said as plainly. */
+    r.variants[0].flops_per_token = 3;
+    for (int i = 0; i < r.n_trials; i++)
+        for (int k = 0; r.trials[i].variant == 0 && k < r.trials[i].n_evaluations; k++)
+            r.trials[i].evaluations[k].flops *= 3;
+    a = answer(&r);
+    check_says(
+        &a, "than dense, after 2.0 times fewer tokens, 1.50 times as many FLOPs and 2.01 times less training "
+            "time (1.89 to 2.14).");
+    done(&r, &a);
+}
+
+/* Worse already where the other is read early; better even read early: the curves tell that for certain. */
+static void test_ends_and_curves(void **state)
+{
+    (void)state;
+    mo_lab_results r = different((double[]){2.901, 2.899}, 2);
+    mo_answer a = answer(&r);
+    check_says(&a, "moe ends 0.700 nats per token higher (");
+    check_finds(
+        &a, "moe at equal tokens is worse than dense: its loss is 0.200 nats per token higher (95% interval "
+            "0.187 to 0.213, 2 seeds).");
+    assert_int_equal(a.n_findings, 1);
+    mo_free(r.reference);
+    r.reference = mo_strdup("moe");
+    mo_answer_free(&a);
+    a = answer(&r);
+    assert_int_equal(a.contrasts[0].final.verdict, MO_VERDICT_BETTER);
+    check_says(&a, "dense ends 0.700 nats per token lower (");
+    check_says(&a, "after 2.0 times as many tokens and FLOPs.");
+    check_finds(
+        &a, "dense at equal tokens is better than moe: its loss is 0.200 nats per token lower (95% interval "
+            "0.187 to 0.213, 2 seeds).");
+    done(&r, &a);
+}
+
+static void test_ends_of_one_seed(void **state)
+{
+    (void)state;
+    mo_lab_results r = different((double[]){2.1}, 1);
+    mo_answer a = answer(&r);
+    assert_int_equal(a.contrasts[0].final.verdict, MO_VERDICT_UNKNOWN);
+    assert_string_equal(a.sentence,
+                        "moe ends 0.1000 nats per token lower than dense after 2.0 times fewer tokens and "
+                        "FLOPs, but with one seed nothing tells how much of that is noise.");
     done(&r, &a);
 }
 
@@ -333,10 +422,10 @@ static void test_better(void **state)
     r.variants[1].matched_to = mo_strdup("moe");
     mo_answer a = answer(&r);
     check_says(
-        &a, "moe is better than dense (as many active parameters): after 4.00 k tokens its validation loss "
-            "is 0.598 nats per token lower (95% interval 0.574 to 0.622, 5 seeds). It has dense's final "
-            "loss after 1.60 times fewer tokens (1.58 to 1.62) and 1.25 times as many FLOPs (1.24 to 1.27). "
-            "At equal FLOPs its loss is");
+        &a, "moe is better than dense (as many active parameters): after 4.00 k tokens, with 2.0 times "
+            "as many FLOPs, its validation loss is 0.598 nats per token lower (95% interval 0.574 to 0.622, "
+            "5 seeds). It has dense's final loss after 1.60 times fewer tokens (1.58 to 1.62) and 1.25 times "
+            "as many FLOPs (1.24 to 1.27).");
     check_notes(&a, "over 5 seeds (Student's t, 4 degrees of freedom)", true);
     check_notes(&a, "rose again", false);
     done(&r, &a);
@@ -347,11 +436,12 @@ static void test_worse(void **state)
     (void)state;
     mo_lab_results r = lines(2.7, no_wobble, 3);
     mo_answer a = answer(&r);
-    check_says(
-        &a,
-        "moe is worse than dense: after 4.00 k tokens its validation loss is 0.3000 nats per token higher");
+    check_says(&a,
+               "moe is worse than dense: after 4.00 k tokens, with 2.0 times as many FLOPs, its validation "
+               "loss is 0.3000 "
+               "nats per token higher");
     check_says(&a, "dense has moe's final loss after 1.60 times fewer tokens (1.60 to 1.60)");
-    assert_null(strstr(a.sentence, "At equal")); /* nothing else comes of FLOPs */
+    check_finds(&a, NULL); /* nothing else comes of FLOPs */
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].reached, 0);
     done(&r, &a);
 }
@@ -395,10 +485,9 @@ static void test_one_seed(void **state)
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].verdict, MO_VERDICT_UNKNOWN);
     MO_CHECK_NEAR(a.contrasts[0].axis[MO_AXIS_TOKENS].difference.mean, -0.6, 1e-12);
     assert_true(isnan(a.contrasts[0].axis[MO_AXIS_TOKENS].difference.low));
-    check_says(
-        &a,
-        "There is no verdict on moe against dense: after 4.00 k tokens its validation loss is 0.6000 nats "
-        "per token lower, but with one seed nothing tells how much of that is noise.");
+    check_says(&a, "moe's validation loss after 4.00 k tokens is 0.6000 nats per token lower than dense's, "
+                   "but with one seed "
+                   "nothing tells how much of that is noise.");
     assert_null(strstr(a.sentence, "interval"));
     check_notes(&a, "Student's t", false);
     done(&r, &a);
@@ -414,8 +503,9 @@ static void test_failed(void **state)
     mo_answer a = answer(&r);
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].verdict, MO_VERDICT_UNKNOWN);
     assert_int_equal(a.contrasts[0].axis[MO_AXIS_TOKENS].difference.count, 4);
-    check_says(&a,
-               "There is no verdict on moe against dense: seed 8 of moe failed, and the seeds that are left");
+    check_says(&a, "moe has no verdict against dense: seed 8 of moe failed, and the seeds that are left");
+    assert_int_equal(a.contrasts[0].final.verdict, MO_VERDICT_UNKNOWN);
+    assert_int_equal(a.contrasts[0].final.difference.count, 4);
     assert_true(a.variants[0].done == 4 && a.variants[0].failed == 1 && a.variants[0].seeds == 5);
     assert_true(a.ranking[0] == 1 && a.ranking[1] == 0); /* whole ones first */
     check_notes(&a, "their mean over 4 seeds (Student's t, 3 degrees of freedom)", true);
@@ -426,9 +516,8 @@ static void test_failed(void **state)
     }
     r.trials[1].state = r.trials[5].state = MO_TRIAL_FAILED;
     a = answer(&r);
-    assert_string_equal(a.sentence,
-                        "There is no verdict on moe against dense: all seeds of moe and seeds 7, 9 of "
-                        "dense failed, and there is no seed that both have.");
+    assert_string_equal(a.sentence, "moe has no verdict against dense: all seeds of moe and seeds 7, 9 of "
+                                    "dense failed, and there is no seed that both have.");
     done(&r, &a);
 }
 
@@ -479,29 +568,49 @@ static void test_flops_budget(void **state)
     }
     mo_answer a = answer(&r);
     assert_true(a.contrasts[0].reference == 1);
-    check_says(
-        &a, "moe is better than dense: after 4.00 kFLOPs its validation loss is 0.1995 nats per token lower");
+    check_says(&a, "moe is better than dense: after 4.00 kFLOPs, with 2.0 times fewer tokens, its validation "
+                   "loss is 0.1995 "
+                   "nats per token lower");
     done(&r, &a);
 }
 
-/* Every model with experts is held against every dense one; there is one headline. */
+/* The headline is of the first one with experts; each other contrast that matters has its line. */
 static void test_several(void **state)
 {
     (void)state;
     mo_lab_results r = lines(1.8, wobble, 3);
     add_variant(&r, "wide", 0, 40, 2);
+    add_variant(&r, "moe-2", 8, 40, 2);
     r.variants[2].match = MO_MATCH_FLOPS;
     r.variants[2].matched_to = mo_strdup("moe");
-    for (uint64_t s = 7; s < 10; s++) run(&r, 2, s, 4, (double[]){3, 2.5, 2, 1.5});
+    for (uint64_t s = 7; s < 10; s++) {
+        run(&r, 2, s, 4, (double[]){3, 2.5, 2, 1.5});
+        run(&r, 3, s, 4, (double[]){3, 2.9, 2.8, 2.7});
+    }
     mo_answer a = answer(&r);
-    assert_int_equal(a.n_contrasts, 3);
+    assert_int_equal(a.n_contrasts, 5);
     assert_true(a.contrasts[0].variant == 0 && a.contrasts[0].reference == 1);
     assert_true(a.contrasts[1].variant == 2 && a.contrasts[1].reference == 1);
-    assert_true(a.contrasts[2].variant == 0 && a.contrasts[2].reference == 2);
+    assert_true(a.contrasts[2].variant == 3 && a.contrasts[2].reference == 1);
+    assert_true(a.contrasts[3].variant == 0 && a.contrasts[3].reference == 2);
+    assert_true(a.contrasts[4].variant == 3 && a.contrasts[4].reference == 2);
     check_says(&a, "moe is better than dense:");
-    check_says(&a, "moe is worse than wide (as many FLOPs per token): after 4.00 k tokens");
-    assert_null(strstr(a.sentence, "wide is"));
-    assert_null(strstr(a.sentence, "wide has moe's final loss")); /* speed-ups are the headline's */
+    assert_null(strstr(a.sentence, "wide"));
+    assert_int_equal(a.n_findings, 3); /* moe-2 against wide is in the tables */
+    const char *const begin[] = {
+        "wide is better than dense: after 4.00 k tokens, with 2.0 times as many FLOPs, its",
+        "moe-2 is worse than dense: after 4.00 k tokens, with 2.0 times as many FLOPs, its",
+        "moe is worse than wide (as many FLOPs per token): after 4.00 k tokens its"};
+    for (int i = 0; i < 3; i++) {
+        if (strncmp(a.findings[i], begin[i], strlen(begin[i])) != 0) fail_msg("\"%s\"", a.findings[i]);
+        assert_null(strstr(a.findings[i], "final loss")); /* speed-ups are the headline's */
+    }
+    mo_answer_free(&a);
+    r.trials[r.n_trials - 1].state =
+        MO_TRIAL_RUNNING; /* of moe-2: what is whole is told, and how far it is */
+    a = answer(&r);
+    check_says(&a, "So far, with 11 of 12 trials done: moe is better than dense:");
+    assert_int_equal(a.n_findings, 2);
     done(&r, &a);
 }
 
@@ -563,6 +672,8 @@ static void test_allocations(void **state)
 {
     (void)state;
     mo_lab_results r = lines(1.8, wobble, 3);
+    add_variant(&r, "moe-2", 8, 20, 2);
+    for (uint64_t s = 7; s < 10; s++) run(&r, 2, s, 2, (double[]){3, 2.6});
     r.trials[0].tuned = mo_strdup("1e-3");
     tune(&r, 0, "1e-3", MO_TRIAL_DONE);
     tune(&r, 0, "1e-2", MO_TRIAL_DONE);
@@ -576,16 +687,28 @@ static void test_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_r),          cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_clock),         cmocka_unit_test(test_exchanged),
-        cmocka_unit_test(test_alike),         cmocka_unit_test(test_early),
-        cmocka_unit_test(test_nothing_equal), cmocka_unit_test(test_better),
-        cmocka_unit_test(test_worse),         cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_some_seeds),    cmocka_unit_test(test_one_seed),
-        cmocka_unit_test(test_failed),        cmocka_unit_test(test_going),
-        cmocka_unit_test(test_flops_budget),  cmocka_unit_test(test_several),
-        cmocka_unit_test(test_rises),         cmocka_unit_test(test_tuned),
+        cmocka_unit_test(test_by_r),
+        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_exchanged),
+        cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_early),
+        cmocka_unit_test(test_nothing_equal),
+        cmocka_unit_test(test_better),
+        cmocka_unit_test(test_worse),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_some_seeds),
+        cmocka_unit_test(test_one_seed),
+        cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_going),
+        cmocka_unit_test(test_flops_budget),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_rises),
+        cmocka_unit_test(test_tuned),
         cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_ends_lower),
+        cmocka_unit_test(test_ends_and_curves),
+        cmocka_unit_test(test_ends_of_one_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

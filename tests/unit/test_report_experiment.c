@@ -148,6 +148,16 @@ static void test_compare(void **state)
     MO_CHECK_OK(mo_answer_of(&r, &a));
     char *page = report_of(&r, "compare.html", &made);
     assert_memory_equal(after(page, "<p class=\"answer\">"), a.sentence, 40);
+    const char *list = after(page, "<ul class=\"findings\">");
+    assert_true(list < after(page, "<table>"));
+    assert_int_equal(a.n_findings, 4); /* two more against the reference, moe against two more */
+    for (int i = 0; i < a.n_findings; i++) {
+        list = after(list, "<li>");
+        assert_memory_equal(list, a.findings[i], 40);
+    }
+    for (int c = 0; c < a.n_contrasts; c++)
+        check_has(page, "<td class=\"k\">its own end</td><td class=\"n\">%+.4f ± ",
+                  a.contrasts[c].final.difference.mean);
     for (int c = 0; c < a.n_contrasts; c++)
         for (int axis = 0; axis < MO_AXES; axis++) {
             check_has(page, "<td class=\"n\">%+.4f ± ", a.contrasts[c].axis[axis].difference.mean);
@@ -161,7 +171,11 @@ static void test_compare(void **state)
     assert_null(strstr(page, "do not compare well"));
 
     char *contrasts = data_of(&made, "contrasts"), *distance = data_of(&made, "distance-tokens");
-    assert_int_equal(lines_of(contrasts), 1 + 3 * a.n_contrasts);
+    assert_int_equal(lines_of(contrasts), 1 + 4 * a.n_contrasts);
+    MO_CHECK_NEAR(strtod(after(contrasts, "\nmoe,dense-active,end,"), NULL),
+                  a.contrasts[0].final.difference.mean, 1e-12);
+    for (int axis = 0; axis < MO_AXES; axis++)
+        check_has(page, "<td class=\"n\">%.2f", a.contrasts[0].axis[axis].spent.mean);
     assert_int_equal(lines_of(distance),
                      1 + 2 + 3 * 20); /* the reference's two ends, three variants' points */
     mo_free(contrasts), mo_free(distance), mo_free(page);

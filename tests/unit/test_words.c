@@ -67,9 +67,18 @@ static void test_spent(void **state)
     assert_string_equal(mo__words_spent(185, MO_AXIS_SECONDS).text, "3:05 of training");
 }
 
+static void test_times(void **state)
+{
+    (void)state;
+    assert_string_equal(mo__words_times(6.7368).text, "6.7 times fewer");
+    assert_string_equal(mo__words_times(1.0 / 6.7368).text, "6.7 times as many");
+    assert_string_equal(mo__words_times(1.0625).text, "1.06 times fewer");
+    assert_string_equal(mo__words_times(123.4).text, "123 times fewer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_differences), cmocka_unit_test(test_speedups),
-                                       cmocka_unit_test(test_spent)};
+                                       cmocka_unit_test(test_spent), cmocka_unit_test(test_times)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
