@@ -9,6 +9,7 @@
 #include "lab/collect.h"
 #include "lab/plan.h"
 #include "lab/settings.h"
+#include "lab/spec.h"
 #include "lab/time_step.h"
 #include "lab/trial_check.h"
 
@@ -69,19 +70,19 @@ static mo_status hold(mo__experiment *e)
 }
 
 /* Variants are made before anything is written. */
-static mo_status create(mo__experiment *e)
+static mo_status create(mo__experiment *e, const mo_lab_spec *spec)
 {
     const mo_lab_run_options *o = e->options;
     mo__step_clock clock = {.options = o};
     mo_lab_variants_options options = {.most = o->most, .time = mo__step_seconds, .user = &clock};
     mo_lab_variant *variants = NULL;
     int count = 0;
-    mo_status status = mo_lab_variants(o->spec, &options, &variants, &count);
+    mo_status status = mo_lab_variants(spec, &options, &variants, &count);
     if (clock.stopped) status = mo_error(MO_E_INTERRUPTED, "interrupted while steps were timed");
     char *machine = status == MO_OK ? describe_machine() : NULL;
     if (status == MO_OK && !machine) status = MO_E_MEMORY;
     if (status == MO_OK) status = hold(e);
-    if (status == MO_OK) status = mo__store_create(o->spec, variants, count, machine);
+    if (status == MO_OK) status = mo__store_create(spec, variants, count, machine);
     if (status == MO_E_EXISTS && e->lock >= 0) status = MO_OK; /* made by another, since it was looked for */
     mo_free(machine);
     mo_lab_variants_free(variants, count);
@@ -96,23 +97,33 @@ static bool is_there(const mo_lab_spec *spec)
     return there;
 }
 
-/* eval.every is no parameter of an experiment, so any variant's will do. */
+/* eval.every is no parameter of an experiment, so the base's will do. */
 static mo_status read_eval_every(mo__experiment *e)
 {
     mo_run_config config;
     const mo_lab_spec *spec = e->options->spec;
     if (spec->compare || spec->strategy != MO_LAB_HALVING || e->now.n_variants == 0) return MO_OK;
-    MO_TRY(mo__settings_load(e->now.variants[0].config, &e->now.variants[0].settings, &config));
+    MO_TRY(mo__spec_load_config(spec, spec->base, &config));
     e->eval_every = config.eval.every;
     mo_config_free(&config);
     return MO_OK;
 }
 
+static mo_status open_store(mo__experiment *e)
+{
+    mo_lab_spec spec = *e->options->spec;
+    char *asked = NULL;
+    MO_TRY(mo__spec_content(&spec, &asked));
+    spec.asked = asked;
+    mo_status status = is_there(&spec) ? hold(e) : create(e, &spec);
+    if (status == MO_OK) status = mo__store_open(&spec, &e->store);
+    mo_free(asked);
+    return status;
+}
+
 static mo_status open_all(mo__experiment *e)
 {
-    const mo_lab_spec *spec = e->options->spec;
-    MO_TRY(is_there(spec) ? hold(e) : create(e));
-    MO_TRY(mo__store_open(spec, &e->store));
+    MO_TRY(open_store(e));
     int again = 0;
     if (e->options->retry) MO_TRY(mo__store_retry(e->store, &again));
     MO_TRY(mo__store_read(e->store, &e->now));

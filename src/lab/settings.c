@@ -73,6 +73,11 @@ mo_status mo__settings_put_all(mo_lab_settings *settings, const mo_lab_settings 
     return MO_OK;
 }
 
+bool mo__setting_is_place(const char *key)
+{
+    return strcmp(key, "data.path") == 0 || strcmp(key, "data.mixture") == 0 || strcmp(key, "init.from") == 0;
+}
+
 void mo__settings_free(mo_lab_settings *settings)
 {
     for (int i = 0; i < settings->count; i++) {

@@ -12,6 +12,8 @@ mo_status mo__settings_put_steps(mo_lab_settings *settings, int64_t steps);
 mo_status mo__settings_put_all(mo_lab_settings *settings, const mo_lab_settings *from);
 /* The value, or NULL. */
 const char *mo__settings_find(const mo_lab_settings *settings, const char *key);
+/* Whether the key says where data or a model lie: what counts is what is in them. */
+bool mo__setting_is_place(const char *key);
 void mo__settings_free(mo_lab_settings *settings);
 
 /* Texts, all owned. */

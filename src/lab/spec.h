@@ -77,5 +77,7 @@ mo_status mo__spec_load_config(const mo_lab_spec *spec, const char *path, mo_run
 
 /* What is asked, a line for each thing. Owned. */
 mo_status mo__spec_describe(const mo_lab_spec *spec, char **out);
+/* spec->asked, and lines with the hashes of the data, and of the models that trials begin with. Owned. */
+mo_status mo__spec_content(const mo_lab_spec *spec, char **out);
 
 #endif

@@ -8,7 +8,8 @@
 static void add_settings(const char *name, const mo_lab_settings *settings, mo__buffer *out)
 {
     for (int i = 0; i < settings->count; i++)
-        mo__buffer_add(out, "%s %s: %s\n", name, settings->at[i].key, settings->at[i].value);
+        if (!mo__setting_is_place(settings->at[i].key))
+            mo__buffer_add(out, "%s %s: %s\n", name, settings->at[i].key, settings->at[i].value);
 }
 
 static void add_texts(const char *name, const char *key, char *const *texts, int count, mo__buffer *out)
@@ -24,7 +25,7 @@ static mo_status add_config(const char *name, const char *path, const mo_lab_spe
     MO_TRY(mo__spec_load_config(s, path, &config));
     mo_status status = MO_OK;
     for (int i = 0; i < mo__key_count && status == MO_OK; i++) {
-        if (mo__key_in_section(&mo__keys[i], "run")) continue;
+        if (mo__key_in_section(&mo__keys[i], "run") || mo__setting_is_place(mo__keys[i].name)) continue;
         mo__buffer_add(out, "%s %s: ", name, mo__keys[i].name);
         status = mo__value_add(&mo__keys[i], &config, out);
         mo__buffer_add(out, "\n");
@@ -163,11 +164,20 @@ static int add_differences(const char *from, const char *other, bool before, int
     return told;
 }
 
+#define CONTENT "\nbase data (hash of its content): "
+
 mo_status mo_lab_spec_compare(const char *before, const mo_lab_spec *now)
 {
     mo__buffer text = {0};
     char *message;
     if (strcmp(before, now->asked) == 0) return MO_OK;
+    if (strstr(now->asked, CONTENT) && !strstr(before, CONTENT))
+        return mo_error(
+            MO_E_MISMATCH,
+            "%s: the experiment's folder %s is of an earlier version, which did not note what is in "
+            "the data: nothing can be added to it, but moira report reads it; name another dir, or "
+            "move that folder away",
+            now->path, now->dir);
     int told = add_differences(now->asked, before, false, 0, &text);
     told = add_differences(before, now->asked, true, told, &text);
     if (told > 6) mo__buffer_add(&text, "; and %d more", told - 6);

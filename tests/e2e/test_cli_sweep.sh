@@ -202,6 +202,9 @@ refused 'is no multiple of eval.every 20' sweep "$dir/uneven.yaml"
 sweep listed "$halving"
 for rung in 1 2 3; do
     moira 0 sweep "$dir/listed.yaml" --list --jobs 2
+    tr ' ' '\n' <"$out" | grep -q '^train.tokens=' || fail "$ran: no train.tokens"
+    awk '{ for (i = 1; i <= NF; i++) { split($i, a, "="); if (index($i, "=") && n[NR, a[1]]++) exit 1 } }' "$out" ||
+        fail "$ran: has a setting twice"
     cp "$out" "$dir/commands"
     xargs -d '\n' -P 2 -n 1 sh -c <"$dir/commands" >/dev/null 2>"$err" || fail "$ran: a listed command failed"
 done
@@ -229,6 +232,25 @@ ran='odd words'
 has "$dir/o 'd/trials/v0001.s1/config.yaml" 'prompt: "a\nb '"'c'"' $d \\n %s\n"' config
 moira 0 sweep "$dir/odd.yaml" --collect
 out_has '1 of 1 trials done'
+
+# ---- data ----
+
+# The same data may lie elsewhere; other data at the same place is no seed more.
+sweep fed 'parameters: {model.router: [topk, sigmoid]}' 'seeds: [1]' 'budget: {steps: 20}'
+sed -i "s|^set: {|&data.path: $dir/fed.h5, |" "$dir/fed.yaml"
+cp "$dir/text.h5" "$dir/fed.h5"
+moira 0 sweep "$dir/fed.yaml"
+mv "$dir/fed.h5" "$dir/moved.h5"
+sed -i 's/fed\.h5/moved.h5/; s/seeds: \[1\]/seeds: [1, 2]/' "$dir/fed.yaml"
+moira 0 sweep "$dir/fed.yaml"
+[ "$(figures fed | grep -c ',done,')" -eq 4 ] || fail "$ran: not four trials done"
+tr 'a-z' 'b-za' <"$dir/text.txt" >"$dir/other.txt"
+rm "$dir/moved.h5"
+moira 0 prepare "$dir/other.txt" -o "$dir/moved.h5"
+sed -i 's/seeds: \[1, 2\]/seeds: [1, 2, 3]/' "$dir/fed.yaml"
+refused 'base data (hash of its content) was ' sweep "$dir/fed.yaml"
+rm "$dir/moved.h5"
+refused '`moira prepare` makes such a file' sweep "$dir/fed.yaml"
 
 # ---- requests that are wrong ----
 
