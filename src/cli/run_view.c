@@ -32,10 +32,11 @@ static void print_head(const mo__run_metrics *m)
     if (m->count.total > 0)
         printf("parameters   %s, of which a token uses %s\n", mo__count(m->count.total).text,
                mo__count(m->count.active).text);
-    if (best)
-        printf("best         %.4f nats per token at step %s (perplexity %.4g, %.4f bits per byte)\n",
-               best->validation_loss, mo__count(best->step).text, exp(best->validation_loss),
-               best->bits_per_byte);
+    if (!best) return;
+    printf("best         %.4f nats per token at step %s (perplexity %.4g", best->validation_loss,
+           mo__count(best->step).text, exp(best->validation_loss));
+    if (isfinite(best->bits_per_byte)) printf(", %.4f bits per byte", best->bits_per_byte);
+    printf(")\n");
 }
 
 static mo_status print_evaluations(const mo__run_metrics *m)

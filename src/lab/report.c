@@ -104,7 +104,7 @@ static void add_key(mo__html *h, const mo__plot *p)
     if (!named) return;
     mo__html_raw(h, "<ul class=\"key\">\n");
     for (int k = 0; k < p->n_curves; k++)
-        if (p->curves[k].name) add_swatch(h, &p->curves[k]);
+        if (p->curves[k].name && p->curves[k].count > 0) add_swatch(h, &p->curves[k]);
     mo__html_raw(h, "</ul>\n");
 }
 

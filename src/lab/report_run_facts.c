@@ -14,10 +14,12 @@ static void say_best(const mo__run_page *p)
 {
     const mo_step_report *best = mo__run_best(p->m);
     if (!best) return;
-    mo__html_paragraph(
-        &p->report->html, "answer",
-        "Lowest validation loss: %.4f nats per token at step %s (perplexity %.4g; %.4f bits per byte).",
-        best->validation_loss, mo__count(best->step).text, exp(best->validation_loss), best->bits_per_byte);
+    char bits[48] = "";
+    if (isfinite(best->bits_per_byte))
+        snprintf(bits, sizeof bits, "; %.4f bits per byte", best->bits_per_byte);
+    mo__html_paragraph(&p->report->html, "answer",
+                       "Lowest validation loss: %.4f nats per token at step %s (perplexity %.4g%s).",
+                       best->validation_loss, mo__count(best->step).text, exp(best->validation_loss), bits);
 }
 
 /* Whether the run is over, and if not, how far it is. */

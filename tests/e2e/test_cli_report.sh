@@ -19,6 +19,13 @@ cp "$run/report.html" "$dir/first.html"
 moira 0 report "$run/" # upon what is there
 cmp -s "$run/report.html" "$dir/first.html" || fail "$ran: another page for the same run"
 
+# Losses that are of no bytes.
+cp -r "$run" "$dir/bare"
+sed -i 's/"bits_per_byte": *[0-9.e+-]*/"bits_per_byte":null/' "$dir/bare/metrics.jsonl"
+moira 0 report "$dir/bare"
+out_matches '^best         [0-9.]+ nats per token at step [0-9,]+ \(perplexity [0-9.]+\)$'
+grep -q '[( ]nan' "$dir/bare/report.html" && fail "$ran: the page has a nan"
+
 # A name with everything in it that means something to a shell, to HTML or in links.
 odd="$dir/odd <b>'\"&\`\$x"
 mkdir "$odd"
