@@ -77,8 +77,12 @@ static void write_log_tics(const mo__axis *axis, mo__buffer *script)
     mo__buffer_add(script, "set %ctics (", axis->letter);
     if (decades < 0.75) {
         double step = high > low ? nice_step(high - low, 6) : low;
-        for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step)
+        double last = 0; /* numbers need an eighth of the axis or so; even steps come closer and closer */
+        for (double at = ceil(low / step) * step; at <= high * (1 + 1e-9); at += step) {
+            if (last > 0 && log10(at / last) < decades / 8) continue;
             add_tic(script, &first, at);
+            last = at;
+        }
     } else {
         for (int power = (int)floor(log10(low)); power <= (int)ceil(log10(high)); power += every)
             for (const double *part = parts; *part > 0; part++)
@@ -104,7 +108,7 @@ void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script)
     }
 }
 
-enum { NAME_LETTERS = 22, LETTERS_ACROSS = 46, LEAN = 35 /* degrees */ };
+enum { NAME_LETTERS = 22, LEAN = 35 /* degrees */ };
 
 int mo__axis_name_width(const char *name)
 {
@@ -113,19 +117,24 @@ int mo__axis_name_width(const char *name)
     return width;
 }
 
-/* A letter is about 8.4 pixels wide. */
-int mo__axis_names_room(const char *const *names, int count)
+int mo__axis_names_width(const char *const *names, int count)
 {
-    int all = 0, longest = 0;
+    int longest = 0;
     for (int i = 0; i < count; i++) {
         int width = mo__axis_name_width(names[i]);
-        all += width + 2;
         if (width > longest) longest = width;
     }
-    return all > LETTERS_ACROSS ? (int)(8.4 * 0.574 * longest) + 8 : 0;
+    return longest;
 }
 
-void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, bool reversed,
+/* sin(LEAN) is 0.574. */
+int mo__axis_names_room(const char *const *names, int count, int letters)
+{
+    int longest = mo__axis_names_width(names, count);
+    return (longest + 2) * count > letters ? (int)(MO__LETTER * 0.574 * longest) + 8 : 0;
+}
+
+void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, int letters,
                           mo__buffer *script)
 {
     write_label(letter, label, "", script);
@@ -137,9 +146,9 @@ void mo__axis_write_names(char letter, const char *label, const char *const *nam
         char wider[128];
         snprintf(wider, sizeof wider, "%s%s", letter == 'y' ? "  " : "", names[i]);
         mo__gnuplot_quote(script, wider, NAME_LETTERS + (letter == 'y' ? 2 : 0));
-        mo__buffer_add(script, " %d", reversed ? count - 1 - i : i);
+        mo__buffer_add(script, " %d", letter == 'y' ? count - 1 - i : i);
     }
     mo__buffer_add(script, ")\n");
-    if (letter == 'x' && mo__axis_names_room(names, count) > 0)
+    if (letter == 'x' && mo__axis_names_room(names, count, letters) > 0)
         mo__buffer_add(script, "set xtics rotate by %d right\n", LEAN);
 }

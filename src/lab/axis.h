@@ -23,12 +23,16 @@ void mo__axis_settle(mo__axis *axis);
 void mo__axis_write(const mo__axis *axis, bool tight, mo__buffer *script);
 /* Characters of a name as far as it is written. */
 int mo__axis_name_width(const char *name);
-/* Pixels that such names at the foot of a plot need beyond a line: where they do not fit side by side they
- * lean.
- */
-int mo__axis_names_room(const char *const *names, int count);
-/* Names at 0, 1, ... count - 1, with room of a half on either side; reversed: the first is the highest. */
-void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, bool reversed,
+int mo__axis_names_width(const char *const *names, int count); /* of the longest */
+/* How wide a letter is, in pixels, about; how many there is room for at the foot of a plot of 460 pixels. */
+#define MO__LETTER 8.4
+enum { MO__LETTERS_ACROSS = 46 };
+/* Pixels that such names at the foot of a plot need beyond a line: where they do not fit side by side in so
+ * many letters they lean. */
+int mo__axis_names_room(const char *const *names, int count, int letters);
+/* Names at 0, 1, ... count - 1, with room of a half on either side; of y the first is the highest, and
+ * `letters` is not used. */
+void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, int letters,
                           mo__buffer *script);
 
 #endif

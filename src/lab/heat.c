@@ -83,16 +83,26 @@ static void write_numbers(const mo__heat *h, double unit, mo__buffer *script)
     mo__buffer_add(script, "END\n");
 }
 
-/* Whether each cell's number has room in it: characters of 8 pixels, the names of rows beside the cells. */
+/* What the names of rows leave of the width. */
+static int room_across(const mo__heat *h)
+{
+    int names = h->row_names ? mo__axis_names_width(h->row_names, h->rows) : 0;
+    return WIDTH - 70 - (int)(MO__LETTER * (names < 3 ? 3 : names));
+}
+
+static int letters_across(const mo__heat *h)
+{
+    return (int)(room_across(h) / MO__LETTER);
+}
+
+/* Whether each cell's number has room in it. */
 static bool numbers_fit(const mo__heat *h)
 {
-    int longest = 0, names = 3;
+    int longest = 0;
     for (int i = 0; i < h->rows * h->columns; i++)
         if (isfinite(h->value[i]))
             longest = (int)fmax(longest, snprintf(NULL, 0, "%.*f", h->digits, h->value[i]));
-    for (int row = 0; h->row_names && row < h->rows; row++)
-        names = (int)fmax(names, mo__axis_name_width(h->row_names[row]));
-    return h->columns * (8 * longest + 6) <= WIDTH - 70 - 8 * names;
+    return h->columns * (8 * longest + 6) <= room_across(h);
 }
 
 static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
@@ -100,13 +110,13 @@ static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
     for (int i = 0; h->x_edges && i <= h->columns; i++) mo__axis_see(x, h->x_edges[i]);
     mo__axis_settle(x);
     if (h->x_names)
-        mo__axis_write_names('x', h->x_label, h->x_names, h->columns, false, script);
+        mo__axis_write_names('x', h->x_label, h->x_names, h->columns, letters_across(h), script);
     else
         mo__axis_write(x, true, script);
     if (!h->x_names && !h->x_edges)
         mo__buffer_add(script, "set xrange [-0.5:%g]\nset xtics %d\n", h->columns - 0.5, 1 + h->columns / 17);
     if (h->row_names) {
-        mo__axis_write_names('y', h->y_label, h->row_names, h->rows, true, script);
+        mo__axis_write_names('y', h->y_label, h->row_names, h->rows, 0, script);
         return;
     }
     mo__axis y = mo__axis_begin('y', h->y_label, false);
@@ -114,12 +124,14 @@ static void write_axes(const mo__heat *h, mo__axis *x, mo__buffer *script)
     mo__buffer_add(script, "set yrange [-0.5:%g]\nset ytics 0,%d\n", h->rows - 0.5, 1 + h->rows / 13);
 }
 
-/* The label of the rows stands along them: few rows are made high enough for it. */
+/* The label of the rows stands along them: few rows are made high enough for it. Names of columns that lean
+ * stand below. */
 static int height_of(const mo__heat *h)
 {
+    int names = h->x_names ? mo__axis_names_room(h->x_names, h->columns, letters_across(h)) : 0;
     int rows = h->rows * (h->numbers ? 26 : 20), label = 9 * mo__axis_name_width(h->y_label);
     int least = label < 80 ? 80 : label > 260 ? 260 : label;
-    return 90 + (rows < least ? least : rows > 360 ? 360 : rows);
+    return 90 + names + (rows < least ? least : rows > 360 ? 360 : rows);
 }
 
 mo_status mo__heat_svg(const mo__heat *h, char **svg)

@@ -239,6 +239,15 @@ void mo__html_cell(mo__html *h, const char *format, ...)
     h->row = NULL;
 }
 
+void mo__html_group(mo__html *h, const char *format, ...)
+{
+    if (h->at < 0) end_head(h);
+    MO_ASSERT(h->at == 0);
+    mo__buffer_add(&h->out, "<tr class=\"group\"><td colspan=\"%d\">", h->columns);
+    ESCAPE_ARGUMENTS(h);
+    mo__html_raw(h, "</td></tr>\n");
+}
+
 void mo__html_table_end(mo__html *h)
 {
     if (h->at < 0) end_head(h);

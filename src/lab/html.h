@@ -70,6 +70,8 @@ void mo__html_column(mo__html *h, bool right, const char *heading);
 void mo__html_cell(mo__html *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Before a row's first cell: "best", "reference" or "failed". */
 void mo__html_row(mo__html *h, const char *classes);
+/* A row of one cell over all columns, between rows: what the ones below are of. */
+void mo__html_group(mo__html *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Inside a row that is not whole yet the rest stays empty. */
 void mo__html_table_end(mo__html *h);
 

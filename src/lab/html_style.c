@@ -19,7 +19,7 @@ const char mo__html_style[] =
     "body{margin:0;background:var(--ground);color:var(--ink);"
     "font:16px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,\"Helvetica Neue\",\"DejaVu Sans\",sans-serif;"
     "overflow-wrap:anywhere}\n"
-    "main{max-width:1120px;margin:0 auto;padding:32px 20px 64px}\n"
+    "main{max-width:1460px;margin:0 auto;padding:32px 20px 64px}\n"
     "h1{font-size:1.75rem;line-height:1.2;margin:0 0 8px;font-weight:650}\n"
     "h2{font-size:1.2rem;line-height:1.3;margin:0 0 12px;padding-top:20px;border-top:1px solid var(--rule);"
     "font-weight:650}\n"
@@ -44,7 +44,8 @@ const char mo__html_style[] =
     ".note+.grid,.note+.table{margin-top:18px}\n"
     ".grid>*{min-width:0}\n"
     "figure{margin:0;min-width:0}\n"
-    ".plot{display:block;width:100%;max-width:510px;height:auto;margin:4px 0;fill:none;stroke-width:1}\n"
+    ".drawing{overflow-x:auto;overflow-y:hidden}\n"
+    ".plot{display:block;width:100%;min-width:430px;max-width:510px;height:auto;margin:4px 0;fill:none;stroke-width:1}\n"
     ".plot "
     "text{fill:var(--quiet);stroke:none;font-size:14px;font-family:inherit;font-variant-numeric:tabular-nums}"
     "\n"
@@ -63,7 +64,7 @@ const char mo__html_style[] =
     ".table{overflow-x:auto;margin:0 0 16px;max-width:100%}\n"
     "table{border-collapse:collapse;font-size:.9rem;line-height:1.4;font-variant-numeric:tabular-nums}\n"
     "caption{text-align:left;font-weight:600;padding-bottom:6px}\n"
-    "th,td{text-align:left;vertical-align:baseline;padding:5px 12px;border-bottom:1px solid var(--rule);"
+    "th,td{text-align:left;vertical-align:baseline;padding:5px 8px;border-bottom:1px solid var(--rule);"
     "overflow-wrap:normal}\n"
     "th:first-child,td:first-child{padding-left:0}\n"
     "th{font-weight:600;color:var(--quiet);vertical-align:bottom;font-size:.84rem}\n"
@@ -72,6 +73,7 @@ const char mo__html_style[] =
     ".k{white-space:nowrap}\n"
     ".best td{font-weight:650}\n"
     ".reference td{background:var(--soft)}\n"
+    ".group td{font-weight:600;padding-top:12px}\n"
     ".failed td{color:var(--quiet)}\n"
     "@page{margin:16mm 14mm}\n"
     "@media print{main{max-width:none;padding:0}body{font-size:10.5pt}.grid{grid-template-columns:1fr "
@@ -80,7 +82,7 @@ const char mo__html_style[] =
     "figure,tr,li,h2,h3{break-inside:avoid}h2,h3,caption,thead{break-after:avoid}a{color:inherit;text-"
     "decoration:none}"
     ".table{overflow:visible}table{font-size:.8em}th{font-size:1em}th,td{padding:3px 5px}"
-    ".n,.k{white-space:normal}.plot,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
+    ".n,.k{white-space:normal}.drawing{overflow:visible}.plot{min-width:0}.plot,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
 
 typedef struct stop {
     int at; /* level */

@@ -148,11 +148,12 @@ static void write_script(const mo__plot *p, mo__buffer *script)
     const char *comma = "plot ";
     see_all(p, &x, &y);
     if (!p->whole_x) make_room(p, &x);
-    mo__plot_script_begin(460, 290 + (p->x_names ? mo__axis_names_room(p->x_names, p->n_x_names) : 0),
-                          script);
+    mo__plot_script_begin(
+        460, 290 + (p->x_names ? mo__axis_names_room(p->x_names, p->n_x_names, MO__LETTERS_ACROSS) : 0),
+        script);
     mo__buffer_add(script, "set grid ytics lc rgb %d lw 1 dt solid\n", MO__INK_GRID);
     if (p->x_names)
-        mo__axis_write_names('x', p->x_label, p->x_names, p->n_x_names, false, script);
+        mo__axis_write_names('x', p->x_label, p->x_names, p->n_x_names, MO__LETTERS_ACROSS, script);
     else
         mo__axis_write(&x, true, script);
     if (p->whole_x && x.high - x.low <= 12) mo__buffer_add(script, "set xtics 1\n");

@@ -158,7 +158,9 @@ static void add_scale(mo__html *h, const mo__heat *heat)
 static void add_drawing(mo__report *r, mo_status status, char *svg)
 {
     if (status == MO_OK) {
+        mo__html_raw(&r->html, "<div class=\"drawing\">\n");
         mo__html_raw(&r->html, svg);
+        mo__html_raw(&r->html, "</div>\n");
         r->plots++;
     } else if (status == MO_E_UNSUPPORTED) {
         if (!r->without_plots)

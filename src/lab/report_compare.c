@@ -133,10 +133,10 @@ static void axis_cells(mo__html *h, const mo_contrast *k, mo_axis axis)
     const mo_estimate *d = &k->axis[axis].difference;
     mo__html_cell(h, "equal %s", mo__lab_axis(axis));
     mo__html_cell(h, "%s", mo__lab_distance(d, 4).text);
-    mo__html_cell(h, "%d", d->count);
     mo__html_cell(h, "%s", mo__lab_verdict(k->axis[axis].verdict));
     mo__html_cell(h, "%s", mo__lab_ratio(&k->axis[axis].spent, 2).text);
     mo__html_cell(h, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
+    mo__html_cell(h, "%d", d->count);
     mo__html_cell(h, "%d of %d", k->axis[axis].reached, d->count);
 }
 
@@ -144,9 +144,10 @@ static void end_cells(mo__html *h, const mo_contrast *k)
 {
     mo__html_cell(h, "its own end");
     mo__html_cell(h, "%s", mo__lab_distance(&k->final.difference, 4).text);
-    mo__html_cell(h, "%d", k->final.difference.count);
     mo__html_cell(h, "%s", mo__lab_verdict(k->final.verdict));
-    for (int i = 0; i < 3; i++) mo__html_cell(h, "%s", "");
+    for (int i = 0; i < 2; i++) mo__html_cell(h, "%s", "");
+    mo__html_cell(h, "%d", k->final.difference.count);
+    mo__html_cell(h, "%s", "");
 }
 
 static void list_contrasts(const mo__experiment_page *page)
@@ -155,17 +156,13 @@ static void list_contrasts(const mo__experiment_page *page)
     const mo_lab_variant *variants = page->results->variants;
     mo__html_table_begin(
         h, NULL,
-        "=Variant|=Against|=At|>Difference, nats per token|>Seeds|=Verdict|>Spent in all, times less|"
-        ">Speed-up, times|>Seeds that got there");
+        "=At|>Difference, nats per token|=Verdict|>Spent in all, times less|>Speed-up, times|>Seeds|"
+        ">Seeds that got there");
     for (int c = 0; c < page->answer->n_contrasts; c++) {
         const mo_contrast *k = &page->answer->contrasts[c];
-        mo__html_cell(h, "%s", variants[k->variant].name);
-        mo__html_cell(h, "%s", variants[k->reference].name);
+        mo__html_group(h, "%s against %s", variants[k->variant].name, variants[k->reference].name);
         end_cells(h, k);
-        for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) {
-            for (int i = 0; i < 2; i++) mo__html_cell(h, "%s", "");
-            axis_cells(h, k, axis);
-        }
+        for (mo_axis axis = MO_AXIS_TOKENS; axis < MO_AXES; axis++) axis_cells(h, k, axis);
     }
     mo__html_table_end(h);
     mo__html_paragraph(

@@ -30,7 +30,8 @@ static const char *const ATTRIBUTES[] = {"lang",
                                          "cy",
                                          "r",
                                          "transform",
-                                         "text-anchor"};
+                                         "text-anchor",
+                                         "colspan"};
 
 typedef struct reader {
     const char *page, *at, *dir;

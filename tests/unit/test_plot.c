@@ -407,6 +407,37 @@ static void colours_are_the_values(void **state)
     mo_free(svg);
 }
 
+/* Long names of rows and columns take their room from the page, not from the cells. */
+static void cells_keep_their_size(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"0.0032 to 0.00367", "0.00614 to 0.0064", "0.0111 to 0.0115",
+                                        "a name of more letters than an axis has"};
+    double value[16], left, right, top, bottom;
+    char *svg;
+    for (int i = 0; i < 16; i++) value[i] = i;
+    mo__heat heat = {.name = "heat",
+                     .title = "Heat",
+                     .x_label = "x",
+                     .y_label = "y",
+                     .value_label = "v",
+                     .x_names = names,
+                     .row_names = names,
+                     .rows = 4,
+                     .columns = 4,
+                     .value = value,
+                     .high = 15,
+                     .numbers = true};
+    MO_CHECK_OK(mo__heat_svg(&heat, &svg));
+    const char *cell = strstr(svg, "<path class=\"cells q24\" d=\"M");
+    assert_non_null(cell);
+    assert_int_equal(sscanf(strchr(cell, 'M'), "M%lf %lfH%lfV%lfH", &left, &bottom, &right, &top), 4);
+    assert_true(fabs(right - left) >= 40);
+    assert_true(fabs(top - bottom) >= 20);
+    assert_int_equal(html_count(svg, "\xE2\x80\xA6</text>"), 2);
+    mo_free(svg);
+}
+
 static void csv_has_what_was_drawn(void **state)
 {
     (void)state;
@@ -571,6 +602,7 @@ int main(void)
         cmocka_unit_test(counts_have_whole_tics),
         cmocka_unit_test(long_lines_keep_their_peaks),
         cmocka_unit_test(colours_are_the_values),
+        cmocka_unit_test(cells_keep_their_size),
         cmocka_unit_test(csv_has_what_was_drawn),
         cmocka_unit_test(csv_has_no_formulas),
         cmocka_unit_test(there_may_be_no_gnuplot),
