@@ -337,19 +337,24 @@ typedef struct mo_variant_answer {
     bool near_best; /* sweep: its loss cannot be told from the best one's (mo_answer.least_difference) */
 } mo_variant_answer;
 
-/* What a hyperparameter does: variants grouped by its value; drawn numbers by four ranges of it. */
+/* What a hyperparameter does, the others being equal: an additive model of all of them over the variants'
+ * means, least squares, of the variants that have it. Drawn numbers are put into up to four ranges of three
+ * variants or more. */
 typedef struct mo_effect_level {
     char *value;      /* "sigmoid", "0.001 to 0.0024" */
-    mo_estimate loss; /* over variants' means */
+    mo_estimate loss; /* of the `count` variants with it: mean and interval were all variants to have it, by
+                         the model (NaN where no variants tell it); deviation as it was */
 } mo_effect_level;
 typedef struct mo_effect {
     char *key;
     mo_effect_level *levels; /* in the order of numbers, else of variants */
     int n_levels;
-    double
-        share; /* of the variance of the variants' means that lies between the levels, less what chance would
-                  put there (epsilon squared; Kelley 1935): from 0 to 1; NaN with too few variants to tell */
-    double chance; /* how likely chance alone puts as much there (F test); NaN alike */
+    int degrees;   /* of freedom that the model leaves */
+    double share;  /* of the variance of the variants' means: what the model explains less without it, less
+                      what chance would explain; from 0 to 1. NaN: not known, with fewer than three degrees of
+                      freedom left, fewer than two variants with a value, or values that were tried only with
+                      others of another parameter */
+    double chance; /* that it would be as large by chance, were it none (F test); NaN with share */
 } mo_effect;
 
 typedef struct mo_answer {

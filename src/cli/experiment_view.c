@@ -101,14 +101,18 @@ static mo_status print_effects(const mo_lab_results *r, const mo_answer *a)
         const mo_effect *e = &a->effects[i];
         for (int l = 0; l < e->n_levels && l < MOST_LEVELS; l++) {
             mo__cell(&t, "%s", l ? "" : mo__lab_short_key(r, e->key));
-            mo__cell(&t, "%s%s", l ? "" : mo__fixed(100 * e->share, 0).text, l || isnan(e->share) ? "" : "%");
+            mo__cell(&t, "%s%s",
+                     l                 ? ""
+                     : isnan(e->share) ? "?"
+                                       : mo__fixed(100 * e->share, 0).text,
+                     l || isnan(e->share) ? "" : "%");
             mo__cell(&t, "%s", e->levels[l].value);
             mo__cell(&t, "%d", e->levels[l].loss.count);
             mo__cell(&t, "%s", mo__lab_mean(&e->levels[l].loss, 4).text);
         }
     }
     MO_TRY(mo__table_print(&t));
-    printf("share: of the variance of the variants' losses\n");
+    printf("share: of the variance of the variants' losses, ?: not known; mean loss: other things equal\n");
     return MO_OK;
 }
 

@@ -176,6 +176,7 @@ static json_t *effect_json(const mo_effect *e)
     }
     mo__json_set(o, "key", mo__json_text(e->key));
     mo__json_set(o, "share", mo__json_real(e->share));
+    mo__json_set(o, "degrees", mo__json_integer(e->degrees));
     mo__json_set(o, "chance", mo__json_real(e->chance));
     mo__json_set(o, "levels", levels);
     return o;

@@ -1,20 +1,36 @@
-/* answer_effects.c -- what each hyperparameter of a sweep does: variants grouped by its value.
+/* answer_effects.c -- what each hyperparameter of a sweep does, the others being equal: an additive model of
+ * all of them (additive.h) over the variants' means.
  *
- * Numbers that were drawn are grouped by four ranges with as many variants each, where there are more values
- * than that and too few variants for each of them. */
+ *     S = squares left without the parameter - squares left with it,      d = degrees of freedom that it
+ * takes M = squares left by the whole model / its degrees,   share = (S - d M) / squares of all,   F = S / (d
+ * M)
+ *
+ * That is a sum of squares of type II: a parameter that is there only with some values of this one (`when`)
+ * has no say in whether this one matters; of those variants alone its own effect is. The share is epsilon
+ * squared (Kelley 1935) of a model with several factors.
+ *
+ * Numbers that were drawn are put into ranges of three variants or more, where each value has too few: a
+ * slope would spare degrees of freedom, but what has its best in the middle, as learning rates do, has none.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lab/additive.h"
 #include "lab/answer.h"
 
-enum { RANGES = 4, ENOUGH = 3 }; /* ENOUGH variants for each value need no ranges */
+enum {
+    RANGES = 4,  /* at most */
+    ENOUGH = 3,  /* variants for each value need no ranges; nor has a range fewer */
+    SEVERAL = 2, /* variants with each value: with one its own noise would be its effect */
+    DEGREES = 3  /* left, to tell chance by */
+};
 
 /* A variant that has the parameter and a loss. */
 typedef struct member {
     const char *text;
     double number, loss;
-    int group, order;
+    int group, order, variant;
 } member;
 
 typedef struct members {
@@ -49,7 +65,8 @@ static void collect(const mo__table *t, const char *key, members *m)
         char *end;
         double number = strtod(text, &end);
         m->numbers = m->numbers && *text && !*end;
-        m->at[m->count] = (member){.text = text, .number = number, .loss = loss, .order = m->count};
+        m->at[m->count] =
+            (member){.text = text, .number = number, .loss = loss, .order = m->count, .variant = v};
         m->count++;
     }
 }
@@ -88,13 +105,14 @@ static int group_values(members *m)
     return groups;
 }
 
-/* Of members by number: a new group where its share of the members begins, but not between equal values. */
+/* Of members by number: ranges with about as many each, but not between equal values, and not of a few. */
 static int group_ranges(members *m)
 {
-    int groups = 0, first = 0;
+    int most = m->count / ENOUGH < RANGES ? m->count / ENOUGH : RANGES, groups = 1, first = 0;
     for (int i = 0; i < m->count; i++) {
-        bool farther = i * RANGES / m->count > first * RANGES / m->count;
-        if (i == 0 || (farther && !same(m, i, i - 1))) {
+        int left = m->count - first, fair = left / (most - groups + 1 > 1 ? most - groups + 1 : 1);
+        int least = fair > ENOUGH ? fair : ENOUGH;
+        if (groups < most && i - first >= least && m->count - i >= ENOUGH && !same(m, i, i - 1)) {
             first = i;
             groups++;
         }
@@ -129,36 +147,6 @@ static void group(const mo__table *t, members *m, int *scratch)
         order_groups(m, scratch);
 }
 
-/* at[first .. end) is one group. */
-static mo_status make_level(const members *m, int first, int end, double *losses, mo_effect_level *out)
-{
-    const member *low = &m->at[first], *high = &m->at[end - 1];
-    for (int i = first; i < end; i++) losses[i - first] = m->at[i].loss;
-    out->loss = mo_estimate_of(losses, end - first);
-    out->value = same(m, first, end - 1) ? mo_strdup(low->text)
-                                         : mo_strprintf("%.3g to %.3g", low->number, high->number);
-    return out->value ? MO_OK : MO_E_MEMORY;
-}
-
-static mo_status make_effect(const char *key, const members *m, double *losses, int *groups, mo_effect *out)
-{
-    out->key = mo_strdup(key);
-    out->levels = mo_calloc((size_t)m->groups + 1, sizeof *out->levels);
-    if (!out->key || !out->levels) return MO_E_MEMORY;
-    for (int first = 0, end = 0; first < m->count; first = end) {
-        while (end < m->count && m->at[end].group == m->at[first].group) end++;
-        MO_TRY(make_level(m, first, end, losses, &out->levels[out->n_levels]));
-        out->n_levels++;
-    }
-    for (int i = 0; i < m->count; i++) {
-        losses[i] = m->at[i].loss;
-        groups[i] = m->at[i].group;
-    }
-    out->share = mo__between(losses, groups, m->count, m->groups);
-    out->chance = mo__between_by_chance(losses, groups, m->count, m->groups);
-    return MO_OK;
-}
-
 /* Insertion keeps keys that share alike in the order of the file; there are few. */
 static void sort_effects(mo_answer *a)
 {
@@ -179,22 +167,190 @@ static bool is_known(const mo_answer *a, const char *key)
     return false;
 }
 
-static mo_status effects_with(const mo__table *t, mo_answer *a, members *m, double *losses, int *groups)
+/* ---- levels ---- */
+
+typedef struct effects {
+    const mo__table *table;
+    mo_answer *answer;
+    members members; /* room */
+    int *scratch, *row;
+    double *y;   /* [variants] of the rows of one effect */
+    int *level;  /* [parameter][variant]: of each; -1: it has not the parameter, or no loss */
+    int *inside; /* [parameter][variant]: of the rows of one effect */
+    mo__factor *factors;
+} effects;
+
+static size_t variants_of(const effects *f)
 {
-    for (int v = 0; v < t->results->n_variants; v++) {
-        const mo_lab_settings *s = &t->results->variants[v].chosen;
-        for (int i = 0; i < s->count; i++) {
-            if (is_known(a, s->at[i].key)) continue;
-            mo_effect *more = mo_realloc(a->effects, sizeof *more * (size_t)(a->n_effects + 1));
-            if (!more) return MO_E_MEMORY;
-            a->effects = more;
-            mo_effect *effect = &more[a->n_effects++];
-            *effect = (mo_effect){0};
-            collect(t, s->at[i].key, m);
-            group(t, m, groups);
-            MO_TRY(make_effect(s->at[i].key, m, losses, groups, effect));
-        }
+    return (size_t)f->table->results->n_variants;
+}
+
+/* at[first .. end) is one group. */
+static mo_status make_level(const members *m, int first, int end, double *losses, mo_effect_level *out)
+{
+    const member *low = &m->at[first], *high = &m->at[end - 1];
+    for (int i = first; i < end; i++) losses[i - first] = m->at[i].loss;
+    out->loss = mo_estimate_of(losses, end - first);
+    out->value = same(m, first, end - 1) ? mo_strdup(low->text)
+                                         : mo_strprintf("%.3g to %.3g", low->number, high->number);
+    return out->value ? MO_OK : MO_E_MEMORY;
+}
+
+/* The next effect's levels, and who is of which. */
+static mo_status add_effect(effects *f, const char *key)
+{
+    members *m = &f->members;
+    mo_answer *a = f->answer;
+    mo_effect *more = mo_realloc(a->effects, sizeof *more * (size_t)(a->n_effects + 1));
+    if (!more) return MO_E_MEMORY;
+    a->effects = more;
+    size_t room = variants_of(f) * (size_t)(a->n_effects + 1);
+    int *level = mo_realloc(f->level, room * sizeof *level);
+    if (!level) return MO_E_MEMORY;
+    f->level = level;
+    level += room - variants_of(f);
+    mo_effect *e = &more[a->n_effects++];
+    *e = (mo_effect){.share = (double)NAN, .chance = (double)NAN};
+    collect(f->table, key, m);
+    group(f->table, m, f->scratch);
+    e->key = mo_strdup(key);
+    e->levels = mo_calloc((size_t)m->groups + 1, sizeof *e->levels);
+    if (!e->key || !e->levels) return MO_E_MEMORY;
+    for (size_t v = 0; v < variants_of(f); v++) level[v] = -1;
+    for (int i = 0; i < m->count; i++) level[m->at[i].variant] = m->at[i].group;
+    for (int first = 0, end = 0; first < m->count; first = end) {
+        while (end < m->count && m->at[end].group == m->at[first].group) end++;
+        MO_TRY(make_level(m, first, end, f->y, &e->levels[e->n_levels]));
+        e->n_levels++;
     }
+    return MO_OK;
+}
+
+/* ---- the model ---- */
+
+/* Levels of parameter p in the rows, with one more for rows that have it not. Whether it is there only with
+ * some values of the effect's own is *nested. False if it does not vary. */
+static bool factor_of(effects *f, int own, int p, int rows, mo__factor *out, bool *nested)
+{
+    size_t n = variants_of(f);
+    const int *level = f->level + n * (size_t)p, *of_own = f->level + n * (size_t)own;
+    const int absent = f->answer->effects[p].n_levels;
+    int *at = f->inside + n * (size_t)p;
+    bool varies = false, without = false, has_both = false;
+    for (int l = 0; l < f->answer->effects[own].n_levels; l++) f->scratch[l] = -1;
+    for (int i = 0; i < rows; i++) {
+        bool has = level[f->row[i]] >= 0;
+        int *seen = &f->scratch[of_own[f->row[i]]];
+        at[i] = has ? level[f->row[i]] : absent;
+        varies = varies || at[i] != at[0];
+        without = without || !has;
+        has_both = has_both || (*seen >= 0 && *seen != has);
+        *seen = has;
+    }
+    *nested = without && !has_both;
+    *out = (mo__factor){.level = at, .levels = absent + without};
+    return varies;
+}
+
+typedef struct model {
+    mo__additive whole, with, without;
+    int own; /* the effect's place among the factors; those that are nested come last */
+} model;
+
+static void free_model(model *m)
+{
+    mo__additive_free(&m->whole);
+    mo__additive_free(&m->with);
+    mo__additive_free(&m->without);
+}
+
+/* Returns how many factors there are, *plain of them not nested: the first, and the effect's own last of
+ * these. */
+static int gather(effects *f, int own, int rows, int *plain)
+{
+    int count = 0;
+    mo__factor factor;
+    bool nested;
+    for (int pass = 0; pass < 3; pass++) {
+        for (int p = 0; p < f->answer->n_effects; p++) {
+            if ((p == own) != (pass == 1)) continue;
+            bool varies = factor_of(f, own, p, rows, &factor, &nested);
+            if (p == own || (varies && nested == (pass == 2))) f->factors[count++] = factor;
+        }
+        if (pass == 1) *plain = count;
+    }
+    return count;
+}
+
+static void judge(const effects *f, const model *m, int rows, mo_effect *e)
+{
+    double all = 0, mean = 0;
+    int degrees = m->without.degrees - m->with.degrees;
+    for (int i = 0; i < rows; i++) mean += f->y[i] / rows;
+    for (int i = 0; i < rows; i++) all += (f->y[i] - mean) * (f->y[i] - mean);
+    for (int l = 0; l < e->n_levels; l++)
+        if (e->levels[l].loss.count < SEVERAL) return;
+    if (e->degrees < DEGREES || e->n_levels < 2 || degrees != e->n_levels - 1) return;
+    const double rounding = 1e-12; /* of all squares */
+    double own = m->without.squares - m->with.squares, chance = m->whole.squares / e->degrees;
+    bool some = own > rounding * all;
+    e->share = some ? fmax(0, (own - degrees * chance) / all) : 0;
+    e->chance = some ? mo__f_beyond(own / degrees / chance, degrees, e->degrees) : 1;
+}
+
+static void adjust_levels(const effects *f, const model *m, mo_effect *e)
+{
+    double error = e->degrees > 0 ? sqrt(m->whole.squares / e->degrees) : (double)NAN;
+    double quantile = mo_student_quantile(0.975, e->degrees), variance;
+    for (int l = 0; l < e->n_levels; l++) {
+        mo_estimate *loss = &e->levels[l].loss;
+        loss->mean = mo__additive_mean(&m->with, f->factors, m->own, l, &variance);
+        loss->low = loss->mean - quantile * error * sqrt(variance);
+        loss->high = loss->mean + quantile * error * sqrt(variance);
+    }
+}
+
+static mo_status fit_effect(effects *f, int own)
+{
+    mo_effect *e = &f->answer->effects[own];
+    const int *level = f->level + variants_of(f) * (size_t)own;
+    int rows = 0, plain = 0;
+    for (int v = 0; v < (int)variants_of(f); v++)
+        if (level[v] >= 0) f->row[rows++] = v;
+    if (rows == 0) return MO_OK;
+    for (int i = 0; i < rows; i++) f->y[i] = mean_loss(f->table, f->row[i]);
+    int count = gather(f, own, rows, &plain);
+    if (mo__additive_columns(f->factors, count) > MO__MOST_COLUMNS) {
+        for (int l = 0; l < e->n_levels && count > 1; l++)
+            e->levels[l].loss.mean = e->levels[l].loss.low = e->levels[l].loss.high = (double)NAN;
+        return MO_OK; /* alone its means are those of the model */
+    }
+    model m = {.own = plain - 1};
+    mo_status status = mo__additive_fit(f->y, rows, f->factors, count, &m.whole);
+    if (status == MO_OK) status = mo__additive_fit(f->y, rows, f->factors, plain, &m.with);
+    if (status == MO_OK) status = mo__additive_fit(f->y, rows, f->factors, plain - 1, &m.without);
+    if (status == MO_OK) {
+        e->degrees = m.whole.degrees;
+        judge(f, &m, rows, e);
+        adjust_levels(f, &m, e);
+    }
+    free_model(&m);
+    return status;
+}
+
+static mo_status effects_with(effects *f)
+{
+    mo_answer *a = f->answer;
+    for (int v = 0; v < (int)variants_of(f); v++) {
+        const mo_lab_settings *s = &f->table->results->variants[v].chosen;
+        for (int i = 0; i < s->count; i++)
+            if (!is_known(a, s->at[i].key)) MO_TRY(add_effect(f, s->at[i].key));
+    }
+    if (a->n_effects == 0) return MO_OK;
+    f->inside = mo_malloc(sizeof *f->inside * variants_of(f) * (size_t)a->n_effects);
+    f->factors = mo_malloc(sizeof *f->factors * (size_t)a->n_effects);
+    if (!f->inside || !f->factors) return MO_E_MEMORY;
+    for (int e = 0; e < a->n_effects; e++) MO_TRY(fit_effect(f, e));
     sort_effects(a);
     return MO_OK;
 }
@@ -202,13 +358,20 @@ static mo_status effects_with(const mo__table *t, mo_answer *a, members *m, doub
 mo_status mo__answer_effects(const mo__table *t, mo_answer *a)
 {
     size_t n = (size_t)t->results->n_variants + 1;
-    members m = {.at = mo_malloc(sizeof(member) * n)};
-    double *losses = mo_malloc(sizeof *losses * n);
-    int *groups = mo_malloc(sizeof *groups * n);
-    mo_status status = m.at && losses && groups ? effects_with(t, a, &m, losses, groups) : MO_E_MEMORY;
+    effects f = {.table = t,
+                 .answer = a,
+                 .members = {.at = mo_malloc(sizeof(member) * n)},
+                 .scratch = mo_malloc(sizeof(int) * n),
+                 .row = mo_malloc(sizeof(int) * n),
+                 .y = mo_malloc(sizeof(double) * n)};
+    mo_status status = f.members.at && f.scratch && f.row && f.y ? effects_with(&f) : MO_E_MEMORY;
     if (t->results->strategy == MO_LAB_HALVING) a->effects_step = t->rung_step[0];
-    mo_free(m.at);
-    mo_free(losses);
-    mo_free(groups);
+    mo_free(f.members.at);
+    mo_free(f.scratch);
+    mo_free(f.row);
+    mo_free(f.y);
+    mo_free(f.level);
+    mo_free(f.inside);
+    mo_free(f.factors);
     return status;
 }

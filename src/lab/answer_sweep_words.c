@@ -92,9 +92,11 @@ static void add_effects(mo__buffer *b, const mo_answer *a)
             break;
         }
         const mo_effect_level *best = best_level(e);
-        mo__buffer_add(
-            b, "%s %s accounts for %.0f%% of the variance between variants (best on average: %s, %.4f). ",
-            i ? "Next," : "What matters most:", e->key, 100 * e->share, best->value, best->loss.mean);
+        mo__buffer_add(b,
+                       "%s %s accounts for %.0f%% of the variance between variants (best, other things "
+                       "equal: %s, %.4f). ",
+                       i ? "Next," : "What matters most:", e->key, 100 * e->share, best->value,
+                       best->loss.mean);
     }
 }
 
@@ -118,11 +120,25 @@ static mo_status note_noise(const mo__table *t, mo_answer *a, int n)
 static mo_status note_effects(const mo__table *t, mo_answer *a)
 {
     if (a->n_effects == 0) return MO_OK;
-    MO_TRY(mo__answer_note(
-        a, "The share of a hyperparameter is that of the variance of the variants' means that lies "
-           "between its values, less what chance puts there (epsilon squared). What two do only "
-           "together is in neither's share. The answer names those alone that an F test tells from "
-           "chance at 95%%, counted over all of them."));
+    int unknown = 0;
+    for (int i = 0; i < a->n_effects; i++) unknown += isnan(a->effects[i].share);
+    if (unknown < a->n_effects)
+        MO_TRY(mo__answer_note(
+            a,
+            "The share of a hyperparameter is how much less of the variance of the variants' means an "
+            "additive "
+            "model of all hyperparameters explains without it, less what chance would explain; mean losses "
+            "are "
+            "the model's, other things equal. What two do only together is in neither's share. In words are "
+            "those that chance alone would hardly make (F test, 5%% in all)."));
+    if (unknown)
+        MO_TRY(mo__answer_note(
+            a,
+            "The share of %d hyperparameter%s is not known: that needs two variants with each value (three "
+            "in "
+            "each range of drawn numbers), values that were not tried only together with those of another "
+            "hyperparameter, and three variants more than the model has numbers.",
+            unknown, unknown == 1 ? "" : "s"));
     if (t->results->strategy != MO_LAB_HALVING) return MO_OK;
     return mo__answer_note(
         a,

@@ -150,7 +150,7 @@ static void draw(const effects *f, const drawing *d, int at)
     mo__plot plot = {.name = file,
                      .title = e->key,
                      .note = d->ranges ? "A point is a variant: its mean over seeds."
-                                       : "Mean of the variants with that value, and its 95% interval.",
+                                       : "Mean, the other parameters being equal, and its 95% interval.",
                      .x_label = mo__lab_short_key(f->page->results, e->key),
                      .y_label = "validation loss, nats per token",
                      .log_x = d->scale && (spread_widely(d->x, n) || drawn_by_logarithm(f->page, e->key)),
@@ -195,7 +195,7 @@ static void list_effects(const mo__experiment_page *page)
         for (int l = 0; l < e->n_levels && l < MOST_LEVELS_SHOWN; l++) {
             mo__html_cell(h, "%s", l ? "" : e->key);
             if (l || isnan(e->share))
-                mo__html_cell(h, "%s", l ? "" : "-");
+                mo__html_cell(h, "%s", l ? "" : "not known");
             else
                 mo__html_cell(h, "%.0f%%", 100 * e->share);
             mo__html_cell(h, "%s", e->levels[l].value);
@@ -211,10 +211,12 @@ static void list_effects(const mo__experiment_page *page)
                  mo__count(page->answer->effects_step).text);
     mo__html_paragraph(
         h, "note",
-        "Losses %s, means over seeds. Share of variance: how much of the variance of the variants' losses "
-        "lies between the values of the parameter, less what chance would put there (epsilon squared). "
-        "Mean loss: of the variants with that value, whatever else they have, ± half of its 95%% interval; "
-        "deviation: of those variants. Values that were tried in different company do not compare.",
+        "Losses %s, means over seeds. Share of variance: how much less of the variance of the variants' "
+        "losses "
+        "an additive model of all parameters explains without this one, less what chance would explain. Mean "
+        "loss: by that model, were all variants to have that value and be as they are in all else, ± half of "
+        "its "
+        "95%% interval; deviation: of the losses of the variants with that value, as they are.",
         when);
 }
 

@@ -17,16 +17,7 @@ double mo__median(double *values, int count);
  * *degrees is that divisor. NaN where it is 0. All x are numbers. */
 double mo__residual(const double *x, int rows, int columns, double *degrees);
 
-/* Epsilon squared (Kelley 1935): how much of the values' variance lies between groups, less what chance puts
- * there: 1 - (SS_within / (n - G)) / (SS_total / (n - 1)), at least 0. group[i] in 0 .. groups - 1, none of
- * them empty. NaN for one group, or where each value has a group of its own. */
-double mo__between(const double *values, const int *group, int count, int groups);
-/* How likely chance alone puts as much of the variance between the groups, if values are normal: the F test
- * of one-way analysis of variance, P(F > f) = I_w((n - G)/2, (G - 1)/2) with w = SS_within / SS_total. NaN as
- * above; 1 where all values are the same. */
-double mo__between_by_chance(const double *values, const int *group, int count, int groups);
-
-/* I_x(a, b), regularised; y = 1 - x, as exactly as the caller has it (student.c). */
-double mo__incomplete_beta(double a, double b, double x, double y);
+/* P(F > f) of Fisher's F, f >= 0, both degrees > 0: student.c */
+double mo__f_beyond(double f, double degrees, double degrees_left);
 
 #endif

@@ -1,5 +1,6 @@
-/* student.c -- quantiles of Student's t.
+/* student.c -- quantiles of Student's t, tails of Fisher's F.
  *     P(|T| > t) = I_x(v/2, 1/2),  x = v / (v + t^2),  v degrees of freedom
+ *     P(F > f) = I_x(v/2, u/2),  x = v / (v + u f),  u and v degrees of freedom
  *     I_x(a, b) = x^a (1-x)^b / (a B(a, b)) * 1/(1+ d_1/(1+ d_2/(1+ ...)))           DLMF 8.17.22
  *     d_2m = m (b-m) x / ((a+2m-1)(a+2m)),   d_2m+1 = -(a+m)(a+b+m) x / ((a+2m)(a+2m+1))
  * The fraction is evaluated forward (modified Lentz); it converges fast for x < (a+1)/(a+b+2), and beyond
@@ -36,9 +37,10 @@ static double fraction(double a, double b, double x)
     return 1 / f;
 }
 
-double mo__incomplete_beta(double a, double b, double x, double y)
+/* I_x(a, b), with y = 1 - x. */
+static double incomplete_beta(double a, double b, double x, double y)
 {
-    if (x > (a + 1) / (a + b + 2)) return 1 - mo__incomplete_beta(b, a, y, x);
+    if (x > (a + 1) / (a + b + 2)) return 1 - incomplete_beta(b, a, y, x);
     double logarithm = a * log(x) + b * log(y) + log_gamma(a + b) - log_gamma(a) - log_gamma(b);
     return exp(logarithm) / a * fraction(a, b, x);
 }
@@ -49,7 +51,7 @@ static double two_sided(double t, double v, bool beyond)
     double whole = v + t * t, x = v / whole, y = t * t / whole;
     if (!(y > 0)) return beyond;
     if (!(x > 0) || isinf(whole)) return !beyond;
-    return beyond ? mo__incomplete_beta(v / 2, 0.5, x, y) : mo__incomplete_beta(0.5, v / 2, y, x);
+    return beyond ? incomplete_beta(v / 2, 0.5, x, y) : incomplete_beta(0.5, v / 2, y, x);
 }
 
 double mo_student_quantile(double p, double degrees)
@@ -71,4 +73,12 @@ double mo_student_quantile(double p, double degrees)
     }
     double t = exp((low + high) / 2);
     return p < 0.5 ? -t : t;
+}
+
+double mo__f_beyond(double f, double degrees, double degrees_left)
+{
+    if (isnan(f)) return f;
+    double whole = degrees_left + degrees * f, x = degrees_left / whole, y = degrees * f / whole;
+    if (isinf(whole) || !(x > 0)) return 0;
+    return y > 0 ? incomplete_beta(degrees_left / 2, degrees / 2, x, y) : 1;
 }

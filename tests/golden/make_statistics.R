@@ -31,11 +31,29 @@ for (size in list(c(2, 2), c(12, 2), c(4, 5))) {
   show("residual", c(v, s, c(t(x))), c(sqrt(deviance(fit) / df.residual(fit)), df.residual(fit)))
 }
 
-# Epsilon squared, which is the adjusted R squared of a one-way fit; input is values, then their groups.
-for (groups in list(c(0, 0, 1, 1), c(0, 1, 2, 0, 1, 2, 0, 1, 2), c(0, 0, 0, 1, 1, 2, 2, 2, 2, 2), rep(0:1, 10))) {
-  x <- round(rnorm(length(groups), 1.5, 0.1) + 0.1 * groups, 4)
-  show("between", c(x, groups), max(0, summary(lm(x ~ factor(groups)))$adj.r.squared))
+# Tails of Fisher's F; input is f and both degrees.
+for (f in c(1e-6, 0.3, 1, 4.2, 60, 1e5)) for (d in list(c(1, 3), c(2, 5), c(11, 40))) show("tail", c(f, d), pf(f, d[1], d[2], lower.tail = FALSE))
+
+# Additive models, unbalanced and with values that are tried together only: what the first factor does. Input is
+# rows, factors, values, levels of each factor; what comes out: squares lost without it and their degrees, squares
+# left and theirs, P(F), mean of its second level by the model with its interval.
+additive <- function(n, ...) {
+  levels <- list(...)
+  x <- round(rnorm(n, 1.5, 0.1) + Reduce(`+`, lapply(levels, function(l) 0.1 * l)), 4)
+  data <- data.frame(x = x, lapply(setNames(levels, letters[seq_along(levels)]), factor))
+  fit <- lm(x ~ ., data)
+  test <- drop1(fit, ~ a, test = "F")["a", ]
+  at <- data; at$a <- factor(1, levels(data$a))
+  design <- colMeans(model.matrix(delete.response(terms(fit)), at)); kept <- !is.na(coef(fit))
+  mean <- sum(design[kept] * coef(fit)[kept])
+  half <- qt(0.975, df.residual(fit)) * sqrt(drop(design[kept] %*% vcov(fit, complete = FALSE) %*% design[kept]))
+  show("additive", c(n, length(levels), x, unlist(levels)), c(test[["Sum of Sq"]], test[["Df"]], deviance(fit),
+    df.residual(fit), test[["Pr(>F)"]], mean, mean - half, mean + half))
 }
+additive(9, rep(0:2, 3))                                                         # one way
+additive(12, rep(0:1, 6), rep(0:2, each = 4))                                    # balanced
+additive(11, c(0,0,0,0,0,1,1,1,2,2,2), c(0,0,0,1,2,0,1,1,1,2,2))                 # not
+additive(13, c(0,0,0,0,0,1,1,1,1,1,1,0,1), c(0,1,0,1,1,0,1,2,2,2,0,0,0), c(0,0,0,1,1,0,0,2,2,2,1,1,0)) # rank-deficient
 
 # A comparison over seeds: losses of a variant and of its reference after 100, 200, ... tokens. Input is seeds,
 # evaluations, the variant's losses seed by seed, the reference's; what comes out: where both are compared, the

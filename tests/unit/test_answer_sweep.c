@@ -295,60 +295,108 @@ static void test_nothing(void **state)
 
 /* ---- effects ---- */
 
-/* 2 routers x 3 rates; the bias is a parameter of sigmoid alone. Losses by hand: router 0.4, rate 0.1 a
- * level. */
+static const mo_effect *effect_of(const mo_answer *a, const char *key)
+{
+    for (int i = 0; i < a->n_effects; i++)
+        if (strcmp(a->effects[i].key, key) == 0) return &a->effects[i];
+    fail_msg("no effect of %s", key);
+    return NULL;
+}
+
+/* 2 routers x 3 rates, twice; the bias is a parameter of sigmoid alone. By hand: router 0.4, rate 0.1 a
+ * level, and +-0.05 that is neither's. */
 static void test_effects(void **state)
 {
     (void)state;
     static const char *const routers[] = {"topk", "sigmoid"}, *const rates[] = {"1e-2", "0.003", "1e-3"};
     mo_lab_results r = {0};
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 12; i++) {
         const char *const chosen[] = {"optimizer.learning_rate",
                                       rates[i % 3],
                                       "model.router",
-                                      routers[i / 3],
+                                      routers[i / 3 % 2],
                                       "balance.bias_update_rate",
-                                      i / 3 ? (i == 5 ? "1e-3" : "1e-2") : NULL};
-        double loss = 2 - 0.4 * (i / 3) + 0.1 * (i % 3);
+                                      i / 3 % 2 ? (i < 6 ? "1e-3" : "1e-2") : NULL};
+        double loss = 2 - 0.4 * (i / 3 % 2) + 0.1 * (i % 3) + (i < 6 ? 0.05 : -0.05);
         add_trial(&r, add_variant(&r, chosen, 3), 1, 1, &loss, 1);
     }
     mo_answer a = answer(&r);
     assert_int_equal(a.n_effects, 3);
-    const mo_effect *router = &a.effects[0], *rate = NULL;
+    const mo_effect *router = &a.effects[0], *rate = effect_of(&a, "optimizer.learning_rate"),
+                    *bias = effect_of(&a, "balance.bias_update_rate");
     assert_string_equal(router->key, "model.router");
     assert_int_equal(router->n_levels, 2);
     assert_string_equal(router->levels[0].value, "topk"); /* words in the order of the variants */
     MO_CHECK_NEAR(router->levels[0].loss.mean, 2.1, 1e-12);
     MO_CHECK_NEAR(router->levels[1].loss.mean, 1.7, 1e-12);
-    MO_CHECK_NEAR(router->levels[1].loss.deviation, 0.1, 1e-12);
-    /* SS_total = 6 * 0.2^2 + 4 * 0.1^2 = 0.28, within 0.04: 1 - (0.04/4) / (0.28/5) */
-    MO_CHECK_NEAR(router->share, 1 - 0.01 / 0.056, 1e-12);
-    for (int i = 1; i < 3; i++)
-        if (strcmp(a.effects[i].key, "optimizer.learning_rate") == 0) rate = &a.effects[i];
-    assert_non_null(rate);
-    assert_int_equal(rate->n_levels, 3);
+    assert_int_equal(router->levels[1].loss.count, 6);
+    /* squares of router 12 * 0.2^2, rate 8 * 0.1^2, bias 6 * 0.05^2, left 6 * 0.05^2, with 12 - 5 degrees */
+    double all = 0.48 + 0.08 + 0.03, chance = 0.015 / 7;
+    assert_int_equal(router->degrees, 7);
+    MO_CHECK_NEAR(router->share, (0.48 - chance) / all, 1e-12);
+    MO_CHECK_NEAR(router->chance, mo__f_beyond(0.48 / chance, 1, 7), 1e-12);
+    MO_CHECK_NEAR(rate->share, (0.08 - 2 * chance) / all, 1e-12);
     assert_string_equal(rate->levels[0].value, "1e-3"); /* numbers in theirs */
     assert_string_equal(rate->levels[2].value, "1e-2");
     MO_CHECK_NEAR(rate->levels[0].loss.mean, 2.0, 1e-12);
-    assert_true(rate->share >= 0 &&
-                rate->share <= 0); /* 0.04 between by 2, 0.24 within by 3: chance does more */
-    const mo_effect *bias = rate == &a.effects[1] ? &a.effects[2] : &a.effects[1];
-    assert_true(bias->n_levels == 2 && bias->levels[0].loss.count + bias->levels[1].loss.count == 3);
-    check_says(&a,
-               "What matters most: model.router accounts for 82% of the variance between variants (best on "
-               "average: sigmoid, 1.7000).");
-    mo_answer_free(&a);
-    fail_trial(&r, 0); /* a variant without a loss has no say */
-    a = answer(&r);
-    assert_string_equal(a.effects[0].key, "model.router");
-    assert_true(a.effects[0].levels[0].loss.count == 2 && a.effects[0].share > 0.5);
-    mo_answer_free(&a);
-    fail_trial(&r, 5);
-    a = answer(&r);
-    /* F is 50 on 1 and 2 degrees, t is sqrt 50: one of three that do nothing looks so in 6% of sweeps. */
-    MO_CHECK_NEAR(a.effects[0].chance, 1 - sqrt(50.0 / 52), 1e-12);
-    check_says(&a, "What matters most cannot be told: the largest share of the variance between variants, ");
+    MO_CHECK_NEAR(rate->levels[0].loss.high - 2.0, /* less well known than if bias were not asked for */
+                  mo_student_quantile(0.975, 7) * sqrt(chance / 4), 1e-12);
+    assert_int_equal(bias->degrees, 6 - 4); /* of sigmoid's six: too few */
+    assert_true(isnan(bias->share));
+    MO_CHECK_NEAR(bias->levels[0].loss.mean - bias->levels[1].loss.mean, 0.1, 1e-12);
+    check_says(
+        &a, "What matters most: model.router accounts for 81% of the variance between variants (best, other "
+            "things equal: sigmoid, 1.7000).");
     done(&r, &a);
+}
+
+/* Rate 0.5, experts 0.1, and nothing of `log.every`; of the worse rate more are of 8 experts and of log.every
+ * 2: means by value say the contrary of what holds. */
+static void test_unbalanced(void **state)
+{
+    (void)state;
+    static const int rows[][3] = {{0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 0, 0}, {1, 1, 1},
+                                  {1, 1, 0}, {1, 1, 1}, {1, 0, 1}, {1, 1, 1}, {0, 0, 0}};
+    mo_lab_results r = {0};
+    for (int i = 0; i < 10; i++) {
+        const char *const chosen[] = {"rate",      rows[i][0] ? "2" : "1", "experts", rows[i][1] ? "8" : "4",
+                                      "log.every", rows[i][2] ? "2" : "1"};
+        double loss = 2 + 0.5 * rows[i][0] - 0.1 * rows[i][1];
+        add_trial(&r, add_variant(&r, chosen, 3), 1, 1, &loss, 1);
+    }
+    mo_answer a = answer(&r);
+    const mo_effect *experts = effect_of(&a, "experts"), *log_every = effect_of(&a, "log.every");
+    MO_CHECK_NEAR(experts->levels[0].loss.mean - experts->levels[1].loss.mean, 0.1, 1e-9);
+    assert_true(experts->share > 0.001 && experts->share < 0.1 && experts->chance < 1e-6);
+    MO_CHECK_NEAR(log_every->levels[0].loss.mean, log_every->levels[1].loss.mean, 1e-9);
+    MO_CHECK_NEAR(log_every->share, 0, 1e-9);
+    done(&r, &a);
+}
+
+/* Six drawn variants of three parameters, and a grid of two by two: nothing is claimed of them. */
+static void test_too_few(void **state)
+{
+    (void)state;
+    static const char *const rates[] = {"0.011", "0.0136", "0.0032", "0.0115", "0.006", "0.0037"},
+                             *const decays[] = {"0.03", "0.07", "0.18", "0.11", "0.025", "0.09"};
+    static const double losses[] = {3.2, 3.3, 4.3, 3.4, 3.9, 4.2};
+    mo_lab_results r = {.strategy = MO_LAB_RANDOM}, grid = {0};
+    for (int i = 0; i < 6; i++) {
+        const char *const chosen[] = {"rate", rates[i], "decay", decays[i], "router", i % 2 ? "a" : "b"};
+        add_trial(&r, add_variant(&r, chosen, 3), 1, 1, &losses[i], 1);
+        const char *const both[] = {"rate", i % 2 ? "1" : "2", "experts", i / 2 ? "4" : "8"};
+        if (i < 4) add_trial(&grid, add_variant(&grid, both, 2), 1, 1, &losses[i], 1);
+    }
+    mo_answer a = answer(&r);
+    for (int i = 0; i < 3; i++) assert_true(isnan(a.effects[i].share) && isnan(a.effects[i].chance));
+    assert_int_equal(effect_of(&a, "rate")->n_levels, 2); /* ranges of three */
+    assert_null(strstr(a.sentence, "accounts"));
+    assert_non_null(strstr(a.notes[a.n_notes - 2], "The share of 3 hyperparameters is not known"));
+    done(&r, &a);
+    a = answer(&grid);
+    assert_true(isnan(a.effects[0].share) && isnan(a.effects[1].share) && !strstr(a.sentence, "accounts"));
+    assert_int_equal(a.effects[0].degrees, 1);
+    done(&grid, &a);
 }
 
 /* Twelve drawn numbers make four ranges of three; the same numbers of a list stay twelve values. */
@@ -380,14 +428,14 @@ static void test_ranges(void **state)
     done(&r, &a);
 }
 
-/* Equal numbers are never in two ranges, and two spellings of one are one: of ten, quarters begin at 0, 3, 5
- * and 8, and the first that can is 6. */
+/* Equal numbers are never in two ranges, and two spellings of one are one: of ten, thirds begin at 0 and 3,
+ * and the first that can is 6; four are too few for two ranges. */
 static void test_equal_numbers(void **state)
 {
     (void)state;
     static const char *const values[] = {"1", "2", "2", "2.0", "2e0", "2", "3", "4", "5", "6"},
-                             *const ranges[] = {"1 to 2", "3 to 4", "5 to 6"};
-    static const int counts[] = {6, 2, 2};
+                             *const ranges[] = {"1 to 2", "3 to 6"};
+    static const int counts[] = {6, 4};
     mo_lab_results r = {.strategy = MO_LAB_RANDOM};
     for (int i = 0; i < 10; i++) {
         const char *const chosen[] = {"k", values[i]};
@@ -395,8 +443,8 @@ static void test_equal_numbers(void **state)
         add_trial(&r, add_variant(&r, chosen, 1), 1, 1, &loss, 1);
     }
     mo_answer a = answer(&r);
-    assert_int_equal(a.effects[0].n_levels, 3);
-    for (int g = 0; g < 3; g++) {
+    assert_int_equal(a.effects[0].n_levels, 2);
+    for (int g = 0; g < 2; g++) {
         assert_string_equal(a.effects[0].levels[g].value, ranges[g]);
         assert_int_equal(a.effects[0].levels[g].loss.count, counts[g]);
     }
@@ -480,7 +528,8 @@ int main(void)
         cmocka_unit_test(test_halving),        cmocka_unit_test(test_noise),
         cmocka_unit_test(test_noise_of_whole), cmocka_unit_test(test_noise_of_rungs),
         cmocka_unit_test(test_one_seed),       cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_effects),        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_effects),        cmocka_unit_test(test_unbalanced),
+        cmocka_unit_test(test_too_few),        cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_equal_numbers),  cmocka_unit_test(test_no_ranges),
         cmocka_unit_test(test_allocations),    cmocka_unit_test(test_many),
     };

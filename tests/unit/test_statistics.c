@@ -5,19 +5,21 @@
 #include <string.h>
 
 #include "harness/harness.h"
+#include "lab/additive.h"
 #include "lab/statistics.h"
 
-enum { MOST = 64 };
+enum { MOST = 64, OUTPUTS = 8 };
 
 typedef struct line {
     char kind[16];
     int count;
-    double in[MOST], out[4];
+    double in[MOST], out[OUTPUTS];
 } line;
 
 static int outputs_of(const char *kind)
 {
     if (strcmp(kind, "estimate") == 0 || strcmp(kind, "paired") == 0 || strcmp(kind, "ratios") == 0) return 4;
+    if (strcmp(kind, "additive") == 0) return OUTPUTS;
     return strcmp(kind, "residual") == 0 ? 2 : 1;
 }
 
@@ -30,30 +32,52 @@ static bool read_line(FILE *file, line *l)
     return true;
 }
 
+/* What the first factor does; the others stand before it, so that its columns are those left out. */
+static void additive(const double *x, double out[OUTPUTS])
+{
+    int n = (int)x[0], count = (int)x[1], level[MOST];
+    mo__factor factors[4];
+    mo__additive with, without;
+    for (int i = 0; i < n * count; i++) level[i] = (int)x[2 + n + i];
+    for (int f = 0; f < count; f++) {
+        mo__factor *to = &factors[(f + count - 1) % count];
+        *to = (mo__factor){.level = level + f * n};
+        for (int i = 0; i < n; i++) to->levels = to->level[i] >= to->levels ? to->level[i] + 1 : to->levels;
+    }
+    MO_CHECK_OK(mo__additive_fit(x + 2, n, factors, count, &with));
+    MO_CHECK_OK(mo__additive_fit(x + 2, n, factors, count - 1, &without));
+    double own = without.squares - with.squares, left = with.squares / with.degrees, variance;
+    int degrees = without.degrees - with.degrees;
+    double mean = mo__additive_mean(&with, factors, count - 1, 1, &variance);
+    double half = mo_student_quantile(0.975, with.degrees) * sqrt(left * variance);
+    memcpy(out,
+           (double[]){own, degrees, with.squares, with.degrees,
+                      mo__f_beyond(own / degrees / left, degrees, with.degrees), mean, mean - half,
+                      mean + half},
+           OUTPUTS * sizeof *out);
+    mo__additive_free(&with);
+    mo__additive_free(&without);
+}
+
 /* What the functions say, in the order of R's table. */
-static void compute(line *l, double out[4])
+static void compute(line *l, double out[OUTPUTS])
 {
     mo_estimate e = {0};
     double *x = l->in;
-    int group[MOST], groups = 0, n = l->count, half = n / 2;
+    int n = l->count, half = n / 2;
     if (strcmp(l->kind, "estimate") == 0) e = mo_estimate_of(x, n);
     if (strcmp(l->kind, "paired") == 0) {
         n = half;
         e = mo_estimate_paired(x, x + half, half);
     }
     if (strcmp(l->kind, "ratios") == 0) MO_CHECK_OK(mo__estimate_ratios(x, n, &e));
-    assert_true(outputs_of(l->kind) < 4 || e.count == n);
+    assert_true(outputs_of(l->kind) != 4 || e.count == n);
     memcpy(out, (double[]){e.mean, e.deviation, e.low, e.high}, 4 * sizeof *out);
     if (strcmp(l->kind, "quantile") == 0) out[0] = mo_student_quantile(x[0], x[1]);
     if (strcmp(l->kind, "median") == 0) out[0] = mo__median(x, n);
     if (strcmp(l->kind, "residual") == 0) out[0] = mo__residual(x + 2, (int)x[0], (int)x[1], &out[1]);
-    if (strcmp(l->kind, "between") == 0) {
-        for (int i = 0; i < half; i++) {
-            group[i] = (int)x[half + i];
-            groups = group[i] >= groups ? group[i] + 1 : groups;
-        }
-        out[0] = mo__between(x, group, half, groups);
-    }
+    if (strcmp(l->kind, "tail") == 0) out[0] = mo__f_beyond(x[0], x[1], x[2]);
+    if (strcmp(l->kind, "additive") == 0) additive(x, out);
 }
 
 /* Quantiles hang on log gamma of half the degrees, whose rounding grows with them. */
@@ -67,7 +91,7 @@ static void test_table(void **state)
     (void)state;
     int seen = 0;
     line l;
-    double out[4];
+    double out[OUTPUTS];
     FILE *file = fopen("tests/golden/statistics.txt", "r");
     assert_non_null(file);
     assert_int_equal(fscanf(file, "# R version%*[^\n]\n"), 0);
@@ -80,7 +104,7 @@ static void test_table(void **state)
         seen++;
     }
     fclose(file);
-    assert_int_equal(seen, 11 * 11 + 5 + 3 + 2 + 4 + 3 + 4);
+    assert_int_equal(seen, 11 * 11 + 5 + 3 + 2 + 4 + 3 + 18 + 4);
 }
 
 static void test_missing(void **state)
@@ -110,29 +134,11 @@ static void test_no_variance(void **state)
 {
     (void)state;
     const double same[] = {2, 2, 2, 2};
-    const int group[] = {0, 0, 1, 1}, own[] = {0, 1, 2, 3}, one[] = {0, 0, 0, 0};
     double degrees;
     mo_estimate e = mo_estimate_of(same, 4);
     assert_true(e.deviation <= 0 && e.low >= 2 && e.high <= 2);
-    MO_CHECK_NEAR(mo__between(same, group, 4, 2), 0, 0);
-    MO_CHECK_NEAR(mo__between((double[]){1, 2, 1, 2}, group, 4, 2), 0, 0); /* less between than by chance */
-    assert_true(isnan(mo__between(same, own, 4, 4)));
-    assert_true(isnan(mo__between(same, one, 4, 1)));
     MO_CHECK_NEAR(mo__residual(same, 2, 2, &degrees), 0, 0);
     assert_true(isnan(mo__residual(same, 4, 1, &degrees)) && isnan(mo__residual(same, 1, 4, &degrees)));
-}
-
-/* By R 4.2.2: summary(aov(x ~ factor(g))). */
-static void test_by_chance(void **state)
-{
-    (void)state;
-    const double x[] = {1, 2, 3, 2, 3, 4, 7, 6.5}, same[] = {2, 2, 2, 2};
-    const int two[] = {0, 0, 0, 1, 1, 1}, three[] = {0, 0, 0, 1, 1, 1, 2, 2}, own[] = {0, 1, 2, 3};
-    MO_CHECK_NEAR(mo__between_by_chance(x, two, 6, 2), 0.287864134726691, 1e-12);
-    MO_CHECK_NEAR(mo__between_by_chance(x, three, 8, 3), 0.00564375462837672, 1e-12);
-    MO_CHECK_NEAR(mo__between_by_chance((double[]){1, 1, 2, 2}, (int[]){0, 0, 1, 1}, 4, 2), 0, 0);
-    MO_CHECK_NEAR(mo__between_by_chance(same, (int[]){0, 0, 1, 1}, 4, 2), 1, 0);
-    assert_true(isnan(mo__between_by_chance(same, own, 4, 4)));
 }
 
 /* One and two degrees have quantiles in closed form, to compare with where R's table has few digits. */
@@ -156,6 +162,27 @@ static void test_quantile_bounds(void **state)
     MO_CHECK_NEAR(mo_student_quantile(0.975, 1e12), 1.959963984540054, 1e-6); /* the normal distribution's */
 }
 
+/* Two factors that go together: neither can be told, but both leave the same. */
+static void test_confounded(void **state)
+{
+    (void)state;
+    const int level[] = {0, 0, 1, 1, 2, 2};
+    const double y[] = {1, 1.2, 2, 2.2, 3, 3.4};
+    const mo__factor factors[] = {{level, 3}, {level, 3}};
+    mo__additive one, both;
+    double variance;
+    MO_CHECK_OK(mo__additive_fit(y, 6, factors, 1, &one));
+    MO_CHECK_OK(mo__additive_fit(y, 6, factors, 2, &both));
+    assert_true(one.degrees == 3 && both.degrees == 3);
+    MO_CHECK_NEAR(both.squares, 0.12, 1e-12);
+    MO_CHECK_NEAR(mo__additive_mean(&one, factors, 0, 2, &variance), 3.2, 1e-12);
+    MO_CHECK_NEAR(variance, 0.5, 1e-12);
+    for (int f = 0; f < 2; f++) assert_true(isnan(mo__additive_mean(&both, factors, f, 2, &variance)));
+    mo__additive_free(&one);
+    mo__additive_free(&both);
+    assert_true(isnan(mo__f_beyond((double)NAN, 1, 2)) && mo__f_beyond(0, 1, 2) >= 1);
+}
+
 static void test_allocation(void **state)
 {
     (void)state;
@@ -169,10 +196,10 @@ static void test_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),        cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_no_variance),  cmocka_unit_test(test_by_chance),
-        cmocka_unit_test(test_closed_forms), cmocka_unit_test(test_quantile_bounds),
-        cmocka_unit_test(test_allocation),
+        cmocka_unit_test(test_table),           cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_no_variance),     cmocka_unit_test(test_closed_forms),
+        cmocka_unit_test(test_quantile_bounds), cmocka_unit_test(test_allocation),
+        cmocka_unit_test(test_confounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
