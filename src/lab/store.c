@@ -80,6 +80,22 @@ static mo_status take_over(mo__sql *sql, const mo_lab_spec *spec, int seeds)
     return mo__sql_finish(sql);
 }
 
+/* Paths of configs are as seen from the working folder, which may be another one by now. */
+static mo_status take_configs(mo__sql *sql, const mo_lab_spec *spec)
+{
+    if (!spec->compare && spec->base) {
+        MO_TRY(mo__sql_prepare(sql, "UPDATE variants SET config = ?1 WHERE config <> ?1"));
+        MO_TRY(mo__sql_bind(sql, "t", spec->base));
+        MO_TRY(mo__sql_finish(sql));
+    }
+    for (int i = 0; i < spec->n_entries; i++) {
+        MO_TRY(mo__sql_prepare(sql, "UPDATE variants SET config = ?1 WHERE name = ?2 AND config <> ?1"));
+        MO_TRY(mo__sql_bind(sql, "tt", spec->entries[i].config, spec->entries[i].name));
+        MO_TRY(mo__sql_finish(sql));
+    }
+    return MO_OK;
+}
+
 static mo_status agree(mo__sql *sql, const mo_lab_spec *spec)
 {
     int seeds = 0;
@@ -88,6 +104,7 @@ static mo_status agree(mo__sql *sql, const mo_lab_spec *spec)
     if (status == MO_OK) status = check_seeds(sql, spec, &seeds);
     if (status == MO_OK && (seeds < spec->n_seeds || strcmp(old, spec->text) != 0))
         status = take_over(sql, spec, seeds);
+    if (status == MO_OK) status = take_configs(sql, spec);
     mo_free(old);
     return status;
 }

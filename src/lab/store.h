@@ -38,7 +38,7 @@ typedef struct mo__store mo__store;
 mo_status mo__store_create(const mo_lab_spec *spec, const mo_lab_variant *variants, int count,
                            const char *machine);
 /* For work. MO_E_NOT_FOUND; MO_E_MISMATCH says what differs from what the file was made for (seeds that have
- * been added are taken over, and so is the file's text); MO_E_FORMAT, MO_E_VERSION, MO_E_CORRUPT. */
+ * been added are taken over, and so are the file's text and the paths of configs); MO_E_FORMAT, MO_E_VERSION, MO_E_CORRUPT. */
 mo_status mo__store_open(const mo_lab_spec *spec, mo__store **out);
 void mo__store_close(mo__store *store); /* NULL is no store */
 

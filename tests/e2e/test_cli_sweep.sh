@@ -252,6 +252,13 @@ refused 'base data (hash of its content) was ' sweep "$dir/fed.yaml"
 rm "$dir/moved.h5"
 refused '`moira prepare` makes such a file' sweep "$dir/fed.yaml"
 
+# The file, and the configs beside it, may be seen from elsewhere than at first.
+sweep moved 'parameters: {optimizer.learning_rate: [1e-3]}' 'budget: {steps: 10}'
+moira 0 sweep "$dir/moved.yaml" --list
+out_has " train $dir/small.yaml "
+moira 0 sweep "$dir/../${dir##*/}/moved.yaml" --list
+out_has " train $dir/../${dir##*/}/small.yaml "
+
 # ---- requests that are wrong ----
 
 refused 'so --collect beside it says nothing' sweep "$dir/one.yaml" --list --collect
