@@ -40,10 +40,14 @@ static mo_status load_wanted(const mo_lab_spec *spec, const mo_lab_results *now,
     return status;
 }
 
-/* Not where it lies, with how many threads, what it says and how often it saves. */
+/* Not where the run and its data lie, with how many threads, what it says and how often it saves. That the
+ * data is the same is seen to by what is asked, and by the program that goes on. */
 static bool matters(const mo__key *key)
 {
     static const char *const free_sections[] = {"run", "log", "checkpoint", "sample"};
+    static const char *const places[] = {"data.path", "data.mixture"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (strcmp(key->name, places[i]) == 0) return false;
     for (size_t i = 0; i < sizeof free_sections / sizeof *free_sections; i++)
         if (mo__key_in_section(key, free_sections[i])) return strcmp(key->name, "run.seed") == 0;
     return true;
