@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "config/buffer.h"
 #include "base/units.h"
+#include "lab/experiment_facts.h"
 #include "session.h"
 #include "terminal.h"
 
@@ -58,35 +60,71 @@ static double seconds_left(const mo__lab_view *v, const tally *n)
     return made > 0 ? spent / (double)made * (double)n->left : (double)NAN;
 }
 
+/* "(router=topk, num_local_experts=4)": what tells a sweep's variant from others; "" of a comparison. Owned.
+ */
+static char *chosen_text(const mo_lab_results *r, int variant)
+{
+    const mo_lab_settings *chosen = &r->variants[variant].chosen;
+    mo__buffer text = {0};
+    char *out = NULL;
+    for (int i = 0; i < chosen->count; i++)
+        mo__buffer_add(&text, "%s%s=%s", i ? ", " : "  (", mo__lab_short_key(r, chosen->at[i].key),
+                       chosen->at[i].value);
+    mo__buffer_add(&text, "%s", chosen->count ? ")" : "");
+    return mo__buffer_finish(&text, MO_OK, &out) == MO_OK ? out : NULL;
+}
+
 static void write_totals(const mo__lab_view *v, const mo_lab_progress *p, char *out, size_t size)
 {
     tally n = count(p);
     double left = seconds_left(v, &n);
-    char best[128] = "";
-    if (n.best) snprintf(best, sizeof best, "; best %.60s %.4f", n.best->name, n.best->loss);
-    snprintf(out, size, "%d of %d trials done, %d failed, %d running, %d waiting%s; %s", n.done,
-             p->results->n_trials, n.failed, n.running, n.waiting, best,
+    char failed[32] = "";
+    if (n.failed) snprintf(failed, sizeof failed, ", %d failed", n.failed);
+    snprintf(out, size, "%d of %d trials done%s, %d running, %d waiting; %s%s", n.done, p->results->n_trials,
+             failed, n.running, n.waiting,
              p->stopping   ? "stopping when they have saved"
              : isnan(left) ? "time left not known yet"
-                           : mo__duration(left).text);
-    if (!p->stopping && !isnan(left)) {
-        size_t used = strlen(out);
-        snprintf(out + used, size - used, " left");
-    }
+                           : mo__duration(left).text,
+             p->stopping || isnan(left) ? "" : " left");
+}
+
+/* False: nothing is done yet. */
+static bool write_best(const mo_lab_progress *p, char *out, size_t size)
+{
+    const mo_lab_trial *best = count(p).best;
+    if (!best) return false;
+    char *chosen = chosen_text(p->results, best->variant);
+    snprintf(out, size, "best %.60s, validation loss %.4f%s", best->name, best->loss, chosen ? chosen : "");
+    mo_free(chosen);
+    return true;
 }
 
 /* ---- lines of what ended ---- */
 
-static void print_end(const mo_lab_progress *p, const mo_lab_trial *t)
+/* The how manieth it is that ended. Rungs of halving end trials more than once: they have the rung's number.
+ */
+static void write_place(const mo__lab_view *v, const mo_lab_progress *p, const mo_lab_trial *t, char *out,
+                        size_t size)
 {
-    tally n = count(p);
-    if (t->state == MO_TRIAL_FAILED) {
-        mo__line("%4d of %d  %s  failed: %s", n.over, p->results->n_trials, t->name,
-                 t->message ? t->message : "no memory for what it said");
-        return;
-    }
-    mo__line("%4d of %d  %s  step %s  loss %s  %s", n.over, p->results->n_trials, t->name,
-             mo__count(t->step).text, mo__fixed(t->loss, 4).text, mo__duration(t->seconds).text);
+    if (!p->results->compare && p->results->strategy == MO_LAB_HALVING)
+        snprintf(out, size, "rung %d", t->rung + 1);
+    else
+        snprintf(out, size, "%4d of %d", v->over, p->results->n_trials);
+}
+
+static void print_end(mo__lab_view *v, const mo_lab_progress *p, const mo_lab_trial *t)
+{
+    char place[48], *chosen = chosen_text(p->results, t->variant);
+    const char *settings = chosen ? chosen : "";
+    v->over++;
+    write_place(v, p, t, place, sizeof place);
+    if (t->state == MO_TRIAL_FAILED)
+        mo__line("%s  %s  failed: %s%s", place, t->name,
+                 t->message ? t->message : "no memory for what it said", settings);
+    else
+        mo__line("%s  %s  step %s  validation loss %s  %s%s", place, t->name, mo__count(t->step).text,
+                 mo__fixed(t->loss, 4).text, mo__duration(t->seconds).text, settings);
+    mo_free(chosen);
 }
 
 static bool over(mo_lab_state state)
@@ -111,7 +149,7 @@ static void print_ends(mo__lab_view *v, const mo_lab_progress *p)
 {
     const mo_lab_results *r = p->results;
     for (int i = 0; i < r->n_trials; i++) {
-        if (over(r->trials[i].state) && !over(v->states[i])) print_end(p, &r->trials[i]);
+        if (over(r->trials[i].state) && !over(v->states[i])) print_end(v, p, &r->trials[i]);
         v->states[i] = r->trials[i].state;
     }
 }
@@ -123,7 +161,7 @@ static void write_live(const mo_lab_progress *p, const mo_lab_live *l, int width
     const mo_lab_trial *t = &p->results->trials[l->trial];
     int64_t made = l->step - l->from;
     double left = made > 0 ? l->since / (double)made * (double)(t->target_step - l->step) : (double)NAN;
-    snprintf(out, size, "%-*.60s %9.20s of %-9.20s %8.20s  %.20s%s", width, t->name, mo__count(l->step).text,
+    snprintf(out, size, "%-*.60s %9.20s of %-9.20s %10.20s  %.20s%s", width, t->name, mo__count(l->step).text,
              mo__count(t->target_step).text, mo__fixed(l->train_loss, 4).text,
              isnan(left) ? "-" : mo__duration(left).text, l->another ? "  (another process's)" : "");
 }
@@ -140,8 +178,9 @@ static void draw(const mo__lab_view *v, const mo_lab_progress *p)
         if (length > width) width = length < 60 ? length : 60;
     }
     write_totals(v, p, text[n++], LINE);
+    if (n < room && write_best(p, text[n], LINE)) n++;
     if (p->n_live > 0 && n < room)
-        snprintf(text[n++], LINE, "%-*s %9s    %-9s %8s  left", width, "trial", "step", "", "loss");
+        snprintf(text[n++], LINE, "%-*s %9s    %-9s %10s  left", width, "trial", "step", "", "train loss");
     int shown = p->n_live <= room - n ? p->n_live : room - n - 1;
     for (int i = 0; i < shown; i++) write_live(p, &p->live[i], width, text[n++], LINE);
     if (shown >= 0 && shown < p->n_live) snprintf(text[n++], LINE, "and %d more", p->n_live - shown);
@@ -160,7 +199,8 @@ static void print_beginning(const mo__lab_view *v, const mo_lab_progress *p)
              r->compare ? "" : " by ", r->compare ? "" : strategies[r->strategy],
              mo__counted(v->spec->n_seeds, "seed").text, mo__counted(r->n_trials, "trial").text);
     if (n.over > 0) mo__line("%-12s %d done, %d failed: they stay as they are", "before", n.done, n.failed);
-    mo__line("%-12s %s at a time\n", "running", mo__counted(v->jobs, "trial").text);
+    if (n.running + n.waiting > 0)
+        mo__line("%-12s %s at a time\n", "running", mo__counted(v->jobs, "trial").text);
 }
 
 /* ---- all of it ---- */
@@ -174,6 +214,7 @@ void mo__lab_view_progress(const mo_lab_progress *p, void *user)
     if (v->begin == 0) {
         v->begin = v->told = now;
         v->steps = count(p).steps;
+        v->over = count(p).over;
         print_beginning(v, p);
     }
     print_ends(v, p);
@@ -183,6 +224,7 @@ void mo__lab_view_progress(const mo_lab_progress *p, void *user)
         char line[LINE];
         write_totals(v, p, line, sizeof line);
         mo__line("%s", line);
+        if (write_best(p, line, sizeof line)) mo__line("%s", line);
         v->told = now;
     }
     v->stopping = p->stopping;

@@ -10,6 +10,7 @@ typedef struct mo__lab_view {
     int jobs;
     mo_lab_state *states; /* owned: of trials, as last told */
     int n_states;
+    int over;           /* trials that were over at the beginning, and lines since */
     double begin, told; /* mo_clock; told: the last plain line */
     int64_t steps;      /* that trials had done at the beginning */
     bool stopping;

@@ -59,6 +59,8 @@ static mo_status summarize(const mo_lab_spec *spec, const mo_lab_results *result
     mo_answer_free(&answer);
     if (status == MO_OK) status = make_report(spec);
     if (status == MO_OK) printf("results      %s\n", results->path);
+    if (status == MO_OK && mo__stop)
+        return mo_error(MO_E_INTERRUPTED, "interrupted when all trials were over; the report is written");
     return status;
 }
 

@@ -38,7 +38,7 @@ typedef struct mo__lab_choices {
     "\n"                                                                                                     \
     "--list prints a command a line for the trials that are due now, for other programs to run in this\n"    \
     "folder, on one machine or several that share it, and --collect records what came of them:\n"            \
-    "  moira " name " FILE.yaml --list --jobs 4 | xargs -d '\\n' -P 4 -n 1 sh -c\n"
+    "  moira " name " FILE.yaml --list --jobs 4 | xargs -r -d '\\n' -P 4 -n 1 sh -c\n"
 
 /* The work of the file in words[0], which must be of that kind. */
 mo_status mo__lab_work(const mo__lab_choices *choices, const mo__words *words, bool compare);

@@ -30,7 +30,8 @@ static mo_status spawn(const int files[FILES], pid_t *child)
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0); /* what interrupts this program lets the drawing end */
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     for (int i = 0; i < FILES; i++) posix_spawn_file_actions_adddup2(&actions, files[i], i);
     int error = posix_spawnp(child, program, &actions, &attributes, words, environ);
     posix_spawn_file_actions_destroy(&actions);

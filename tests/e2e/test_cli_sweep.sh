@@ -47,7 +47,8 @@ sweep one "$grid" 'seeds: [1, 2]' 'budget: {steps: 100}'
 sweep two "$grid" 'seeds: [1, 2]' 'budget: {steps: 100}'
 moira 0 sweep "$dir/one.yaml"
 out_has 'trials       4 variants by grid, 2 seeds; 8 trials so far'
-out_matches '^ +8 of 8  v0004\.s2  step 100  loss [0-9.]+  [0-9.]+ s$'
+out_matches '^ +8 of 8  v0004\.s2  step 100  validation loss [0-9.]+  [0-9.]+ s  \(router=sigmoid, learning_rate=3e-3\)$'
+out_has 'running      1 trial at a time'
 [ "$(figures one | grep -c ',done,')" -eq 8 ] || fail "$ran: not eight trials done"
 [ "$(figures one | cut -d, -f10 | sort -u | wc -l)" -ge 8 ] || fail "$ran: trials have the same losses"
 moira 0 sweep "$dir/two.yaml" --jobs 3
@@ -59,6 +60,7 @@ figures one | awk -F, '$1 == "v0003.s2" && NF == 10 { print $10 }' | last_loss_i
 # Again: nothing is left to do.
 moira 0 sweep "$dir/two.yaml" --jobs 2 --resume
 out_has 'before       8 done, 0 failed: they stay as they are'
+grep -q 'at a time' "$out" && fail "$ran: says how many run at a time when nothing is to be run"
 [ "$(starts two '*')" -eq 8 ] || fail "$ran: $(starts two '*') starts of 8 trials"
 
 # Folders that another experiment left are not taken for this one's, whatever became of its results.
@@ -73,6 +75,22 @@ moira 0 sweep "$dir/left.yaml" --collect
 err_has 'where the trial has 0.0001'
 rm -r "$dir/left/trials/v0001.s1"
 moira 0 sweep "$dir/left.yaml" --retry
+
+# Interrupted while the page is drawn: it is drawn to its end, and the status says so.
+mkdir "$dir/bin"
+printf '#!/bin/sh\n: >"%s"\nsleep 0.2\nexec %s "$@"\n' "$dir/drawing" "$(command -v gnuplot)" >"$dir/bin/gnuplot"
+chmod +x "$dir/bin/gnuplot"
+PATH=$dir/bin:$PATH "$MOIRA" sweep "$dir/two.yaml" >"$out" 2>"$err" &
+pid=$!
+ran='sweep whose page is drawn'
+for wait in $(seq 300); do
+    [ -e "$dir/drawing" ] && break
+    sleep 0.02
+done
+kill -TERM $pid
+wait $pid
+[ $? -eq 130 ] || fail "$ran: not exit status 130"
+out_has "report       $dir/two/report.html"
 
 # ---- kills ----
 

@@ -548,6 +548,25 @@ static void gnuplot_may_hang(void **state)
     mo_free(path);
 }
 
+/* A signal to the group of this program lets a drawing end. */
+static void gnuplot_is_in_a_group_of_its_own(void **state)
+{
+    (void)state;
+    static const char program[] = "#!/bin/sh\nread -r a b c d group e </proc/$$/stat\n"
+                                  "[ \"$group\" = $$ ] && echo own\nexit 0\n";
+    char *path = mo_strdup(getenv("PATH")), *with = mo_strprintf("%s:%s", folder, path), *drawing = NULL;
+    MO_CHECK_OK(mo_write_file(temp_path(folder, "gnuplot"), program, strlen(program)));
+    assert_int_equal(chmod(temp_path(folder, "gnuplot"), 0755), 0);
+    setenv("PATH", with, 1);
+    MO_CHECK_OK(mo__gnuplot("plot 1\n", &drawing));
+    assert_string_equal(drawing, "own\n");
+    setenv("PATH", path, 1);
+    assert_int_equal(remove(temp_path(folder, "gnuplot")), 0);
+    mo_free(drawing);
+    mo_free(with);
+    mo_free(path);
+}
+
 static mo_status drawn(const mo__plot *plot)
 {
     char *svg;
@@ -607,6 +626,7 @@ int main(void)
         cmocka_unit_test(csv_has_no_formulas),
         cmocka_unit_test(there_may_be_no_gnuplot),
         cmocka_unit_test(gnuplot_may_hang),
+        cmocka_unit_test(gnuplot_is_in_a_group_of_its_own),
         cmocka_unit_test(memory_may_run_out),
         cmocka_unit_test(pages_have_their_place),
     };
