@@ -367,6 +367,8 @@ typedef struct mo_answer {
     int n_findings;
     char **notes; /* sentences on what it rests on and what limits it */
     int n_notes;
+    int n_warnings; /* so many of the notes, the first, are of something in these data; the others are of how
+                       it is done */
     bool timed;                  /* seconds are of timing trials, alone on the machine */
     mo_variant_answer *variants; /* in the order of results */
     int n_variants;

@@ -188,12 +188,8 @@ static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)
     printf("\n");
     MO_TRY(mo__table_print(&t));
     mo__paragraph(
-        "difference: of the losses, seed by seed, below 0 is better: at the end of each, whatever it "
-        "had spent, and where both had spent the same. spent: how many times as much the other spent "
-        "in all. speed-up: how many times as much that is as the variant when it had the other's final "
-        "loss; of seeds that never got there, the other when it had the variant's final loss as the "
-        "variant in all; in brackets 95% intervals. not known: seeds are missing, seconds were not "
-        "timed, or what looks worse was read before the end of its schedule",
+        "difference: of the losses, below 0 is better, ± half of its 95% interval. spent: by the other in "
+        "all, over the variant's. speed-up: how many times less the variant needs for the other's loss",
         0, 0);
     return MO_OK;
 }
@@ -222,8 +218,8 @@ mo_status mo__experiment_print(const mo_lab_results *results, const mo_answer *a
     printf("\n");
     say_progress(results);
     MO_TRY(results->compare ? print_compare(results, answer) : print_sweep(results, answer));
-    if (answer->n_notes) printf("\n");
-    for (int i = 0; i < answer->n_notes; i++) mo__paragraph(answer->notes[i], 0, 2);
+    if (answer->n_warnings) printf("\n");
+    for (int i = 0; i < answer->n_warnings; i++) mo__paragraph(answer->notes[i], 0, 2);
     say_failures(results);
     return MO_OK;
 }

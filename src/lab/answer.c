@@ -176,23 +176,48 @@ static mo_status rank(mo_answer *a)
 
 /* ---- the whole ---- */
 
-mo_status mo__answer_note(mo_answer *a, const char *format, ...)
+static mo_status insert_note(mo_answer *a, int at, char *text)
 {
-    va_list arguments, again;
-    va_start(arguments, format);
-    va_copy(again, arguments);
-    int size = vsnprintf(NULL, 0, format, arguments);
-    char *text = size < 0 ? NULL : mo_malloc((size_t)size + 1);
-    if (text) vsnprintf(text, (size_t)size + 1, format, again);
-    va_end(again);
-    va_end(arguments);
     char **notes = text ? mo_realloc(a->notes, sizeof *notes * (size_t)(a->n_notes + 1)) : NULL;
     if (!notes) {
         mo_free(text);
         return MO_E_MEMORY;
     }
     a->notes = notes;
-    notes[a->n_notes++] = text;
+    memmove(notes + at + 1, notes + at, sizeof *notes * (size_t)(a->n_notes - at));
+    notes[at] = text;
+    a->n_notes++;
+    return MO_OK;
+}
+
+__attribute__((format(printf, 1, 0))) static char *print(const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int size = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = size < 0 ? NULL : mo_malloc((size_t)size + 1);
+    if (text) vsnprintf(text, (size_t)size + 1, format, arguments);
+    return text;
+}
+
+mo_status mo__answer_note(mo_answer *a, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = print(format, arguments);
+    va_end(arguments);
+    return insert_note(a, a->n_notes, text);
+}
+
+mo_status mo__answer_warn(mo_answer *a, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = print(format, arguments);
+    va_end(arguments);
+    MO_TRY(insert_note(a, a->n_warnings, text));
+    a->n_warnings++;
     return MO_OK;
 }
 

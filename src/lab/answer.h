@@ -55,8 +55,9 @@ mo_status mo__answer_words_sweep(const mo__table *table, mo_answer *answer);
 mo_status mo__answer_words_common(const mo__table *table, mo_answer *answer);
 /* A comparison's sentence and findings. */
 mo_status mo__answer_findings(const mo__table *table, mo_answer *answer);
-/* Adds a note, printed. */
+/* Adds a note, printed: on how it is done; or on something in these data, which stands before those. */
 mo_status mo__answer_note(mo_answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+mo_status mo__answer_warn(mo_answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "12 of 40 trials are done, 1 has failed" to the sentence, if any is missing. */
 void mo__answer_progress(const mo__table *table, mo__buffer *sentence);
 

@@ -48,14 +48,16 @@ static mo_status note_seconds(const mo__table *t, mo_answer *a)
     static const char alone[] =
         "Seconds are steps times the seconds of a step, the median of a trial that ran with no other "
         "trial beside it, on all cores";
+    static const char as_trained[] = "Seconds are as trained, with whatever else was on the machine, other "
+                                     "trials among them; no verdict hangs on them.";
+    const double much = 0.2;
     if (!t->timed)
-        return mo__answer_note(a,
-                               "Seconds are as trained, with whatever else was on the machine, other trials "
-                               "among them; no verdict hangs on them.");
+        return t->results->compare ? mo__answer_warn(a, "%s", as_trained)
+                                   : mo__answer_note(a, "%s", as_trained);
     if (t->rounds == 1)
-        return mo__answer_note(
+        return mo__answer_warn(
             a, "%s. There was one for each variant, so the clock's noise is in no interval.", alone);
-    return mo__answer_note(
+    return (timing_spread(t) > much ? mo__answer_warn : mo__answer_note)(
         a,
         "%s, in %d rounds of all variants in turns, each of which goes with a seed; those of "
         "one variant differ by at most %.1f%%.",
@@ -93,7 +95,7 @@ static mo_status note_rises(const mo__table *t, mo_answer *a)
     mo_status status = MO_OK;
     if (count)
         status =
-            mo__answer_note(a,
+            mo__answer_warn(a,
                             "The validation loss was lower before the end, and rose again, of %s%s: that "
                             "much training is more than the data bears. Losses are those of the end.",
                             text, count > MOST_NAMES ? " and others" : "");
@@ -170,7 +172,7 @@ static mo_status note_tuning(const mo__table *t, mo_answer *a)
                             key);
     if (status == MO_OK && at_edge)
         status =
-            mo__answer_note(a,
+            mo__answer_warn(a,
                             "%s is at the edge of what was tried for %s: values beyond it may be better, "
                             "so %s may look worse than need be.",
                             key, text, at_edge == 1 ? "that variant" : "those variants");

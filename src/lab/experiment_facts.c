@@ -32,9 +32,13 @@ int mo__lab_seeds(const mo_lab_results *results)
 
 /* ---- steps ---- */
 
-static bool counts(const mo_lab_trial *t)
+/* Where a main trial has got to: also one that waits for its next rung, or runs on it; 0: no trial that
+ * counts. */
+static int64_t reached(const mo_lab_trial *t)
 {
-    return t->stage == MO_STAGE_MAIN && t->state == MO_TRIAL_DONE;
+    if (t->stage != MO_STAGE_MAIN || t->state == MO_TRIAL_FAILED) return 0;
+    if (t->state == MO_TRIAL_DONE) return t->target_step;
+    return t->n_evaluations > 0 ? t->evaluations[t->n_evaluations - 1].step : 0;
 }
 
 bool mo__lab_steps_differ(const mo_lab_results *results)
@@ -42,9 +46,9 @@ bool mo__lab_steps_differ(const mo_lab_results *results)
     int64_t step = 0;
     for (int i = 0; i < results->n_trials; i++) {
         const mo_lab_trial *t = &results->trials[i];
-        if (!counts(t)) continue;
-        if (step && t->target_step != step) return true;
-        step = t->target_step;
+        if (reached(t) == 0) continue;
+        if (step && reached(t) != step) return true;
+        step = reached(t);
     }
     return false;
 }
@@ -54,7 +58,7 @@ int64_t mo__lab_step_of(const mo_lab_results *results, int variant)
     int64_t step = 0;
     for (int i = 0; i < results->n_trials; i++) {
         const mo_lab_trial *t = &results->trials[i];
-        if (t->variant == variant && counts(t) && t->target_step > step) step = t->target_step;
+        if (t->variant == variant && reached(t) > 0 && (step == 0 || reached(t) < step)) step = reached(t);
     }
     return step;
 }

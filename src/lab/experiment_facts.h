@@ -14,7 +14,8 @@ mo__tally mo__tally_of(const mo_lab_results *results);
 int mo__lab_seeds(const mo_lab_results *results);
 /* Done trials of the main stage ended at different steps, as with halving: their losses are not alike. */
 bool mo__lab_steps_differ(const mo_lab_results *results);
-/* The step at which the variant's loss was taken: the highest of its done trials; 0: none. */
+/* The step at which the variant's loss was taken: the last to which all of its trials have got that have got
+ * anywhere; 0: none. */
 int64_t mo__lab_step_of(const mo_lab_results *results, int variant);
 
 /* "num_experts_per_tok" of model.num_experts_per_tok, unless another chosen key ends alike: then all of it.

@@ -7,6 +7,8 @@
 #include "lab/report_experiment.h"
 
 enum { MOST_KEYS = 16, MOST_ROWS = 60, MOST_CURVES = 5, MOST_BARS = 80, FEWEST_RANKED = 3 };
+/* With more keys the table would be wider than a screen; ranking.csv has it. */
+enum { KEYS_AND_ENTROPY = 3 };
 
 typedef struct ranking {
     const mo__experiment_page *page;
@@ -67,11 +69,12 @@ static void range_of(const mo_lab_results *r, int variant, double *low, double *
     *low = *high = (double)NAN;
     for (int i = 0; i < r->n_trials; i++) {
         const mo_lab_trial *t = &r->trials[i];
-        if (t->variant != variant || t->stage != MO_STAGE_MAIN || t->state != MO_TRIAL_DONE ||
-            t->target_step != step)
-            continue;
-        *low = fmin(*low, t->loss);
-        *high = fmax(*high, t->loss);
+        if (t->variant != variant || t->stage != MO_STAGE_MAIN || t->state == MO_TRIAL_FAILED) continue;
+        for (int e = 0; e < t->n_evaluations; e++) {
+            if (t->evaluations[e].step != step) continue;
+            *low = fmin(*low, t->evaluations[e].validation_loss);
+            *high = fmax(*high, t->evaluations[e].validation_loss);
+        }
     }
 }
 
@@ -90,7 +93,7 @@ static void ranking_columns(const ranking *k)
     mo__html_column(h, true, "Active parameters");
     if (!k->routed) return;
     mo__html_column(h, true, "Max violation");
-    mo__html_column(h, true, "Entropy, nats");
+    if (k->n_keys <= KEYS_AND_ENTROPY) mo__html_column(h, true, "Entropy, nats");
     if (k->dropping) mo__html_column(h, true, "Dropped");
 }
 
@@ -111,7 +114,7 @@ static void routing_cells(const ranking *k, const mo_variant_answer *a)
 {
     mo__html *h = &k->page->report->html;
     mo__html_cell(h, "%s", mo__fixed(a->max_vio.mean, 3).text);
-    mo__html_cell(h, "%s", mo__fixed(a->entropy.mean, 3).text);
+    if (k->n_keys <= KEYS_AND_ENTROPY) mo__html_cell(h, "%s", mo__fixed(a->entropy.mean, 3).text);
     if (k->dropping)
         mo__html_cell(h, "%s%s", mo__fixed(100 * a->dropped.mean, 1).text, isnan(a->dropped.mean) ? "" : "%");
 }
@@ -164,10 +167,13 @@ static void explain_ranking(const ranking *k)
         k->steps_differ ? " that a variant got to; losses at different steps do not compare" : "",
         k->several_seeds ? ", mean over seeds, and the lowest and the highest of them" : "",
         isnan(k->page->answer->least_difference) ? "" : "; alike: too close to be told from it",
-        k->routed ? " Max violation (the busiest expert's load over the fair share, less 1) and entropy of "
-                    "the router are "
-                    "means over layers at the end."
-                  : "");
+        !k->routed                      ? ""
+        : k->n_keys <= KEYS_AND_ENTROPY ? " Max violation (the busiest expert's load over the fair share, "
+                                          "less 1) and entropy of the router "
+                                          "are means over layers at the end."
+                                        : " Max violation (the busiest expert's load over the fair share, "
+                                          "less 1) is a mean over layers at "
+                                          "the end.");
 }
 
 static void draw_ranking(const ranking *k)

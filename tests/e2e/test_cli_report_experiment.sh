@@ -69,5 +69,8 @@ out_matches '^variant +experts +active +parameters +memory +seeds +loss +time +t
 out_matches '^dense has the active parameters of moe, [0-9.]+% off$'
 out_matches '^moe +dense +end +[-+][0-9.]+ ± [0-9.]+ +(better|worse|within noise) *$'
 out_matches '^ +tokens +[-+][0-9.]+ ± [0-9.]+ '
+# How it is done is said on the page; the terminal has what is to be seen to in these data.
+grep -q 'Differences are taken seed by seed' "$out" && fail "$ran: notes on the method on the terminal"
+grep -q 'Differences are taken seed by seed' "$dir/pair/report.html" || fail "$ran: no notes on the page"
 [ "$(wc -l <"$dir/pair/report/contrasts.csv")" -eq 5 ] || fail "$ran: not a contrast for each of the end, tokens, FLOPs, seconds"
 finish

@@ -202,6 +202,9 @@ static void test_axes(void **state)
     assert_int_equal(c->axis[MO_AXIS_SECONDS].verdict, MO_VERDICT_UNKNOWN);
     assert_false(a.timed);
     check_notes(&a, "Seconds are as trained", true);
+    assert_int_equal(a.n_warnings, 1); /* of these data; the others are of how it is done */
+    assert_non_null(strstr(a.notes[0], "Seconds are as trained"));
+    assert_true(a.n_notes > 1);
     MO_CHECK_NEAR(c->axis[MO_AXIS_TOKENS].spent.mean, 1, 1e-12);
     MO_CHECK_NEAR(c->axis[MO_AXIS_FLOPS].spent.mean, 0.5, 1e-12);
     MO_CHECK_NEAR(c->final.difference.mean, -0.6, 1e-12);

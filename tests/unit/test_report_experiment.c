@@ -6,6 +6,7 @@
 
 #include "harness/html_check.h"
 #include "harness/small_experiment.h"
+#include "lab/experiment_facts.h"
 #include "lab/report_experiment.h"
 
 static char *folder;
@@ -344,6 +345,10 @@ static void test_few_ranks(void **state)
         t->n_evaluations = 10;
         t->loss = t->evaluations[9].validation_loss;
     }
+    for (int i = 0; i < r.n_trials; i++) /* with a rung to come */
+        if (r.trials[i].variant == 0) r.trials[i].state = MO_TRIAL_WAITING;
+    const mo_lab_trial *first = &r.trials[0];
+    assert_int_equal(mo__lab_step_of(&r, 0), first->evaluations[first->n_evaluations - 1].step);
     char *page = report_of(&r, "few.html", &made);
     after(page, "Loss against training time");
     assert_null(strstr(page, "Losses by rank"));
