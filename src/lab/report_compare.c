@@ -131,7 +131,7 @@ static void variants_csv(const mo__experiment_page *page)
 static void axis_cells(mo__html *h, const mo_contrast *k, mo_axis axis)
 {
     const mo_estimate *d = &k->axis[axis].difference;
-    mo__html_cell(h, "equal %s", mo__lab_axis(axis));
+    mo__html_cell(h, "%s", mo__lab_axis(axis));
     mo__html_cell(h, "%s", mo__lab_distance(d, 4).text);
     mo__html_cell(h, "%s", mo__lab_verdict(k->axis[axis].verdict));
     mo__html_cell(h, "%s", mo__lab_ratio(&k->axis[axis].spent, 2).text);
@@ -142,7 +142,7 @@ static void axis_cells(mo__html *h, const mo_contrast *k, mo_axis axis)
 
 static void end_cells(mo__html *h, const mo_contrast *k)
 {
-    mo__html_cell(h, "its own end");
+    mo__html_cell(h, "end");
     mo__html_cell(h, "%s", mo__lab_distance(&k->final.difference, 4).text);
     mo__html_cell(h, "%s", mo__lab_verdict(k->final.verdict));
     for (int i = 0; i < 2; i++) mo__html_cell(h, "%s", "");
@@ -156,8 +156,7 @@ static void list_contrasts(const mo__experiment_page *page)
     const mo_lab_variant *variants = page->results->variants;
     mo__html_table_begin(
         h, NULL,
-        "=At|>Difference, nats per token|=Verdict|>Spent in all, times less|>Speed-up, times|>Seeds|"
-        ">Seeds that got there");
+        "=At|>Difference, nats per token|=Verdict|>Times less spent|>Speed-up, times|>Seeds|>Got there");
     for (int c = 0; c < page->answer->n_contrasts; c++) {
         const mo_contrast *k = &page->answer->contrasts[c];
         mo__html_group(h, "%s against %s", variants[k->variant].name, variants[k->reference].name);
@@ -167,9 +166,9 @@ static void list_contrasts(const mo__experiment_page *page)
     mo__html_table_end(h);
     mo__html_paragraph(
         h, "note",
-        "Difference: the variant's validation loss less the other's, seed by seed, each at its own end, "
+        "Difference: the variant's validation loss less the other's, seed by seed, at the end of each, "
         "whatever it had spent there, and where both had spent the same: mean ± half of its 95%% interval; "
-        "below 0 is better. Spent in all: by the other, over what the variant spent. Within noise: the "
+        "below 0 is better. Spent: in all, by the other over by the variant. Within noise: the "
         "interval holds 0. Not known: seeds are missing, seconds were not timed, or what looks worse was "
         "read before the end of its schedule. "
         "Speed-up: how many times as much the other spent in all as the variant when it had the other's "

@@ -157,7 +157,7 @@ static void test_compare(void **state)
         assert_memory_equal(list, a.findings[i], 40);
     }
     for (int c = 0; c < a.n_contrasts; c++)
-        check_has(page, "<td class=\"k\">its own end</td><td class=\"n\">%+.4f ± ",
+        check_has(page, "<td class=\"k\">end</td><td class=\"n\">%+.4f ± ",
                   a.contrasts[c].final.difference.mean);
     for (int c = 0; c < a.n_contrasts; c++)
         for (int axis = 0; axis < MO_AXES; axis++) {
