@@ -617,6 +617,24 @@ static void test_several(void **state)
     done(&r, &a);
 }
 
+/* The headline's variant is the first with experts, wherever it stands. */
+static void test_headline(void **state)
+{
+    (void)state;
+    mo_lab_results r = {.compare = true};
+    add_variant(&r, "dense", 0, 40, 1);
+    add_variant(&r, "wide", 0, 40, 1);
+    add_variant(&r, "moe", 8, 40, 1);
+    for (uint64_t s = 0; s < 2; s++)
+        for (int v = 0; v < 3; v++) run(&r, v, s, 2, (double[]){3, 2.4 - 0.2 * v});
+    mo_answer a = answer(&r);
+    assert_int_equal(strncmp(a.sentence, "moe is better than dense:", 25), 0);
+    assert_int_equal(a.n_findings, 2);
+    assert_int_equal(strncmp(a.findings[0], "wide is better than dense:", 26), 0);
+    assert_int_equal(strncmp(a.findings[1], "moe is better than wide:", 24), 0);
+    done(&r, &a);
+}
+
 static void test_rises(void **state)
 {
     (void)state;
@@ -707,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_flops_budget),
         cmocka_unit_test(test_several),
         cmocka_unit_test(test_rises),
+        cmocka_unit_test(test_headline),
         cmocka_unit_test(test_tuned),
         cmocka_unit_test(test_allocations),
         cmocka_unit_test(test_ends_lower),
