@@ -127,11 +127,25 @@ int mo__axis_names_width(const char *const *names, int count)
     return longest;
 }
 
+/* In so many letters for all of them, each in the middle of its part: a letter and a half apart, and the ends
+ * hardly beyond the axis. */
+static bool fit(const char *const *names, int count, int letters)
+{
+    const double part = (double)letters / count, apart = 1.5, beyond = 4;
+    for (int i = 0; i < count; i++) {
+        int width = mo__axis_name_width(names[i]);
+        bool last = i + 1 == count;
+        if (!last && (width + mo__axis_name_width(names[i + 1])) / 2.0 + apart > part) return false;
+        if ((i == 0 || last) && width > part + beyond) return false;
+    }
+    return true;
+}
+
 /* sin(LEAN) is 0.574. */
 int mo__axis_names_room(const char *const *names, int count, int letters)
 {
     int longest = mo__axis_names_width(names, count);
-    return (longest + 2) * count > letters ? (int)(MO__LETTER * 0.574 * longest) + 8 : 0;
+    return fit(names, count, letters) ? 0 : (int)(MO__LETTER * 0.574 * longest) + 8;
 }
 
 void mo__axis_write_names(char letter, const char *label, const char *const *names, int count, int letters,

@@ -407,6 +407,27 @@ static void colours_are_the_values(void **state)
     mo_free(svg);
 }
 
+/* Names lean where they would run into one another, and only there. */
+static void names_lean_where_they_must(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"topk", "noisy_topk", "sigmoid", "hash"}, *const many[] = {
+                                                                                     "dense-active",
+                                                                                     "dense-total",
+                                                                                     "dense-flops", "moe"};
+    double x[] = {0, 1, 2, 3};
+    mo__curve curve = line(NULL, x, x, 4);
+    mo__plot plot = plot_of(&curve, 1);
+    plot.n_x_names = 4;
+    for (int lean = 0; lean < 2; lean++) {
+        char *svg;
+        plot.x_names = lean ? many : some;
+        MO_CHECK_OK(mo__plot_svg(&plot, &svg));
+        assert_int_equal(html_count(svg, "rotate(-35"), lean ? 4 : 0);
+        mo_free(svg);
+    }
+}
+
 /* Long names of rows and columns take their room from the page, not from the cells. */
 static void cells_keep_their_size(void **state)
 {
@@ -621,6 +642,7 @@ int main(void)
         cmocka_unit_test(counts_have_whole_tics),
         cmocka_unit_test(long_lines_keep_their_peaks),
         cmocka_unit_test(colours_are_the_values),
+        cmocka_unit_test(names_lean_where_they_must),
         cmocka_unit_test(cells_keep_their_size),
         cmocka_unit_test(csv_has_what_was_drawn),
         cmocka_unit_test(csv_has_no_formulas),
