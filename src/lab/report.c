@@ -168,6 +168,8 @@ static void add_drawing(mo__report *r, mo_status status, char *svg)
                                "gnuplot could not be started here, or did not end, so there are no drawings; "
                                "their data is there.");
         r->without_plots = true;
+    } else if (status == MO_E_INTERNAL) { /* one drawing less is no reason to have no report */
+        mo__html_paragraph(&r->html, "warning", "Not drawn: %s.", mo_last_error());
     } else if (r->status == MO_OK) {
         r->status = status;
     }

@@ -499,11 +499,10 @@ static void csv_has_no_formulas(void **state)
 
 /* ---- without gnuplot, memory, a place for the page ---- */
 
-static mo_status whole_report(void)
+static mo_status report_without_drawings(mo_report_made *made)
 {
     double x[] = {0, 1, 2}, y[] = {3, 1, 2};
     mo__report r;
-    mo_report_made made;
     mo__curve curve = line("<name>", x, y, 3);
     mo__plot plot = plot_of(&curve, 1);
     mo__heat heat = {.name = "heat",
@@ -522,7 +521,13 @@ static mo_status whole_report(void)
     mo__report_heat(&r, &heat);
     mo__html_grid_end(&r.html);
     mo__html_section_end(&r.html);
-    MO_TRY(mo__report_end(&r, &made));
+    return mo__report_end(&r, made);
+}
+
+static mo_status whole_report(void)
+{
+    mo_report_made made;
+    MO_TRY(report_without_drawings(&made));
     assert_int_equal(made.plots, 0);
     assert_true(made.without_plots);
     mo_report_made_free(&made);
@@ -563,6 +568,30 @@ static void gnuplot_may_hang(void **state)
     assert_true(mo_clock() - begin < 50);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left of it */
     assert_int_equal(errno, ECHILD);
+    setenv("PATH", path, 1);
+    assert_int_equal(remove(temp_path(folder, "gnuplot")), 0);
+    mo_free(with);
+    mo_free(path);
+}
+
+/* What it says is in the place of the drawing; the rest of the report is there. */
+static void gnuplot_may_fail(void **state)
+{
+    (void)state;
+    static const char program[] = "#!/bin/sh\ncat >/dev/null\necho 'line 3: <none>' >&2\nexit 1\n";
+    char *path = mo_strdup(getenv("PATH")), *with = mo_strprintf("%s:%s", folder, path);
+    MO_CHECK_OK(mo_write_file(temp_path(folder, "gnuplot"), program, strlen(program)));
+    assert_int_equal(chmod(temp_path(folder, "gnuplot"), 0755), 0);
+    setenv("PATH", with, 1);
+    mo_report_made made;
+    MO_CHECK_OK(report_without_drawings(&made));
+    assert_int_equal(made.plots, 0);
+    assert_false(made.without_plots);
+    char *page = html_check(temp_path(folder, "none.html"));
+    assert_int_equal(html_count(page, "Not drawn: gnuplot: did not draw: "), 2);
+    assert_int_equal(html_count(page, ".csv</a>"), 2);
+    mo_free(page);
+    mo_report_made_free(&made);
     setenv("PATH", path, 1);
     assert_int_equal(remove(temp_path(folder, "gnuplot")), 0);
     mo_free(with);
@@ -648,6 +677,7 @@ int main(void)
         cmocka_unit_test(csv_has_no_formulas),
         cmocka_unit_test(there_may_be_no_gnuplot),
         cmocka_unit_test(gnuplot_may_hang),
+        cmocka_unit_test(gnuplot_may_fail),
         cmocka_unit_test(gnuplot_is_in_a_group_of_its_own),
         cmocka_unit_test(memory_may_run_out),
         cmocka_unit_test(pages_have_their_place),
