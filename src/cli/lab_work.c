@@ -150,6 +150,12 @@ mo_status mo__lab_work(const mo__lab_choices *choices, const mo__words *words, b
     if (choices->list && choices->collect)
         return mo_error(MO_E_USAGE,
                         "--list collects first, so --collect beside it says nothing; give one of them");
+    if (mo_path_is_dir(words->at[0]))
+        return mo_error(
+            MO_E_USAGE,
+            "%s: is a folder; give the experiment's YAML file, or run moira report on an experiment's "
+            "folder",
+            words->at[0]);
     MO_TRY(mo_lab_spec_load(words->at[0], &spec));
     mo_status status = MO_OK;
     if (spec.compare != compare)

@@ -44,11 +44,26 @@ static mo_status check_names(const mo__spec_reader *r, const mo__doc *root, unsi
     return MO_OK;
 }
 
+/* A key that was meant to say it, or NULL. */
+static const mo__doc *misspelt_kind(const mo__doc *root)
+{
+    static const char *const kinds[] = {"parameters", "variants"};
+    for (int i = 0; i < root->count; i++)
+        if (!find_key(root->items[i].name) && mo_nearest_name(root->items[i].name, kinds, 2))
+            return &root->items[i];
+    return NULL;
+}
+
 static mo_status find_kind(mo__spec_reader *r, const mo__doc *root)
 {
     bool sweep = mo__spec_find(root, "parameters"), compare = mo__spec_find(root, "variants");
     r->spec->compare = compare;
     if (sweep != compare) return MO_OK;
+    const mo__doc *misspelt = sweep ? NULL : misspelt_kind(root);
+    if (misspelt)
+        return mo__spec_at(
+            r, misspelt,
+            mo__spec_unknown(misspelt->name, (const char *const[]){"parameters", "variants"}, 2));
     if (!sweep)
         return mo_error(MO_E_CONFIG,
                         "%s: is neither a sweep, which has parameters, nor a comparison, which has variants",

@@ -12,7 +12,8 @@
 typedef struct mo__spec_reader {
     const char *origin; /* the file's path, in front of messages */
     mo_lab_spec *spec;
-    mo_run_config config; /* the base with `set`, for keys that come after these */
+    const mo__doc *parameters; /* all of them, while they are read */
+    mo_run_config config;      /* the base with `set`, for keys that come after these */
 } mo__spec_reader;
 
 /* Reads what stands beside a key. Messages have their place. */
@@ -52,6 +53,8 @@ mo_status mo__spec_unknown(const char *name, const char *const *names, size_t co
 const mo__doc *mo__spec_find(const mo__doc *map, const char *name);
 /* A map of "section.key: value", each of which a run would take. */
 mo_status mo__spec_settings(const mo__spec_reader *r, const mo__doc *map, mo_lab_settings *out);
+/* Refuses a section in place of its keys. */
+mo_status mo__spec_refuse_section(const mo__spec_reader *r, const mo__doc *item);
 /* Index of the config key `name`, at `doc`. MO_E_CONFIG where experiments see to it themselves; `varied`: or
  * where it would make losses that cannot be compared. */
 mo_status mo__spec_config_key(const mo__spec_reader *r, const mo__doc *doc, const char *name, bool varied,

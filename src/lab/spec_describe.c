@@ -39,7 +39,7 @@ static void add_parameter(const mo_lab_parameter *p, mo__buffer *out)
     if (p->count > 0)
         add_texts("parameter ", p->key, p->values, p->count, out);
     else
-        mo__buffer_add(out, "parameter %s: %.17g to %.17g%s\n", p->key, p->from, p->to,
+        mo__buffer_add(out, "parameter %s: %.15g to %.15g%s\n", p->key, p->from, p->to,
                        p->logarithmic ? ", log" : "");
     if (!p->when.key) return;
     mo__buffer_add(out, "condition of %s: %s ", p->key, p->when.key);
@@ -50,10 +50,10 @@ static void add_sweep(const mo_lab_spec *s, mo__buffer *out)
 {
     static const char *const strategies[] = {"grid", "random", "halving"};
     mo__buffer_add(out, "strategy: %s\n", strategies[s->strategy]);
-    mo__buffer_add(out, "trials: %lld\n", (long long)s->draws);
+    if (s->draws > 0) mo__buffer_add(out, "trials: %lld\n", (long long)s->draws);
     if (s->draws > 0) mo__buffer_add(out, "draw_seed: %llu\n", (unsigned long long)s->draw_seed);
     if (s->strategy == MO_LAB_HALVING)
-        mo__buffer_add(out, "halving: %lld steps, factor %.17g\n", (long long)s->first_steps, s->factor);
+        mo__buffer_add(out, "halving: %lld steps, factor %.15g\n", (long long)s->first_steps, s->factor);
     mo__buffer_add(out, "match: %s\n", mo__match_names[s->match]);
     for (int i = 0; i < s->n_parameters; i++) add_parameter(&s->parameters[i], out);
     for (int i = 0; i < s->n_rules; i++) mo__buffer_add(out, "rule %d: %s\n", i + 1, s->rules[i]);
@@ -85,12 +85,25 @@ static mo_status add_comparison(const mo_lab_spec *s, mo__buffer *out)
     return MO_OK;
 }
 
+/* One of them is given, or none. */
+static void add_budget(const mo_lab_spec *s, mo__buffer *out)
+{
+    mo__buffer_add(out, "budget: ");
+    if (s->budget.steps > 0)
+        mo__buffer_add(out, "%lld steps\n", (long long)s->budget.steps);
+    else if (s->budget.tokens > 0)
+        mo__buffer_add(out, "%lld tokens\n", (long long)s->budget.tokens);
+    else if (s->budget.flops > 0)
+        mo__buffer_add(out, "%.15g flops\n", s->budget.flops);
+    else
+        mo__buffer_add(out, "the config's own\n");
+}
+
 mo_status mo__spec_describe(const mo_lab_spec *s, char **out)
 {
     mo__buffer text = {0};
     mo__buffer_add(&text, "kind: %s\nname: %s\n", s->compare ? "comparison" : "sweep", s->name);
-    mo__buffer_add(&text, "budget: %lld steps, %lld tokens, %.17g flops\n", (long long)s->budget.steps,
-                   (long long)s->budget.tokens, s->budget.flops);
+    add_budget(s, &text);
     mo_status status = add_config("base", s->base, s, &text);
     if (status == MO_OK && s->compare) status = add_comparison(s, &text);
     if (!s->compare) add_sweep(s, &text);

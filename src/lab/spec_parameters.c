@@ -106,6 +106,9 @@ static mo_status settle_range(const range *in, int key, mo_lab_parameter *p)
 static mo_status read_range(const mo__spec_reader *r, const mo__doc *doc, int key, mo_lab_parameter *p)
 {
     range in = {0};
+    if (mo__spec_find(doc, "min") || mo__spec_find(doc, "max"))
+        return mo__spec_at(r, doc,
+                           mo_error(MO_E_CONFIG, "a range is written {from: A, to: B}, not min and max"));
     mo_status status =
         mo__spec_map(r, doc, range_keys, sizeof range_keys / sizeof *range_keys, beside_range, &in);
     if (status == MO_OK) {
@@ -165,6 +168,13 @@ static mo_status read_condition(const mo__spec_reader *r, const mo__doc *doc, mo
     const mo__doc *item = &doc->items[0];
     MO_TRY(mo__spec_config_key(r, item, item->name, false, &key));
     const mo_lab_parameter *on = find_parameter(r->spec, item->name);
+    if (!on && mo__spec_find(r->parameters, item->name))
+        return mo__spec_at(
+            r, item,
+            mo_error(MO_E_CONFIG,
+                     "is a parameter that stands below %s, and when names one that stands above: "
+                     "move it up",
+                     p->key));
     if (!on || on == p)
         return mo__spec_at(r, item,
                            mo_error(MO_E_CONFIG, "when names a parameter that stands above this one"));
@@ -209,7 +219,10 @@ static mo_status read_parameter(mo__spec_reader *r, const mo__doc *doc)
     int key;
     mo_lab_spec *spec = r->spec;
     mo_lab_parameter *p = &spec->parameters[spec->n_parameters];
+    if (doc->kind == MO__DOC_MAP && mo__section_find(doc->name) >= 0) return mo__spec_refuse_section(r, doc);
     MO_TRY(mo__spec_config_key(r, doc, doc->name, true, &key));
+    if (mo__settings_find(&spec->set, doc->name))
+        return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "is under set too; leave one of the two out"));
     if (spec->match != MO_MATCH_NONE && mo__match_sets(doc->name))
         return mo__spec_at(r, doc, mo_error(MO_E_CONFIG, "match decides it; leave one of the two out"));
     spec->n_parameters++;
@@ -229,6 +242,7 @@ mo_status mo__spec_read_parameters(mo__spec_reader *r, const mo__doc *doc)
                            mo_error(MO_E_CONFIG, "expected {section.key: VALUES, ...}: what is varied"));
     r->spec->parameters = mo_calloc((size_t)doc->count, sizeof *r->spec->parameters);
     if (!r->spec->parameters) return MO_E_MEMORY;
+    r->parameters = doc;
     for (int i = 0; i < doc->count; i++) MO_TRY(read_parameter(r, &doc->items[i]));
     return MO_OK;
 }

@@ -119,8 +119,7 @@ mo_status mo__spec_config_key(const mo__spec_reader *r, const mo__doc *doc, cons
     return status == MO_OK ? MO_OK : mo__spec_at(r, doc, status);
 }
 
-/* Refuses a section in place of its keys. */
-static mo_status refuse_section(const mo__spec_reader *r, const mo__doc *item)
+mo_status mo__spec_refuse_section(const mo__spec_reader *r, const mo__doc *item)
 {
     const char *leaf = item->count > 0 ? item->items[0].name : "KEY";
     return mo__spec_at(r, item,
@@ -132,7 +131,8 @@ static mo_status read_setting(const mo__spec_reader *r, const mo__doc *item, mo_
 {
     int key;
     char *word = NULL;
-    if (item->kind == MO__DOC_MAP && mo__section_find(item->name) >= 0) return refuse_section(r, item);
+    if (item->kind == MO__DOC_MAP && mo__section_find(item->name) >= 0)
+        return mo__spec_refuse_section(r, item);
     MO_TRY(mo__spec_config_key(r, item, item->name, false, &key));
     MO_TRY(mo__doc_word(item, &word));
     mo_status status = mo__setting_check(key, word, NULL);

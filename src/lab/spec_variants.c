@@ -229,5 +229,11 @@ mo_status mo__spec_read_tune(mo__spec_reader *r, const mo__doc *doc)
                            mo_error(MO_E_CONFIG, "expected learning_rate, or {parameter: KEY, values: [a, "
                                                  "b]}"));
     MO_TRY(mo__spec_map(r, doc, tune_keys, 2, beside_tune, spec));
+    if (spec->budget.steps > 0 && spec->tune.steps > spec->budget.steps)
+        return mo__spec_at(
+            r, doc,
+            mo_error(MO_E_CONFIG,
+                     "steps %lld are more than the budget's %lld; a try is no longer than a trial",
+                     (long long)spec->tune.steps, (long long)spec->budget.steps));
     return settle_tune(r, doc, mo__spec_find(doc, "values"));
 }

@@ -280,5 +280,6 @@ out_has " train $dir/../${dir##*/}/small.yaml "
 # ---- requests that are wrong ----
 
 refused 'so --collect beside it says nothing' sweep "$dir/one.yaml" --list --collect
+refused 'is a folder; give the experiment' sweep "$dir/one"
 refused 'jobs' sweep "$dir/one.yaml" --jobs 0
 finish

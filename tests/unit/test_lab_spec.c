@@ -136,6 +136,19 @@ static const struct bad {
     const char *text, *message;
 } bad[] = {
     {"", "is neither a sweep, which has parameters, nor a comparison, which has variants"},
+    {"name: g\nparamaters: {model.router: [topk]}\n",
+     "x.yaml:2: paramaters: unknown key; did you mean parameters?"},
+    {SWEEP "parameters:\n  optimizer: {learning_rate: [1e-3]}\n",
+     "x.yaml:4: optimizer: keys are written with their section here: optimizer.learning_rate"},
+    {SWEEP "parameters: {optimizer.learning_rate: {min: 1e-3, max: 1e-2}}\n",
+     "x.yaml:3: optimizer.learning_rate: a range is written {from: A, to: B}"},
+    {SWEEP "set: {model.router: topk}\nparameters: {model.router: [topk, sigmoid]}\n",
+     "x.yaml:4: model.router: is under set too"},
+    {SWEEP "parameters:\n  optimizer.beta1: {values: [0, 0.5], when: {model.router: topk}}\n"
+           "  model.router: [topk, hash]\n",
+     "x.yaml:4: model.router: is a parameter that stands below optimizer.beta1"},
+    {COMPARE "budget: {steps: 20}\ntune: {parameter: optimizer.beta1, values: [0, 0.5], steps: 21}\n",
+     "x.yaml:5: tune: steps 21 are more than the budget's 20"},
     {"just words\n", "x.yaml:1: one value stands where keys"},
     {"- a\n", "x.yaml:1: a list stands where keys"},
     {SWEEP "parameters: {}\n", "x.yaml:3: parameters: expected {section.key: VALUES"},
@@ -378,10 +391,11 @@ static void what_differs_is_named(void **state)
         {SWEEP "parameters: {optimizer.learning_rate: [1e-3, 3e-3]}\n",
          "parameter optimizer.learning_rate was 1e-3, 2e-3 and is now 1e-3, 3e-3"},
         {RATES "set: {model.hidden_size: 32}\n", "base model.hidden_size was 8 and is now 32"},
-        {RATES "budget: {steps: 9}\n", "budget was 0 steps"},
+        {RATES "budget: {steps: 9}\n", "budget was the config's own and is now 9 steps"},
         {RATES "rules: [1 < 2]\n", "rule 1 is new: 1 < 2"},
         {SWEEP "parameters: {optimizer.beta1: [0.5]}\n",
          "parameter optimizer.learning_rate was 1e-3, 2e-3 and is gone"},
+        {RATES "strategy: random\ntrials: 2\n", "trials is new: 2"},
     };
     mo_lab_spec a, b;
     MO_CHECK_OK(load(RATES, &a));
