@@ -277,6 +277,20 @@ out_has " train $dir/small.yaml "
 moira 0 sweep "$dir/../${dir##*/}/moved.yaml" --list
 out_has " train $dir/../${dir##*/}/small.yaml "
 
+# So is a model that trials begin with.
+for seed in 1 2; do
+    moira 0 train "$dir/small.yaml" sample.tokens=0 train.steps=20 run.seed=$seed "run.dir=$dir/begin$seed"
+    cp "$dir/begin$seed"/step-*20.h5 "$dir/begin$seed.h5"
+done
+sweep begun 'parameters: {optimizer.learning_rate: [1e-3]}' 'seeds: [1]' 'budget: {steps: 20}'
+sed -i "s|^set: {|&init.from: $dir/begin1.h5, |" "$dir/begun.yaml"
+moira 0 sweep "$dir/begun.yaml"
+cp "$dir/begin1.h5" "$dir/begin3.h5"
+sed -i 's/begin1/begin3/; s/seeds: \[1\]/seeds: [1, 2]/' "$dir/begun.yaml"
+moira 0 sweep "$dir/begun.yaml"
+cp "$dir/begin2.h5" "$dir/begin3.h5"
+refused 'base model of init.from (hash of its content) was ' sweep "$dir/begun.yaml"
+
 # ---- requests that are wrong ----
 
 refused 'so --collect beside it says nothing' sweep "$dir/one.yaml" --list --collect
