@@ -14,7 +14,8 @@
  * processes may write to one file; one waits for another, at most a minute (MO_E_IO).
  *
  * The file (application_id 0x4d4f4952, "MOIR"; user_version MO__STORE_VERSION):
- *     experiment   one row: name, kind (sweep, compare), path and text of its file, what it asks, machine, created
+ *     experiment   one row: name, kind (sweep, compare), its file's path and text, what it asks, machine,
+ *                  created
  *     seeds        place, seed
  *     variants     id from 0, name, config, match and what came of it, steps, counts
  *     settings     variant, list (set, chosen), place, key, value
@@ -38,7 +39,8 @@ typedef struct mo__store mo__store;
 mo_status mo__store_create(const mo_lab_spec *spec, const mo_lab_variant *variants, int count,
                            const char *machine);
 /* For work. MO_E_NOT_FOUND; MO_E_MISMATCH says what differs from what the file was made for (seeds that have
- * been added are taken over, and so are the file's text and the paths of configs); MO_E_FORMAT, MO_E_VERSION, MO_E_CORRUPT. */
+ * been added are taken over, and so are the file's text and the paths of configs); MO_E_FORMAT, MO_E_VERSION,
+ * MO_E_CORRUPT. */
 mo_status mo__store_open(const mo_lab_spec *spec, mo__store **out);
 void mo__store_close(mo__store *store); /* NULL is no store */
 
