@@ -45,7 +45,8 @@ const char mo__html_style[] =
     ".grid>*{min-width:0}\n"
     "figure{margin:0;min-width:0}\n"
     ".drawing{overflow-x:auto;overflow-y:hidden}\n"
-    ".plot{display:block;width:100%;min-width:390px;max-width:510px;height:auto;margin:4px 0;fill:none;stroke-width:1}\n"
+    ".plot{display:block;width:100%;min-width:390px;max-width:510px;height:auto;margin:4px "
+    "0;fill:none;stroke-width:1}\n"
     ".plot "
     "text{fill:var(--quiet);stroke:none;font-size:14px;font-family:inherit;font-variant-numeric:tabular-nums}"
     "\n"
@@ -83,7 +84,8 @@ const char mo__html_style[] =
     "figure,tr,li,h2,h3{break-inside:avoid}h2,h3,caption,thead{break-after:avoid}a{color:inherit;text-"
     "decoration:none}"
     ".table{overflow:visible}table{font-size:.8em}th{font-size:1em}th,td{padding:3px 5px}"
-    ".n,.k{white-space:normal}.drawing{overflow:visible}.plot{min-width:0}.plot,.key{print-color-adjust:exact;-webkit-print-color-adjust:exact}}\n";
+    ".n,.k{white-space:normal}.drawing{overflow:visible}.plot{min-width:0}.plot,.key{print-color-adjust:"
+    "exact;-webkit-print-color-adjust:exact}}\n";
 
 typedef struct stop {
     int at; /* level */
