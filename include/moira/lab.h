@@ -369,7 +369,9 @@ typedef struct mo_answer {
     int n_notes;
     int n_warnings; /* so many of the notes, the first, are of something in these data; the others are of how
                        it is done */
-    bool timed;     /* seconds are of timing trials, alone on the machine */
+    bool timed;     /* seconds are of timing trials, one at a time */
+    bool steady;    /* and rounds of one variant, and of models that are the same, differ by a fifth at most:
+                       else the machine was not left alone, and there is no verdict at equal seconds */
     mo_variant_answer *variants; /* in the order of results */
     int n_variants;
     int *ranking; /* [n_variants] indices: those with all seeds done first, highest rung first, best mean loss

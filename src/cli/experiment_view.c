@@ -166,7 +166,7 @@ static void print_axis(mo__table *t, const mo_contrast *k, mo_axis axis)
     mo__cell(t, "%s", mo__lab_verdict(k->axis[axis].verdict));
     mo__cell(t, "%s", mo__fixed(k->axis[axis].spent.mean, 2).text);
     mo__cell(t, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
-    mo__cell(t, "%d of %d", k->axis[axis].reached, k->axis[axis].difference.count);
+    mo__cell(t, "%d of %d", k->axis[axis].reached, k->axis[axis].speedup.count);
 }
 
 static mo_status print_contrasts(const mo_lab_results *r, const mo_answer *a)

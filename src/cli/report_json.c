@@ -223,6 +223,7 @@ mo_status mo__experiment_json(const mo_lab_results *r, const mo_answer *a)
     mo__json_set(o, "findings", findings);
     mo__json_set(o, "notes", notes);
     mo__json_set(o, "timed", json_boolean(a->timed));
+    mo__json_set(o, "steady", json_boolean(a->steady));
     mo__json_set(o, "ranking", ranking);
     if (r->compare)
         set_comparison(o, r, a);

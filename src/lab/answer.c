@@ -225,6 +225,7 @@ static mo_status answer_with(const mo__table *t, mo_answer *a)
 {
     a->noise = a->least_difference = (double)NAN;
     a->timed = t->timed;
+    a->steady = t->steady;
     MO_TRY(describe_all(t, a));
     MO_TRY(rank(a));
     if (t->results->compare) {

@@ -24,6 +24,9 @@ typedef struct mo__table {
                       seed; NaN without `timed` */
     int rounds;    /* of timing: the fewest that a variant has; 0: not timed */
     bool timed;    /* each variant of which a seed is done has a round */
+    double
+        spread; /* of rounds of one variant, or of models that are the same: slowest / fastest - 1, largest */
+    bool steady; /* timed, and that is at most a fifth: the machine was left alone, as far as one can tell */
     int64_t rung_step[MO__MOST_RUNGS]; /* where a rung ends; 0: not known */
 } mo__table;
 
@@ -37,6 +40,9 @@ static inline const mo_lab_trial *mo__table_trial(const mo__table *t, int varian
 {
     return t->main[variant * t->n_seeds + seed];
 }
+
+/* Of two variants that nothing tells apart: same counts, and the same losses to the bit. */
+bool mo__table_alike(const mo__table *table, int a, int b);
 
 /* All of a variant's seeds are done, none failed. */
 static inline bool mo__whole(const mo_variant_answer *v)

@@ -30,7 +30,7 @@ static void sample(const mo__track *a, const mo__track *b, samples *out, int s)
     double final_a = mo__track_final(a), final_b = mo__track_final(b);
     bool reached = final_a <= final_b;
     out->speedup[s] = reached ? end_b / mo__track_has(a, final_b) : mo__track_has(b, final_a) / end_a;
-    out->reached += reached;
+    out->reached += reached && out->speedup[s] > 0; /* of the seeds that the speed-up is of */
     out->spent[s] = end_b / end_a;
 }
 
@@ -87,7 +87,7 @@ static mo_status contrast_axis(const mo__table *t, mo_contrast *c, mo_axis axis,
     c->axis[axis].early = 2 * x->early_a > t->n_seeds   ? c->variant
                           : 2 * x->early_b > t->n_seeds ? c->reference
                                                         : -1;
-    c->axis[axis].verdict = verdict_of(c, axis, whole && (axis != MO_AXIS_SECONDS || t->timed));
+    c->axis[axis].verdict = verdict_of(c, axis, whole && (axis != MO_AXIS_SECONDS || t->steady));
     MO_TRY(mo__estimate_ratios(x->spent, t->n_seeds, &c->axis[axis].spent));
     return mo__estimate_ratios(x->speedup, t->n_seeds, &c->axis[axis].speedup);
 }

@@ -29,7 +29,7 @@ static const char *const verdict_words[] = {[MO_VERDICT_UNKNOWN] = "",
 /* What both spent alike in all; MO_AXES: nothing. */
 static int equal_axis(const pair *p)
 {
-    int last = p->table->timed ? MO_AXIS_SECONDS : MO_AXIS_FLOPS, axis = 0;
+    int last = p->table->steady ? MO_AXIS_SECONDS : MO_AXIS_FLOPS, axis = 0;
     while (axis <= last && p->c->axis[axis].early >= 0) axis++;
     return axis <= last ? axis : MO_AXES;
 }
@@ -70,7 +70,7 @@ static bool add_spent(mo__buffer *b, const pair *p, const char *before, bool sec
                       clock = without_point_interval(p->c->axis[MO_AXIS_SECONDS].spent);
     const mo__words of_tokens = mo__words_times(tokens->mean), of_flops = mo__words_times(flops->mean);
     bool both = !alike(tokens) && strcmp(of_tokens.text, of_flops.text) == 0, any = false;
-    seconds = seconds && p->table->timed;
+    seconds = seconds && p->table->steady;
     if (!alike(tokens)) {
         mo__buffer_add(b, "%s%s tokens%s", before, of_tokens.text, both ? " and FLOPs" : "");
         any = true;
@@ -170,7 +170,7 @@ static void add_at_ends(mo__buffer *b, const pair *p)
 /* "after A, B and C": what it took one of the two to have the other's final loss. */
 static void add_speedups(mo__buffer *b, const pair *p, bool inverse)
 {
-    int last = p->table->timed ? MO_AXIS_SECONDS : MO_AXIS_FLOPS;
+    int last = p->table->steady ? MO_AXIS_SECONDS : MO_AXIS_FLOPS;
     for (int axis = 0; axis <= last; axis++)
         mo__buffer_add(b, "%s%s",
                        axis == 0      ? " after "
@@ -183,7 +183,7 @@ static void add_speedups(mo__buffer *b, const pair *p, bool inverse)
 /* How soon one has what the other ends with: claimed only where all seeds say the same. */
 static void add_sooner(mo__buffer *b, const pair *p)
 {
-    int reached = p->c->axis[MO_AXIS_TOKENS].reached, n = p->c->axis[MO_AXIS_TOKENS].difference.count;
+    int reached = p->c->axis[MO_AXIS_TOKENS].reached, n = p->c->axis[MO_AXIS_TOKENS].speedup.count;
     if (reached == n) {
         mo__buffer_add(b, " It has %s's final loss", p->r->name);
         add_speedups(b, p, false);

@@ -69,6 +69,46 @@ static bool has_done(const mo__table *t, int variant)
     return false;
 }
 
+static bool same_model(const mo_lab_variant *a, const mo_lab_variant *b)
+{
+    return a->total == b->total && a->active == b->active && a->experts == b->experts &&
+           a->steps == b->steps && a->step_tokens == b->step_tokens && a->memory_bytes == b->memory_bytes &&
+           !(a->flops_per_token < b->flops_per_token || a->flops_per_token > b->flops_per_token);
+}
+
+/* Same counts, and the same losses to the bit for each seed. */
+bool mo__table_alike(const mo__table *t, int a, int b)
+{
+    int common = 0;
+    if (!same_model(&t->results->variants[a], &t->results->variants[b])) return false;
+    for (int s = 0; s < t->n_seeds; s++) {
+        const mo_lab_trial *x = mo__table_trial(t, a, s), *y = mo__table_trial(t, b, s);
+        if (!x || !y || x->state != MO_TRIAL_DONE || y->state != MO_TRIAL_DONE) continue;
+        if (!(x->loss >= y->loss && x->loss <= y->loss) || x->target_step != y->target_step) return false;
+        common++;
+    }
+    return common > 0;
+}
+
+/* Of rounds, which are the first of the clock's seeds. */
+static double spread_of(const mo__table *t)
+{
+    double most = 0;
+    int n = t->rounds < t->n_seeds ? t->rounds : t->n_seeds;
+    for (int v = 0; v < t->results->n_variants; v++)
+        for (int w = 0; w <= v; w++) {
+            if (w < v && !mo__table_alike(t, v, w)) continue;
+            double low = (double)INFINITY, high = 0;
+            for (int s = 0; s < n; s++) {
+                double a = t->clock[v * t->n_seeds + s], b = t->clock[w * t->n_seeds + s];
+                low = fmin(low, fmin(a, b));
+                high = fmax(high, fmax(a, b));
+            }
+            if (high > 0) most = fmax(most, high / low - 1);
+        }
+    return most;
+}
+
 static void set_clocks(mo__table *t)
 {
     int fewest = -1;
@@ -78,6 +118,9 @@ static void set_clocks(mo__table *t)
     }
     t->rounds = fewest > 0 ? fewest : 0;
     t->timed = t->rounds > 0;
+    t->spread = t->timed ? spread_of(t) : 0;
+    const double most = 0.2; /* what is below is in the intervals, since a seed has a round */
+    t->steady = t->timed && t->spread <= most;
     size_t places = (size_t)t->results->n_variants * (size_t)t->n_seeds;
     for (size_t i = 0; i < places && !t->timed; i++) t->clock[i] = (double)NAN;
 }

@@ -26,23 +26,6 @@ void mo__answer_progress(const mo__table *t, mo__buffer *b)
     mo__buffer_add(b, ". ");
 }
 
-/* Largest spread of a variant's rounds of timing: (slowest - fastest) / median. */
-static double timing_spread(const mo__table *t)
-{
-    double most = 0;
-    int n = t->rounds < t->n_seeds ? t->rounds : t->n_seeds;
-    for (int v = 0; v < t->results->n_variants; v++) {
-        const double *clock = t->clock + v * t->n_seeds;
-        double low = clock[0], high = clock[0];
-        for (int s = 1; s < n; s++) {
-            low = fmin(low, clock[s]);
-            high = fmax(high, clock[s]);
-        }
-        most = fmax(most, (high - low) / ((high + low) / 2));
-    }
-    return most;
-}
-
 static mo_status note_seconds(const mo__table *t, mo_answer *a)
 {
     static const char alone[] =
@@ -50,18 +33,25 @@ static mo_status note_seconds(const mo__table *t, mo_answer *a)
         "trial beside it, on all cores";
     static const char as_trained[] = "Seconds are as trained, with whatever else was on the machine, other "
                                      "trials among them; no verdict hangs on them.";
-    const double much = 0.2;
     if (!t->timed)
         return t->results->compare ? mo__answer_warn(a, "%s", as_trained)
                                    : mo__answer_note(a, "%s", as_trained);
+    if (!t->steady)
+        return mo__answer_warn(
+            a,
+            "The machine was not left alone while steps were timed: of one variant, or of "
+            "models that are the same, seconds of a step differ by %.0f%%. Seconds and "
+            "speed-ups in seconds are not to be relied on, and there is no verdict at equal "
+            "seconds; time again when nothing else runs.",
+            100 * t->spread);
     if (t->rounds == 1)
         return mo__answer_warn(
             a, "%s. There was one for each variant, so the clock's noise is in no interval.", alone);
-    return (timing_spread(t) > much ? mo__answer_warn : mo__answer_note)(
+    return mo__answer_note(
         a,
         "%s, in %d rounds of all variants in turns, each of which goes with a seed; those of "
         "one variant differ by at most %.1f%%.",
-        alone, t->rounds, 100 * timing_spread(t));
+        alone, t->rounds, 100 * t->spread);
 }
 
 /* Mean over seeds of how far the end lies above the best evaluation, in nats. */
@@ -72,6 +62,7 @@ static double rise(const mo__table *t, int variant)
     for (int s = 0; s < t->n_seeds; s++) {
         const mo_lab_trial *trial = mo__table_trial(t, variant, s);
         if (!trial || trial->state != MO_TRIAL_DONE || isnan(trial->loss)) continue;
+        if (trial->target_step < t->results->variants[variant].steps) continue; /* its schedule is not over */
         double best = trial->loss;
         for (int i = 0; i < trial->n_evaluations; i++)
             best = fmin(best, trial->evaluations[i].validation_loss);
@@ -94,11 +85,35 @@ static mo_status note_rises(const mo__table *t, mo_answer *a)
     MO_TRY(mo__buffer_finish(&names, MO_OK, &text));
     mo_status status = MO_OK;
     if (count)
-        status =
-            mo__answer_warn(a,
-                            "The validation loss was lower before the end, and rose again, of %s%s: that "
-                            "much training is more than the data bears. Losses are those of the end.",
-                            text, count > MOST_NAMES ? " and others" : "");
+        status = mo__answer_warn(
+            a,
+            "The validation loss was lower before the end, and rose again, of %s%s. Losses are those "
+            "of the end.",
+            text, count > MOST_NAMES ? " and others" : "");
+    mo_free(text);
+    return status;
+}
+
+/* By the ranking, where equal losses are neighbours. */
+static mo_status note_alike(const mo__table *t, mo_answer *a)
+{
+    mo__buffer names = {0};
+    char *text;
+    int count = 0;
+    for (int i = 1; i < a->n_variants; i++) {
+        int one = a->ranking[i - 1], other = a->ranking[i];
+        if (!mo__table_alike(t, one, other)) continue;
+        if (count++ < MOST_NAMES)
+            mo__buffer_add(&names, "%s%s and %s", count > 1 ? ", " : "", t->results->variants[one].name,
+                           t->results->variants[other].name);
+    }
+    MO_TRY(mo__buffer_finish(&names, MO_OK, &text));
+    mo_status status = MO_OK;
+    if (count)
+        status = mo__answer_warn(a,
+                                 "The same model with the same losses to the bit: %s%s. What they differ in "
+                                 "has no effect here.",
+                                 text, count > MOST_NAMES ? ", and others" : "");
     mo_free(text);
     return status;
 }
@@ -108,6 +123,7 @@ mo_status mo__answer_words_common(const mo__table *t, mo_answer *a)
     int state[4] = {0};
     count_states(t->results, state);
     if (state[MO_TRIAL_DONE] == 0) return MO_OK;
+    MO_TRY(note_alike(t, a));
     MO_TRY(note_rises(t, a));
     return note_seconds(t, a);
 }

@@ -21,6 +21,10 @@ static void say_how_timed(const mo__experiment_page *page)
         mo__html_paragraph(&page->report->html, "warning",
                            "No timing of all variants one at a time (timing.steps): seconds are of "
                            "trials as they ran, perhaps beside others, and do not compare well.");
+    else if (!page->answer->steady)
+        mo__html_paragraph(&page->report->html, "warning",
+                           "The machine was not left alone while steps were timed: seconds, and speed-ups in "
+                           "seconds, are not to be relied on.");
 }
 
 /* ---- the variants ---- */
@@ -137,7 +141,7 @@ static void axis_cells(mo__html *h, const mo_contrast *k, mo_axis axis)
     mo__html_cell(h, "%s", mo__lab_ratio(&k->axis[axis].spent, 2).text);
     mo__html_cell(h, "%s", mo__lab_interval(&k->axis[axis].speedup, 2).text);
     mo__html_cell(h, "%d", d->count);
-    mo__html_cell(h, "%d of %d", k->axis[axis].reached, d->count);
+    mo__html_cell(h, "%d of %d", k->axis[axis].reached, k->axis[axis].speedup.count);
 }
 
 static void end_cells(mo__html *h, const mo_contrast *k)

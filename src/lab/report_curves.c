@@ -59,6 +59,8 @@ void mo__report_losses(const mo__experiment_page *page, const int *variants, int
                                           : "One seed: nothing here says how far chance goes.",
              axis == MO_AXIS_SECONDS && !page->answer->timed
                  ? " Seconds are as trained, perhaps beside other trials."
+             : axis == MO_AXIS_SECONDS && !page->answer->steady
+                 ? " Seconds are not to be relied on: the machine was not left alone."
                  : "");
     mo__plot plot = {.name = name,
                      .title = title,

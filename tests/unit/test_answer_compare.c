@@ -339,6 +339,36 @@ static void test_ends_of_one_seed(void **state)
     done(&r, &a);
 }
 
+/* Rounds that differ by a fifth or less bear a verdict; models that are the same are one. */
+static void test_steady(void **state)
+{
+    (void)state;
+    mo_lab_results r = lines(1.8, no_wobble, 2);
+    for (int round = 0; round < 2; round++) time_round(&r, 0, 0.4 + 0.03 * round), time_round(&r, 1, 0.2);
+    mo_answer a = answer(&r);
+    assert_true(a.steady && a.contrasts[0].axis[MO_AXIS_SECONDS].verdict != MO_VERDICT_UNKNOWN);
+    check_notes(&a, "in 2 rounds", true);
+    check_notes(&a, "differ by at most 7.5%", true);
+    check_notes(&a, "The same model", false);
+    mo_answer_free(&a);
+    add_variant(&r, "again", 8, 40, 2);
+    r.variants[2].flops_per_token = r.variants[0].flops_per_token;
+    for (int i = 0, s = 0; s < 2; i++)
+        if (r.trials[i].variant == 0 && r.trials[i].stage == MO_STAGE_MAIN) {
+            mo_lab_trial *t = add_trial(&r, 2, MO_STAGE_MAIN, r.trials[i].seed);
+            t->state = MO_TRIAL_DONE;
+            t->loss = r.trials[i].loss;
+            t->target_step = r.trials[i].target_step;
+            s++;
+        }
+    time_round(&r, 2, 0.5), time_round(&r, 2, 0.5);
+    a = answer(&r);
+    assert_false(a.steady);
+    check_notes(&a, "differ by 25%", true);
+    check_notes(&a, "The same model with the same losses to the bit: moe and again.", true);
+    done(&r, &a);
+}
+
 /* Seed i is read by the clock of round i, the fourth and fifth by those of the first two again. */
 static void test_clock(void **state)
 {
@@ -359,9 +389,10 @@ static void test_clock(void **state)
     assert_int_equal(a.variants[0].seconds.count, 3);
     MO_CHECK_NEAR(a.variants[0].seconds.mean, 20, 1e-9);
     MO_CHECK_NEAR(a.variants[0].tokens_per_second, STEP_TOKENS / 0.5, 1e-9);
-    assert_true(a.contrasts[0].axis[MO_AXIS_SECONDS].verdict != MO_VERDICT_UNKNOWN);
-    check_notes(&a, "in 3 rounds", true);
-    check_notes(&a, "differ by at most 66.7%", true);
+    assert_true(!a.steady && a.contrasts[0].axis[MO_AXIS_SECONDS].verdict == MO_VERDICT_UNKNOWN);
+    check_notes(&a, "The machine was not left alone", true);
+    check_notes(&a, "differ by 100%", true);
+    assert_null(strstr(a.sentence, "training time"));
     mo_answer_free(&a);
     add_variant(&r, "bad", 0, 40, 1); /* a variant that fails throughout is not timed, and stops nobody */
     for (uint64_t s = 7; s < 12; s++) add_trial(&r, 2, MO_STAGE_MAIN, s)->state = MO_TRIAL_FAILED;
@@ -646,7 +677,12 @@ static void test_rises(void **state)
         run(&r, 1, s, 4, (double[]){3, 2.9, 2.8, 2.795});
     }
     mo_answer a = answer(&r);
-    check_notes(&a, "rose again, of moe (by 0.600): that much", true);
+    check_notes(&a, "rose again, of moe (by 0.600). Losses", true);
+    check_notes(&a, "the data bears", false);
+    mo_answer_free(&a);
+    r.variants[0].steps *= 2; /* this was half of its schedule */
+    a = answer(&r);
+    check_notes(&a, "rose again", false);
     done(&r, &a);
 }
 
@@ -724,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_going),
         cmocka_unit_test(test_flops_budget),
         cmocka_unit_test(test_several),
+        cmocka_unit_test(test_steady),
         cmocka_unit_test(test_rises),
         cmocka_unit_test(test_headline),
         cmocka_unit_test(test_tuned),
