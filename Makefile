@@ -131,9 +131,11 @@ build/$(1)/obj/build/gen/%: DEFINES = -w
 build/$(1)/obj/src/cli/cmd_version.o: DEFINES = -DMO_COMMIT='"$$(COMMIT)"' -DMO_FLAVOUR='"$(1)"'
 build/$(1)/obj/src/cli/cmd_version.o: build/commit
 
-# Rewritten when the command that compiles changes, and when a source comes or goes.
-build/$(1)/flags: FORCE
-	$$(call stamp,$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS))
+# Rewritten when the command that compiles changes, or what -march=native stands for: a folder that was built on
+# another machine, or by another compiler, is built anew. And when a source comes or goes.
+build/$(1)/flags: FORCE | deps
+	$$(call stamp,$(call cc,$(1)) $$(CPPFLAGS_ALL) $$(C_ONLY) $$(WARNINGS) $$(COMMON) $$(FLAGS.$(1)) $$(CFLAGS) $$(CXXFLAGS) \
+	    macros $$(shell $(call cc,$(1)) $$(FLAGS.$(1)) -dM -E -x c /dev/null 2>/dev/null | sort | cksum))
 build/$(1)/sources: FORCE
 	$$(call stamp,$$(objects.$(1)))
 endef
