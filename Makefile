@@ -168,7 +168,7 @@ run      = MOIRA=$(CURDIR)/build/$(1)/moira tests/run.sh $(2)
 # ---- targets ----
 
 .PHONY: all lib portable debug demo install uninstall test gradcheck asan ubsan tsan valgrind check lint deps-check \
-    format bench bench-checkpoint deps check-deps clean help
+    format bench bench-compare bench-checkpoint deps check-deps clean help
 
 all: lib $(call moira,release) | deps ## the program build/moira and the library (default)
 	$(if $(CLI),@ln -sf release/moira build/moira)
@@ -294,8 +294,22 @@ deps-check: ## includes against the order of the modules; no printing in the lib
 format: | check-deps ## clang-format everything in place
 	clang-format -i $(OURS)
 
-bench: all ## time training steps: each op, and the share of the machine's peak
-	build/moira bench
+# ---- speed: make bench [BENCHES="bench-a bench-b-dense"] [BENCH_STEPS=10]; make bench-compare BASE=FOLDER|FILE ----
+
+BENCHES     ?= bench-a bench-a-dense bench-b bench-b-dense bench-c bench-c-dense
+BENCH_STEPS ?= 10
+bench: all ## time training steps of the benchmarks: tables and figures in build/bench
+	@mkdir -p build/bench
+	@for name in $(BENCHES); do \
+	    build/moira bench configs/$$name.yaml --steps $(BENCH_STEPS) -o build/bench/$$name.json \
+	        >build/bench/$$name.txt || exit; \
+	    echo "$$name (its ops: build/bench/$$name.txt)"; sed -n '/^step /,$$s/^/  /p' build/bench/$$name.txt; echo; \
+	done
+
+NEW = $(if $(wildcard $(BASE)/.),build/bench,build/bench/$(notdir $(BASE)))
+bench-compare: all ## what make bench has measured against older figures: BASE=FOLDER or FILE.json
+	$(if $(BASE),,$(error which figures? make bench-compare BASE=a folder or file of older ones, as a copy of build/bench))
+	build/moira bench --compare $(BASE) $(NEW)
 
 bench-checkpoint: build/release/tests/bench/checkpoint ## what saving a checkpoint costs training, in seconds
 	GOMP_SPINCOUNT=1000 $<

@@ -25,7 +25,7 @@ BEGIN {
 
     # public headers that are not called after their module
     module_of["checkpoint"] = "store"; module_of["pretrained"] = "train"; module_of["upcycle"] = "train"; module_of["peft"] = "hf"
-    module_of["tokenfile"] = "data"; module_of["chat"] = "data"; module_of["routing"] = "train"
+    module_of["tokenfile"] = "data"; module_of["chat"] = "data"; module_of["routing"] = "train"; module_of["bench"] = "train"
 
     # outside headers: the only files that may include them
     n = 0

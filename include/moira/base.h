@@ -143,10 +143,11 @@ uint64_t mo_rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t inde
 
 /* ---- clock, threads ---- */
 
-double mo_clock(void);          /* seconds, monotonic */
-int mo_cores(void);             /* cores this process may run on */
-void mo_threads_set(int count); /* team size of later parallel regions from this thread; <= 0 = mo_cores() */
-int mo_threads(void);           /* that size */
+double mo_clock(void);           /* seconds, monotonic */
+double mo_process_seconds(void); /* since this process was started, to 0.01; 0 if that is not known */
+int mo_cores(void);              /* cores this process may run on */
+void mo_threads_set(int count);  /* team size of later parallel regions from this thread; <= 0 = mo_cores() */
+int mo_threads(void);            /* that size */
 
 /* ---- files ---- */
 

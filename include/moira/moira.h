@@ -15,6 +15,7 @@
 #include "moira/chat.h"
 #include "moira/hf.h"
 #include "moira/train.h"
+#include "moira/bench.h"
 #include "moira/pretrained.h"
 #include "moira/upcycle.h"
 #include "moira/routing.h"

@@ -238,6 +238,7 @@ typedef struct mo_bench_op {
     const char *name;
     mo_phase phase;
     double seconds, flops, bytes;
+    double quartile[2]; /* of the seconds of a bench's steps (bench.h); 0 in a profile */
     int64_t calls;
 } mo_bench_op;
 
@@ -439,24 +440,6 @@ mo_status mo_chat_open(const mo_chat_options *options, mo_chat **out);
  * MO_E_FORMAT, MO_E_RANGE (longer than the context): it is as if it had not been said. */
 mo_status mo_chat_say(mo_chat *chat, const char *text, size_t size, mo_reply *reply);
 void mo_chat_close(mo_chat *chat);
-
-/* ---- measurement ---- */
-
-typedef struct mo_bench_result {
-    double step_seconds, step_seconds_low, step_seconds_high; /* median, fastest, slowest */
-    double tokens_per_second, gflops, peak_gflops, peak_low, peak_high, share_of_peak;
-    double optimizer_seconds;
-    uint64_t peak_rss_bytes;
-    int threads;
-    int64_t steps;
-    double peak_gbytes; /* GB/s through memory */
-    mo_bench_op *ops;
-    int n_ops;
-} mo_bench_result;
-/* Times whole training steps on random tokens, with the best one-thread 2048^3 products of all cores (the
- * peak) measured before, between and after. config's data is not read; vocab_size must be given. */
-mo_status mo_bench(const mo_run_config *config, int64_t steps, mo_bench_result *out);
-void mo_bench_result_free(mo_bench_result *r);
 
 #ifdef __cplusplus
 }

@@ -1,164 +1,152 @@
-/* cmd_bench.c -- moira bench: where the time of a training step goes. */
-#include <moira/config.h>
+/* cmd_bench.c -- moira bench: where the time of a training step goes, and how it grows. */
+#include <stdlib.h>
+#include <string.h>
 
+#include "bench_view.h"
 #include "commands.h"
 #include "inputs.h"
 #include "json_out.h"
 #include "op_table.h"
+#include "output.h"
 #include "session.h"
-#include "base/units.h"
 
 typedef struct choices {
-    int64_t threads, steps;
-    bool json;
+    const char *threads, *against, *output;
+    int64_t steps;
+    double skew;
+    bool compare, json;
 } choices;
 
 static const mo__option options[] = {
-    MO__OPTION_INT(choices, threads, "threads", "N", "-1", 0, 1024,
-                   "threads; 0 is one for each core (as in the config)"),
     MO__OPTION_INT(choices, steps, "steps", "N", "10", 1, 1000000, "steps to time"),
+    MO__OPTION_TEXT(choices, threads, "threads", 0, "N,...", "",
+                    "threads; 0 is one for each core (as in the config); several: one after another"),
+    MO__OPTION_TEXT(choices, against, "against", 0, "VARIANT ...", "",
+                    "variants of CONFIG that are timed in turn with it"),
+    MO__OPTION_REAL(choices, skew, "skew", "SHARE", "-1", 0, 1,
+                    "make the first expert take that share of the choices"),
+    MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.json", "", "write the figures as JSON there, too"),
+    MO__OPTION_FLAG(choices, compare, "compare", "hold figures against older ones: BASE and NEW"),
     MO__OPTION_FLAG(choices, json, "json", "print JSON"),
     {.name = NULL},
 };
 
-/* Without a config: a model of the size that two cores train in minutes. */
-static const char STANDARD[] = "run: {name: bench}\n"
-                               "data: {path: none}\n"
-                               "model:\n"
-                               "  vocab_size: 256\n"
-                               "  hidden_size: 256\n"
-                               "  intermediate_size: 512\n"
-                               "  num_hidden_layers: 4\n"
-                               "  num_attention_heads: 4\n"
-                               "  num_local_experts: 8\n"
-                               "  num_experts_per_tok: 2\n"
-                               "balance: {switch: 0.01, z_loss: 0.001}\n"
-                               "train: {steps: 1, batch_size: 8, sequence_length: 256}\n"
-                               "optimizer: {learning_rate: 0.0003}\n";
-
-static double ratio(double a, double b)
+/* All cases are in memory at once. */
+static mo_status check_memory(const mo__bench_list *list)
 {
-    return b > 0 ? a / b : 0;
+    uint64_t sum = 0, one;
+    for (int i = 0; i < list->count; i++) {
+        MO_TRY(mo_bench_memory(&list->at[i].config, &one));
+        sum += one;
+    }
+    return mo__check_fits(sum, "a smaller train.batch_size or model, or fewer variants at once, need less");
 }
 
-static mo_status print_ops(const mo_bench_result *r)
+static mo_status write_json(const char *path, const json_t *root)
 {
-    const mo__op_row rows[] = {{"adamw and norm", r->optimizer_seconds}};
-    return mo__op_table_print(&(mo__op_table){.ops = r->ops,
-                                              .n_ops = r->n_ops,
-                                              .rows = rows,
-                                              .n_rows = 1,
-                                              .step_seconds = r->step_seconds,
-                                              .peak_gflops = r->peak_gflops,
-                                              .peak_gbytes = r->peak_gbytes});
-}
-
-static mo_status print_result(const mo_bench_result *r)
-{
-    MO_TRY(print_ops(r));
-    printf("\nstep         %.2f ms (%.2f to %.2f over %lld steps)\n", 1e3 * r->step_seconds,
-           1e3 * r->step_seconds_low, 1e3 * r->step_seconds_high, (long long)r->steps);
-    printf("tokens/s     %s\n", mo__count((int64_t)r->tokens_per_second).text);
-    printf("GFLOP/s      %.1f of the model's own operations, %.1f%% of the peak\n", r->gflops,
-           100 * r->share_of_peak);
-    printf("peak         %.1f GFLOP/s (%.1f to %.1f): products of 2048 x 2048, one per thread\n",
-           r->peak_gflops, r->peak_low, r->peak_high);
-    printf("bandwidth    %.1f GB/s through memory\n", r->peak_gbytes);
-    printf("memory       %s at most\n", mo__bytes((double)r->peak_rss_bytes).text);
-    printf("computing    %d thread%s, %s\n", r->threads, r->threads == 1 ? "" : "s", mo_blas_describe());
-    return MO_OK;
-}
-
-static json_t *op_json(const mo_bench_op *op, const mo_bench_result *r)
-{
-    json_t *one = json_object();
-    mo__json_set(one, "name", json_string(op->name));
-    mo__json_set(one, "pass", json_string(op->phase == MO_FORWARD ? "forward" : "backward"));
-    mo__json_set(one, "calls", mo__json_integer(op->calls));
-    mo__json_set(one, "seconds", mo__json_real(op->seconds));
-    mo__json_set(one, "share", mo__json_real(ratio(op->seconds, r->step_seconds)));
-    mo__json_set(one, "flops", mo__json_real(op->flops));
-    mo__json_set(one, "bytes", mo__json_real(op->bytes));
-    mo__json_set(one, "gflops", mo__json_real(ratio(op->flops, op->seconds) / 1e9));
-    mo__json_set(one, "gbytes_per_second", mo__json_real(ratio(op->bytes, op->seconds) / 1e9));
-    mo__json_set(one, "roofline", mo__json_real(mo__roofline(op, r->peak_gflops, r->peak_gbytes)));
-    return one;
-}
-
-static json_t *result_json(const mo_bench_result *r)
-{
-    const struct {
-        const char *key;
-        double value;
-    } figures[] = {{"tokens_per_second", r->tokens_per_second},
-                   {"gflops", r->gflops},
-                   {"peak_gflops", r->peak_gflops},
-                   {"peak_gflops_low", r->peak_low},
-                   {"peak_gflops_high", r->peak_high},
-                   {"share_of_peak", r->share_of_peak},
-                   {"peak_gbytes_per_second", r->peak_gbytes},
-                   {"step_seconds", r->step_seconds},
-                   {"step_seconds_low", r->step_seconds_low},
-                   {"step_seconds_high", r->step_seconds_high},
-                   {"optimizer_seconds", r->optimizer_seconds}};
-    json_t *root = json_object(), *ops = json_array();
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        mo__json_set(root, figures[i].key, mo__json_real(figures[i].value));
-    mo__json_set(root, "peak_rss_bytes", mo__json_integer((int64_t)r->peak_rss_bytes));
-    mo__json_set(root, "threads", mo__json_integer(r->threads));
-    mo__json_set(root, "steps", mo__json_integer(r->steps));
-    mo__json_set(root, "blas", json_string(mo_blas_describe()));
-    for (int i = 0; i < r->n_ops; i++) mo__json_add(ops, op_json(&r->ops[i], r));
-    mo__json_set(root, "ops", ops);
-    return root;
-}
-
-static mo_status load(const mo__words *words, mo_run_config *config)
-{
-    uint64_t ignored;
-    if (words->count == 0) return mo_config_parse(STANDARD, "the standard bench", config);
-    MO_TRY(mo_config_load(words->at[0], words->at + 1, words->count - 1, config));
-    if (config->model.vocab_size > 0) return MO_OK; /* then no data file is needed, nor looked at */
-    mo_status status = mo__config_vocabulary(config, &ignored);
-    if (status != MO_OK) mo_config_free(config);
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    mo_status status = text ? mo_write_file(path, text, strlen(text))
+                            : mo_error(MO_E_MEMORY, "there is no memory for the JSON");
+    free(text);
     return status;
 }
 
-static mo_status measure(const mo_run_config *config, const choices *c)
+static mo_status tell(const mo__bench_list *list, const mo_bench_result *results, const choices *c)
 {
-    mo_run_memory memory;
-    mo_bench_result result;
-    MO_TRY(mo_run_memory_estimate(config, 0, &memory));
-    MO_TRY(mo__check_fits(memory.total, "a smaller train.batch_size or model needs less"));
-    mo__session_begin_work();
-    MO_TRY(mo_bench(config, c->steps, &result));
-    mo_status status = c->json ? mo__json_print(result_json(&result)) : print_result(&result);
-    mo_bench_result_free(&result);
+    if (*c->output) {
+        json_t *root = mo__bench_json(list, results);
+        mo_status status = write_json(c->output, root);
+        json_decref(root);
+        MO_TRY(status);
+    }
+    return c->json ? mo__json_print(mo__bench_json(list, results)) : mo__bench_print(list, results);
+}
+
+static mo_status measure(const mo__bench_list *list, const choices *c)
+{
+    size_t count = (size_t)list->count;
+    mo_bench_case *cases = mo_calloc(count, sizeof *cases);
+    mo_bench_result *results = mo_calloc(count, sizeof *results);
+    mo_status status = cases && results ? MO_OK : MO_E_MEMORY;
+    for (size_t i = 0; i < count && cases; i++)
+        cases[i] = (mo_bench_case){.config = &list->at[i].config, .skew = list->at[i].skew};
+    if (status == MO_OK) status = mo_bench(cases, list->count, c->steps, results);
+    if (status == MO_OK) {
+        mo__session_begin_work();
+        status = tell(list, results, c);
+        for (size_t i = 0; i < count; i++) mo_bench_result_free(&results[i]);
+    }
+    mo_free(cases);
+    mo_free(results);
     return status;
+}
+
+static mo_status compare(const choices *c, const mo__words *words)
+{
+    if (c->json || *c->output || *c->against || *c->threads || c->skew >= 0)
+        return mo_error(MO_E_USAGE, "--compare reads figures and prints; it takes no other option");
+    if (words->count != 2)
+        return mo_error(MO_E_USAGE,
+                        "--compare takes BASE and NEW, files that -o has written or folders of "
+                        "them; %d %s given",
+                        words->count, words->count == 1 ? "was" : "were");
+    return mo__bench_compare(words->at[0], words->at[1]);
 }
 
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
-    mo_run_config config;
-    MO_TRY(load(words, &config));
-    if (c->threads >= 0) config.run.threads = c->threads;
-    mo_status status = measure(&config, c);
-    mo_config_free(&config);
+    mo__bench_list list;
+    if (c->compare) return compare(c, words);
+    if (*c->output) MO_TRY(mo__check_output(c->output, &mo__output_bench));
+    mo__bench_request request = {words, c->threads, c->against, c->skew};
+    MO_TRY(mo__bench_list_make(&request, &list));
+    mo_status status = check_memory(&list);
+    if (status == MO_OK) status = measure(&list, c);
+    mo__bench_list_free(&list);
     return status;
 }
 
 const mo__command mo__cmd_bench = {
     .name = "bench",
     .summary = "where the time of a training step goes",
-    .synopsis = "[CONFIG [section.key=value...]] [options]",
+    .synopsis = "[CONFIG [section.key=value...]] [options] | --compare BASE NEW",
     .text =
-        "Times whole training steps on random tokens and shows each op's share of the time, its GFLOP/s and\n"
-        "its GB/s, from the operations and bytes that it says it must do. The peak is measured on the same\n"
-        "threads before, between and after. Without a config, a small standard model is timed.\n"
+        "Times whole training steps (forward, backward, clip, AdamW) on random tokens and shows each op's\n"
+        "share of the time, its GFLOP/s and its GB/s, from the operations and bytes that it says it must\n"
+        "do. Without a config, a small standard model is timed. Times are medians over the steps.\n"
         "\n"
-        "The rows of the table add up to the step.\n" MO__OP_TABLE_HELP,
-    .example = "  moira bench configs/demo.yaml train.batch_size=16 --threads 2\n",
+        "Share of peak = model FLOPs per token * tokens / time of a step / peak. With L layers of width d,\n"
+        "h heads, v of keys and values, E experts of width f of which k work on a token, vocabulary V,\n"
+        "sequences of T tokens:\n"
+        "  FLOPs per token = 6 N + 6 L T d,  N = L (2 d^2 + 2 d^2 v/h + d E + 3 k d f) + d V\n"
+        "and 3 d f in place of d E + 3 k d f in dense layers. Recomputation does not count. The peak is "
+        "that\n"
+        "of products of 2048 x 2048 matrices, one on each thread, all at once, by Moira's kernel or by\n"
+        "OpenBLAS's best (if it is installed; OPENBLAS_CORETYPE is not heeded), whichever is faster, "
+        "measured\n"
+        "in the same process before, between and after the steps.\n"
+        "\n"
+        "The rows of the table add up to the step, but for what medians do not add up to.\n" MO__OP_TABLE_HELP
+        "\n"
+        "--against has variants, blanks between them, each of them settings on top of CONFIG's with commas\n"
+        "between: section.key=value, or skew=SHARE. One that begins with a file is that config instead.\n"
+        "Steps are taken in turn, one of each, and the ratios to CONFIG are shown: of the step, of it "
+        "without\n"
+        "the optimizer, of its FLOPs, time for each FLOP, and tokens for each thread. All are in memory at\n"
+        "once. --threads 1,2,4 is the same over numbers of threads.\n"
+        "\n"
+        "--skew, or skew= of a variant, draws weights with which the first expert of every layer takes that\n"
+        "share of all choices, at most 1/num_experts_per_tok.\n"
+        "\n"
+        "--compare prints what -o wrote earlier against what it wrote now, of files or of all .json files "
+        "in\n"
+        "two folders: ratios of the steps and of the ops. Slower and faster are what differs by more than\n"
+        "the spread: the middle half of the steps then is all on one side of the middle half now.\n",
+    .example = "  moira bench configs/bench-a.yaml -o bench-a.json\n"
+               "  moira bench configs/bench-a.yaml --against 'skew=0.5 model.num_experts_per_tok=4 "
+               "configs/bench-a-dense.yaml'\n"
+               "  moira bench configs/demo.yaml train.batch_size=16 --threads 1,2\n",
     .options = options,
     .options_size = sizeof(choices),
     .word = "CONFIG",

@@ -2,9 +2,12 @@
 #include "op_table.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "table.h"
 #include "base/units.h"
+
+static const double SMALL = 0.0005; /* of a step: what takes less has no row of its own */
 
 static double ratio(double a, double b)
 {
@@ -47,14 +50,26 @@ static void add_row(mo__table *t, const mo__op_table *table, const char *name, d
 mo_status mo__op_table_print(const mo__op_table *table)
 {
     mo__table t = mo__table_begin("<op|<pass|>calls|>ms a step|>share|>GFLOP/s|>GB/s|>roofline|>FLOP a step");
-    double told = 0;
+    double told = 0, small = 0;
+    int n_small = 0;
     for (int i = 0; i < table->n_ops; i++) {
-        told += table->ops[i].seconds;
-        add_op(&t, table, &table->ops[i]);
+        const mo_bench_op *op = &table->ops[i];
+        told += op->seconds;
+        if (op->seconds >= SMALL * table->step_seconds) {
+            add_op(&t, table, op);
+        } else {
+            small += op->seconds;
+            n_small++;
+        }
     }
     for (int i = 0; i < table->n_rows; i++) {
         told += table->rows[i].seconds;
         add_row(&t, table, table->rows[i].name, table->rows[i].seconds);
+    }
+    if (n_small > 0) {
+        char name[32];
+        snprintf(name, sizeof name, "%d smaller ops", n_small);
+        add_row(&t, table, name, small);
     }
     add_row(&t, table, "other", fmax(table->step_seconds - told, 0));
     return mo__table_print(&t);

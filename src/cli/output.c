@@ -1,6 +1,7 @@
 /* output.c -- what may be written over. */
 #include "output.h"
 
+#include "bench_view.h"
 #include <moira/tokenizer.h>
 
 #include <string.h>
@@ -9,7 +10,8 @@
 const mo__output_kind mo__output_tokens = {"a token file", "MOIRA TOKENS "},
                       mo__output_texts = {"JSONL of moira synth", "{\"text\": \""},
                       mo__output_tokenizer = {"a SentencePiece model", NULL},
-                      mo__output_dot = {"a graph for Graphviz", "digraph "};
+                      mo__output_dot = {"a graph for Graphviz", "digraph "},
+                      mo__output_bench = {"figures of moira bench", MO__BENCH_BEGINS};
 
 static bool begins_with(const char *path, const char *begin)
 {

@@ -9,7 +9,8 @@ typedef struct mo__output_kind {
     const char *noun;   /* "a token file" */
     const char *begins; /* its first bytes; NULL: a SentencePiece model, which is opened */
 } mo__output_kind;
-extern const mo__output_kind mo__output_tokens, mo__output_texts, mo__output_tokenizer, mo__output_dot;
+extern const mo__output_kind mo__output_tokens, mo__output_texts, mo__output_tokenizer, mo__output_dot,
+    mo__output_bench;
 
 /* Before the work: whether `path` can be written, and that what is there is of the kind. kind NULL: that
  * nothing is. MO_E_EXISTS, MO_E_NOT_FOUND (its folder). */

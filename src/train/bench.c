@@ -1,147 +1,159 @@
-/* bench.c -- whole training steps against the machine's matrix-product peak, measured in the same process.
+/* bench.c -- cases timed in turn, a step of each, and the machine's peaks before, between and after.
  *
- * The peak (peak.c) is measured before, between and after the timed steps because machines drift. Times are
- * medians. */
+ * Machines drift, so medians are told, and every second round goes the other way. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "train/profile.h"
-#include "train/train_internal.h"
+#include "train/bench_case.h"
 
-enum { PEAK_ROUNDS = 3, WARMUP = 2 };
+enum { PEAKS_BETWEEN = 4, MOST_PEAKS = PEAKS_BETWEEN + 1, WARMUP = 2 };
+
+/* Of one number of threads. */
+typedef struct peaks {
+    int threads, count;
+    double own[MOST_PEAKS], blas[MOST_PEAKS];
+} peaks;
 
 typedef struct bench {
-    const mo_run_config *config;
-    mo_model *model;
-    mo_model_graph *graph;
-    double *step_seconds, *optimizer_seconds;
-    double peaks[2 * PEAK_ROUNDS];
-    int n_peaks;
-    uint64_t rss; /* after the warm-up, before the peak's own matrices */
+    mo__bench_case *cases;
+    peaks *peaks; /* [count] of different numbers of threads: the first n_peaks */
+    int count, n_peaks;
+    int64_t steps;
+    uint64_t rss; /* before the first case */
+    double startup;
 } bench;
 
-static int rising(const void *a, const void *b)
+/* ---- peaks ---- */
+
+static peaks *peaks_of(const bench *b, int threads)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    int i = 0;
+    while (i < b->n_peaks && b->peaks[i].threads != threads) i++;
+    return &b->peaks[i];
 }
 
-static void random_batch(const bench *b, mo_batch *batch, int64_t step)
+static void list_threads(bench *b)
 {
-    int64_t N = batch->batch_size * batch->sequence_length, vocab = b->model->config.vocab_size;
-    for (int64_t n = 0; n < N; n++) {
-        uint32_t bits[4];
-        mo_rng_bits(b->config->run.seed, MO_RNG_TEST, (uint64_t)step, 0, (uint64_t)n, bits);
-        batch->tokens[n] = (int32_t)(bits[0] % (uint64_t)vocab);
-        batch->targets[n] = (int32_t)(bits[1] % (uint64_t)vocab);
-        batch->starts[n] = 0;
+    for (int i = 0; i < b->count; i++) {
+        peaks *p = peaks_of(b, b->cases[i].threads);
+        if (p == &b->peaks[b->n_peaks]) b->n_peaks++;
+        p->threads = b->cases[i].threads;
     }
 }
 
-static void one_step(bench *b, mo_batch *batch, int64_t step, double *seconds, double *optimizer)
+static mo_status measure_peaks(bench *b)
 {
-    const mo_run_config *c = b->config;
-    int64_t N = batch->batch_size * batch->sequence_length, micro = c->train.gradient_accumulation_steps;
-    double begin = mo_clock();
-    for (int64_t k = 0; k < micro; k++) {
-        mo_model_graph_feed(b->graph, batch);
-        mo_model_graph_scale(b->graph, micro * N, micro * N);
-        mo_run run = {.seed = c->run.seed, .step = step, .first_token = k * N, .training = true};
-        mo_graph_train(b->graph->graph, &run);
+    for (int i = 0; i < b->n_peaks; i++) {
+        peaks *p = &b->peaks[i];
+        MO_ASSERT(p->count < MOST_PEAKS);
+        mo_threads_set(p->threads);
+        MO_TRY(mo__measure_peak(MO__PEAK_OWN, &p->own[p->count]));
+        MO_TRY(mo__measure_peak(MO__PEAK_BLAS, &p->blas[p->count]));
+        p->count++;
     }
-    double middle = mo_clock();
-    mo_slabs slabs = mo_model_slabs(b->model);
-    mo_adamw_step(&slabs, &c->optimizer, c->optimizer.learning_rate, mo_grad_norm(&slabs), step);
-    double end = mo_clock();
-    *seconds = end - begin;
-    *optimizer = end - middle;
-}
-
-static mo_status run_steps(bench *b, int64_t steps)
-{
-    mo_batch *batch = NULL;
-    MO_TRY(mo_batch_create(b->config->train.batch_size, b->config->train.sequence_length, &batch));
-    mo_status status = MO_OK;
-    double ignored[2];
-    for (int64_t s = 0; s < WARMUP + steps && status == MO_OK; s++) {
-        random_batch(b, batch, s);
-        if (s == WARMUP) {
-            b->rss = mo_memory_peak_rss();
-            mo_graph_profile(b->graph->graph, true);
-        }
-        bool peak_due = s == WARMUP || s == WARMUP + steps / 2;
-        for (int i = 0; peak_due && i < PEAK_ROUNDS / 2 + 1 && status == MO_OK; i++)
-            status = mo__measure_peak(&b->peaks[b->n_peaks++]);
-        if (s < WARMUP)
-            one_step(b, batch, s, &ignored[0], &ignored[1]);
-        else
-            one_step(b, batch, s, &b->step_seconds[s - WARMUP], &b->optimizer_seconds[s - WARMUP]);
-    }
-    if (status == MO_OK) status = mo__measure_peak(&b->peaks[b->n_peaks++]);
-    mo_batch_free(batch);
-    return status;
-}
-
-static void summarise(bench *b, int64_t steps, mo_bench_result *out)
-{
-    size_t n = (size_t)steps;
-    qsort(b->step_seconds, n, sizeof(double), rising);
-    qsort(b->optimizer_seconds, n, sizeof(double), rising);
-    qsort(b->peaks, (size_t)b->n_peaks, sizeof(double), rising);
-    const mo_run_config *c = b->config;
-    double tokens =
-        (double)(c->train.batch_size * c->train.sequence_length * c->train.gradient_accumulation_steps);
-    out->step_seconds = b->step_seconds[n / 2];
-    out->step_seconds_low = b->step_seconds[0];
-    out->step_seconds_high = b->step_seconds[n - 1];
-    out->optimizer_seconds = b->optimizer_seconds[n / 2];
-    out->peak_gflops = b->peaks[b->n_peaks / 2];
-    out->peak_low = b->peaks[0];
-    out->peak_high = b->peaks[b->n_peaks - 1];
-    out->tokens_per_second = tokens / out->step_seconds;
-    out->gflops =
-        out->tokens_per_second * mo_model_counts(b->model, c->train.sequence_length).flops_per_token / 1e9;
-    out->share_of_peak = out->gflops / out->peak_gflops;
-    out->peak_rss_bytes = b->rss;
-    out->threads = mo_threads();
-    out->steps = steps;
-}
-
-static mo_status measure(bench *b, int64_t steps, mo_bench_result *out)
-{
-    const mo_run_config *c = b->config;
-    MO_TRY(mo_model_create_tuned(&c->model, &c->tuning, &b->model));
-    MO_TRY(mo_model_group(b->model, &c->optimizer));
-    MO_TRY(mo_model_allocate(b->model, MO_ALLOCATE_TRAINING));
-    mo_model_init(b->model, c->run.seed);
-    mo_model_graph_options options = mo_run_graph_options(c, MO_GRAPH_TRAIN);
-    MO_TRY(mo_model_graph_create(b->model, &options, &b->graph));
-    MO_TRY(mo_graph_bind(b->graph->graph, NULL));
-    mo_model_graph_attach(b->graph);
-    b->step_seconds = mo_calloc((size_t)steps, sizeof(double));
-    b->optimizer_seconds = mo_calloc((size_t)steps, sizeof(double));
-    if (!b->step_seconds || !b->optimizer_seconds) return MO_E_MEMORY;
-    MO_TRY(run_steps(b, steps));
-    MO_TRY(mo__profile_ops(b->graph->graph, steps, &out->ops, &out->n_ops));
-    MO_TRY(mo__measure_bandwidth(&out->peak_gbytes));
-    summarise(b, steps, out);
     return MO_OK;
 }
 
-mo_status mo_bench(const mo_run_config *config, int64_t steps, mo_bench_result *out)
+/* Before the first step, and at each further quarter. */
+static bool peaks_due(int64_t step, int64_t steps)
 {
-    *out = (mo_bench_result){0};
+    return step == 0 || step * PEAKS_BETWEEN / steps != (step - 1) * PEAKS_BETWEEN / steps;
+}
+
+static void tell_peaks(const bench *b, int threads, mo_bench_result *out)
+{
+    peaks *p = peaks_of(b, threads);
+    double own[MOST_PEAKS], blas[MOST_PEAKS];
+    memcpy(own, p->own, sizeof own);
+    memcpy(blas, p->blas, sizeof blas);
+    out->peak_own = mo_spread_of(own, p->count);
+    out->peak_blas = mo_spread_of(blas, p->count);
+    out->peak_gflops = fmax(out->peak_own.median, out->peak_blas.median);
+    out->share_of_peak = out->gflops / out->peak_gflops;
+}
+
+/* ---- steps ---- */
+
+/* What is resident after the warm-up is all that a case touches. */
+static mo_status open_case(bench *b, int i, const mo_bench_case *asked)
+{
+    mo__bench_case *c = &b->cases[i];
+    uint64_t before = mo_memory_peak_rss();
+    MO_TRY(mo__bench_case_open(c, asked, b->steps));
+    for (int64_t s = 0; s < WARMUP; s++) {
+        MO_TRY(mo__bench_case_step(c, s, -1));
+        if (i == 0 && s == 0) b->startup = mo_process_seconds();
+    }
+    c->rss = mo_memory_peak_rss() - before;
+    return MO_OK;
+}
+
+static mo_status run_round(bench *b, int64_t round)
+{
+    for (int i = 0; i < b->count; i++) {
+        int at = round % 2 == 0 ? i : b->count - 1 - i;
+        MO_TRY(mo__bench_case_step(&b->cases[at], WARMUP + round, round));
+    }
+    return MO_OK;
+}
+
+static mo_status measure(bench *b, const mo_bench_case *asked)
+{
+    b->rss = mo_memory_peak_rss();
+    for (int i = 0; i < b->count; i++) MO_TRY(open_case(b, i, &asked[i]));
+    list_threads(b);
+    for (int64_t s = 0; s < b->steps; s++) {
+        if (peaks_due(s, b->steps)) MO_TRY(measure_peaks(b));
+        MO_TRY(run_round(b, s));
+    }
+    return measure_peaks(b);
+}
+
+static mo_status tell_case(bench *b, int i, mo_bench_result *out)
+{
+    mo__bench_case *c = &b->cases[i];
+    MO_TRY(mo__bench_case_result(c, out));
+    tell_peaks(b, c->threads, out);
+    mo_threads_set(c->threads);
+    MO_TRY(mo__measure_bandwidth(&out->peak_gbytes));
+    MO_TRY(mo_bench_memory(c->asked->config, &out->planned_bytes));
+    out->peak_rss_bytes = b->rss ? b->rss + c->rss : 0;
+    if (i == 0) out->startup_seconds = b->startup;
+    return MO_OK;
+}
+
+static mo_status check(const mo_bench_case *cases, int count, int64_t steps)
+{
     if (steps < 1) return mo_error(MO_E_RANGE, "bench: %lld steps; expected at least 1", (long long)steps);
-    mo_threads_set((int)config->run.threads);
-    MO_TRY(mo_blas_init());
-    bench b = {.config = config};
-    mo_status status = measure(&b, steps, out);
-    mo_free(b.step_seconds);
-    mo_free(b.optimizer_seconds);
-    mo_model_graph_free(b.graph);
-    mo_model_free(b.model);
-    if (status != MO_OK) mo_bench_result_free(out);
+    if (count < 1) return mo_error(MO_E_RANGE, "bench: %d cases; expected at least 1", count);
+    for (int i = 0; i < count; i++)
+        if (cases[i].skew != 0) MO_TRY(mo__skew_check(&cases[i].config->model, cases[i].skew));
+    return MO_OK;
+}
+
+mo_status mo_bench(const mo_bench_case *cases, int count, int64_t steps, mo_bench_result *out)
+{
+    MO_TRY(check(cases, count, steps));
+    for (int i = 0; i < count; i++) out[i] = (mo_bench_result){0};
+    bench b = {.count = count, .steps = steps};
+    b.cases = mo_calloc((size_t)count, sizeof *b.cases);
+    b.peaks = mo_calloc((size_t)count, sizeof *b.peaks);
+    mo_status status = b.cases && b.peaks ? mo_blas_init() : MO_E_MEMORY;
+    if (status == MO_OK) status = measure(&b, cases);
+    for (int i = 0; i < count && status == MO_OK; i++) status = tell_case(&b, i, &out[i]);
+    for (int i = 0; i < count && status != MO_OK; i++) mo_bench_result_free(&out[i]);
+    for (int i = 0; i < count && b.cases; i++) mo__bench_case_close(&b.cases[i]);
+    mo_free(b.cases);
+    mo_free(b.peaks);
     return status;
+}
+
+mo_status mo_bench_memory(const mo_run_config *config, uint64_t *bytes)
+{
+    mo_run_memory m;
+    *bytes = 0;
+    MO_TRY(mo_run_memory_estimate(config, 0, &m));
+    *bytes = m.parameters + m.gradients + m.optimizer + m.activations + m.runtime;
+    return MO_OK;
 }
 
 void mo_bench_result_free(mo_bench_result *r)

@@ -39,8 +39,9 @@ mo_status mo__profile_ops(const mo_graph *g, int64_t steps, mo_bench_op **ops, i
 
 /* ---- peak.c ---- */
 
-/* GFLOP/s of 2048^3 products, one per thread, all at once. */
-mo_status mo__measure_peak(double *gflops);
+typedef enum mo__peak_of { MO__PEAK_OWN, MO__PEAK_BLAS } mo__peak_of;
+/* GFLOP/s of 2048^3 products, one per thread, all at once; 0 of OpenBLAS where it is not installed. */
+mo_status mo__measure_peak(mo__peak_of of, double *gflops);
 /* GB/s of all threads through arrays that no cache holds. */
 mo_status mo__measure_bandwidth(double *gbytes);
 

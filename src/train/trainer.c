@@ -231,7 +231,7 @@ static mo_status tell_profile(const mo_train_events *e, mo_profile *profile, mo_
     mo_status measured = MO_OK;
     for (int round = 0; round < 3 && measured == MO_OK; round++) { /* other work comes and goes */
         double gflops = 0;
-        measured = mo__measure_peak(&gflops);
+        measured = mo__measure_peak(MO__PEAK_OWN, &gflops);
         profile->peak_gflops = fmax(profile->peak_gflops, gflops);
     }
     if (measured == MO_OK) measured = mo__measure_bandwidth(&profile->peak_gbytes);

@@ -616,8 +616,9 @@ static void only_well_formed_utf8_is_text(void **state)
 static void the_configs_we_ship_load(void **state)
 {
     (void)state;
-    static const char *const names[] = {"demo",    "shakespeare-moe", "shakespeare-dense",
-                                        "bench-a", "bench-b",         "bench-c"};
+    static const char *const names[] = {"demo",          "shakespeare-moe", "shakespeare-dense",
+                                        "bench-a",       "bench-b",         "bench-c",
+                                        "bench-a-dense", "bench-b-dense",   "bench-c-dense"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = mo_strprintf("configs/%s.yaml", names[i]);
         mo_run_config c;
