@@ -64,11 +64,9 @@ void mo_gemm_tile(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, m
 typedef enum mo_group_form { MO_GROUP_NT, MO_GROUP_NN, MO_GROUP_TN } mo_group_form;
 void mo_gemm_grouped(mo_group_form form, int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I,
                      const mo_real *X, mo_real *Y, mo_real *W, mo_real beta);
-/* NT and NN with a stored W, whose elements lie in the order of [E,O,I]. scratch: mo_gemm_stored_scratch()
- * bytes, 64-byte aligned, of one product at a time. */
+/* NT and NN with a stored W, whose elements lie in the order of [E,O,I]. */
 void mo_gemm_stored(mo_group_form form, int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I,
-                    const mo_real *X, mo_real *Y, const mo_stored *W, mo_real beta, void *scratch);
-size_t mo_gemm_stored_scratch(void); /* the same for the life of the process */
+                    const mo_real *X, mo_real *Y, const mo_stored *W, mo_real beta);
 
 #ifdef __cplusplus
 }

@@ -83,14 +83,13 @@ static void run_chunks(const mo_node *node, bool backward)
     double *loss = node->out[0]->data, *loss_N = node->out[1]->data;
     int64_t N = x->dim[0], D = x->dim[1], V = w->dim[0], rows = chunk_rows(N, V);
     mo_real *z = node->scratch;
-    void *tiles = z + rows * V;
     for (int64_t first = 0; first < N; first += rows) {
         int64_t n = mo_min(rows, N - first);
         const mo_real *x_nD = (const mo_real *)x->data + first * D;
-        mo__weight_nt(w, n, x_nD, z, tiles);
+        mo__weight_nt(w, n, x_nD, z);
         softmax_rows(z, loss_N + first, targets_N + first, backward, dloss, n, V);
         if (!backward) continue;
-        if (x->grad) mo__weight_nn(w, n, z, node->accumulate[0], x->grad + first * D, tiles);
+        if (x->grad) mo__weight_nn(w, n, z, node->accumulate[0], x->grad + first * D);
         if (w->grad)
             mo_gemm(true, false, V, D, n, 1, z, V, x_nD, D, node->accumulate[1] || first > 0, w->grad, D);
     }
@@ -114,7 +113,7 @@ static size_t cross_entropy_scratch(const mo_node *node, mo_phase phase)
 {
     (void)phase;
     int64_t V = node->in[1]->dim[0], rows = chunk_rows(node->in[0]->dim[0], V);
-    return (size_t)rows * (size_t)V * sizeof(mo_real) + mo__weight_scratch(node->in[1]);
+    return (size_t)rows * (size_t)V * sizeof(mo_real);
 }
 
 static mo_cost cross_entropy_cost(const mo_node *node, mo_phase phase)

@@ -5,7 +5,6 @@
  * W for dx, x for dW. W, frozen, may be stored.
  * Threads: the tiles of mo_gemm_grouped. */
 #include "ops/kernels.h"
-#include "ops/weight.h"
 
 typedef struct {
     int64_t R; /* rows of the map */
@@ -23,7 +22,7 @@ static void grouped(const mo_node *node, mo_group_form form, const mo_real *X, m
     const int32_t *offsets = node->in[2]->data;
     int64_t E = w->dim[0], O = w->dim[1], I = w->dim[2];
     if (w->stored)
-        mo_gemm_stored(form, E, offsets, O, I, X, Y, w->stored, beta, node->scratch);
+        mo_gemm_stored(form, E, offsets, O, I, X, Y, w->stored, beta);
     else
         mo_gemm_grouped(form, E, offsets, O, I, X, Y, w->data, beta);
 }
@@ -74,12 +73,6 @@ static bool experts_reads(const mo_node *node, int64_t part, bool known)
     return offsets[(part + 1) * each] > offsets[part * each];
 }
 
-static size_t experts_scratch(const mo_node *node, mo_phase phase)
-{
-    (void)phase;
-    return mo__weight_scratch(node->in[1]);
-}
-
 /* As if all R rows were used: padding is rare. */
 static mo_cost experts_cost(const mo_node *node, mo_phase phase)
 {
@@ -101,7 +94,6 @@ const mo_op mo__op_experts = {.name = "experts",
                               .needs_for = experts_needs,
                               .takes_stored = MO_NEEDS(1),
                               .reads = experts_reads,
-                              .scratch = experts_scratch,
                               .cost = experts_cost};
 
 mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_dispatch_map *map)

@@ -18,7 +18,7 @@ static void linear_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
     const mo_tensor *x = node->in[0], *w = node->in[1];
-    mo__weight_nt(w, x->dim[0], x->data, node->out[0]->data, node->scratch);
+    mo__weight_nt(w, x->dim[0], x->data, node->out[0]->data);
 }
 
 static void linear_backward(const mo_node *node, const mo_run *run)
@@ -27,14 +27,8 @@ static void linear_backward(const mo_node *node, const mo_run *run)
     const mo_tensor *x = node->in[0], *w = node->in[1];
     const mo_real *dy = node->out[0]->grad;
     int64_t N = x->dim[0], I = x->dim[1], O = w->dim[0];
-    if (x->grad) mo__weight_nn(w, N, dy, node->accumulate[0], x->grad, node->scratch);
+    if (x->grad) mo__weight_nn(w, N, dy, node->accumulate[0], x->grad);
     if (w->grad) mo_gemm(true, false, O, I, N, 1, dy, O, x->data, I, node->accumulate[1], w->grad, I);
-}
-
-static size_t linear_scratch(const mo_node *node, mo_phase phase)
-{
-    (void)phase;
-    return mo__weight_scratch(node->in[1]);
 }
 
 static mo_cost linear_cost(const mo_node *node, mo_phase phase)
@@ -56,7 +50,6 @@ const mo_op mo__op_linear = {.name = "linear",
                              .needs_in = MO_NEEDS(0) | MO_NEEDS(1),
                              .needs_for = linear_needs,
                              .takes_stored = MO_NEEDS(1),
-                             .scratch = linear_scratch,
                              .cost = linear_cost};
 
 mo_tensor *mo_linear(mo_graph *g, mo_tensor *x_NI, mo_tensor *w_OI)

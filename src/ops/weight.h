@@ -5,31 +5,24 @@
 #include "moira/autograd.h"
 
 /* y_NO = x_NI w^T */
-static inline void mo__weight_nt(const mo_tensor *w, int64_t N, const mo_real *x, mo_real *y, void *scratch)
+static inline void mo__weight_nt(const mo_tensor *w, int64_t N, const mo_real *x, mo_real *y)
 {
     int64_t O = w->dim[0], I = w->dim[1];
     if (w->stored)
-        mo_gemm_stored(MO_GROUP_NT, 1, (int32_t[]){0, (int32_t)N}, O, I, x, y, w->stored, 0, scratch);
+        mo_gemm_stored(MO_GROUP_NT, 1, (int32_t[]){0, (int32_t)N}, O, I, x, y, w->stored, 0);
     else
         mo_gemm(false, true, N, O, I, 1, x, I, w->data, I, 0, y, O);
 }
 
 /* dx_NI = dy_NO w (+ dx_NI) */
 static inline void mo__weight_nn(const mo_tensor *w, int64_t N, const mo_real *dy, bool accumulate,
-                                 mo_real *dx, void *scratch)
+                                 mo_real *dx)
 {
     int64_t O = w->dim[0], I = w->dim[1];
     if (w->stored)
-        mo_gemm_stored(MO_GROUP_NN, 1, (int32_t[]){0, (int32_t)N}, O, I, dy, dx, w->stored, accumulate,
-                       scratch);
+        mo_gemm_stored(MO_GROUP_NN, 1, (int32_t[]){0, (int32_t)N}, O, I, dy, dx, w->stored, accumulate);
     else
         mo_gemm(false, false, N, I, O, 1, dy, O, w->data, I, accumulate, dx, I);
-}
-
-/* Bytes, 64-byte aligned, that products with w take. */
-static inline size_t mo__weight_scratch(const mo_tensor *w)
-{
-    return w->stored ? mo_gemm_stored_scratch() : 0;
 }
 
 #endif

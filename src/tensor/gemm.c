@@ -1,137 +1,170 @@
-/* gemm.c -- the gate that every matrix product passes: fixed tiles, one-thread products, one team.
+/* gemm.c -- the gate that every matrix product passes: tasks of one thread each (product.c), one team.
  *
- * The output is cut into tiles that depend on the shape alone; each tile is one product on one thread, so the
- * bits do not depend on how many threads share the tiles. Tiles are big enough to pay for packing their
- * operands (128 x 128 and up) and, where the output allows, numerous enough for 16 cores. */
-#include <string.h>
+ * The products of all experts make one list of tasks, each a tile of one product's output, those of the
+ * longest products first. High tiles pay for packing the right side once for each; where there would be too
+ * few tasks for the team, tiles are made smaller. */
+#include <omp.h>
 
-#include "tensor/blas.h"
 #include "tensor/cut.h"
-#include "tensor/rows.h"
+#include "tensor/microkernel.h"
+#include "tensor/product.h"
 
-enum { TILE_ROWS = 256, TILE_COLS = 512, TILE_MIN = 128, TILES_WANTED = 16, THIN_ROWS = 8 };
+enum {
+    HIGH = 1024, /* rows of a tile, at most */
+    HIGH_LEAST = 64,
+    WIDE = 384 / MO_MICRO_COLUMNS * MO_MICRO_COLUMNS, /* columns, at most: a strip of product.c */
+    WIDE_LEAST = 2 * MO_MICRO_COLUMNS,
+    TASKS_OF_THREAD = 6,
+    TOGETHER = 256 /* products that share a list */
+};
 
-typedef struct tiling {
-    cut rows, cols;
-} tiling;
+typedef struct product {
+    bool trans_a, trans_b;
+    int64_t M, N, K;
+    mo_real alpha;
+    const mo_real *A;
+    int64_t lda;
+    mo__source B;
+    int64_t ldb;
+    mo_real beta;
+    mo_real *C;
+    int64_t ldc;
+} product;
 
-static tiling tile(int64_t M, int64_t N)
+typedef struct tile {
+    int64_t high, wide;
+} tile;
+
+static cut cut_rows(const product *p, tile t)
 {
-    int64_t rows = TILE_ROWS, cols = TILE_COLS;
-    while (ceil_div(M, rows) * ceil_div(N, cols) < TILES_WANTED && (rows > TILE_MIN || cols > TILE_MIN)) {
-        if (cols >= rows)
-            cols /= 2;
+    return cut_make(p->M, t.high, MO_MICRO_ROWS);
+}
+static cut cut_columns(const product *p, tile t)
+{
+    return cut_make(p->N, t.wide, MO_MICRO_COLUMNS);
+}
+static int64_t count_tasks(const product *p, tile t)
+{
+    return cut_rows(p, t).count * cut_columns(p, t).count;
+}
+
+static int64_t half(int64_t size, int64_t unit)
+{
+    return ceil_div(size / 2, unit) * unit;
+}
+
+static tile choose_tile(int64_t count, const product *products)
+{
+    tile t = {HIGH, WIDE};
+    int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    int64_t wanted = threads > 1 ? threads * TASKS_OF_THREAD : 1;
+    for (;;) {
+        int64_t tasks = 0;
+        for (int64_t i = 0; i < count; i++) tasks += count_tasks(&products[i], t);
+        bool lower = t.high > HIGH_LEAST, narrower = t.wide > WIDE_LEAST;
+        if (tasks >= wanted || !(lower || narrower)) return t;
+        if (lower && (t.high >= t.wide || !narrower))
+            t.high = half(t.high, MO_MICRO_ROWS);
         else
-            rows /= 2;
+            t.wide = half(t.wide, MO_MICRO_COLUMNS);
     }
-    return (tiling){cut_make(M, rows), cut_make(N, cols)};
 }
 
-/* A row or a few against many stored rows (decoding): packing would cost more than the product. */
-static void thin_product(int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *A, int64_t lda,
-                         const mo_real *B, int64_t ldb, mo_real beta, mo_real *C, int64_t ldc)
+static void do_tile(const product *p, int64_t m, int64_t m_end, int64_t n, int64_t n_end)
 {
-    for (int64_t n = 0; n < N; n++)
-        for (int64_t m = 0; m < M; m++) {
-            mo_real dot = alpha * mo_row_dot(A + m * lda, B + n * ldb, K);
-            C[m * ldc + n] = beta == MO_C(0) ? dot : dot + beta * C[m * ldc + n];
+    mo__product(p->trans_a, p->trans_b, m_end - m, n_end - n, p->K, p->alpha,
+                p->A + (p->trans_a ? m : m * p->lda), p->lda,
+                mo__source_from(p->B, p->trans_b ? n * p->ldb : n), p->ldb, p->beta, p->C + m * p->ldc + n,
+                p->ldc);
+}
+
+static int64_t work(const product *p)
+{
+    return p->M * p->N * p->K;
+}
+
+/* Falling order of work; ties: lower first. */
+static void sort(int64_t count, const product *products, const product **sorted)
+{
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = i;
+        for (; at > 0 && work(sorted[at - 1]) < work(&products[i]); at--) sorted[at] = sorted[at - 1];
+        sorted[at] = &products[i];
+    }
+}
+
+static void do_products(int64_t count, const product *products)
+{
+    const product *sorted[TOGETHER];
+    int64_t begins[TOGETHER + 1]; /* tasks before those of sorted[i] */
+    tile t = choose_tile(count, products);
+    sort(count, products, sorted);
+    begins[0] = 0;
+    for (int64_t i = 0; i < count; i++) begins[i + 1] = begins[i] + count_tasks(sorted[i], t);
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int64_t q = 0; q < begins[count]; q++) {
+        int64_t at = 0, end = count; /* begins[at] <= q < begins[end] */
+        while (end - at > 1) {
+            int64_t middle = (at + end) / 2;
+            *(begins[middle] <= q ? &at : &end) = middle;
         }
-}
-
-static void scale_rows(int64_t M, int64_t N, mo_real beta, mo_real *C, int64_t ldc)
-{
-    for (int64_t m = 0; m < M; m++)
-        for (int64_t n = 0; n < N; n++) C[m * ldc + n] = beta == MO_C(0) ? MO_C(0) : beta * C[m * ldc + n];
-}
-
-void mo_gemm_tile(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_real alpha,
-                  const mo_real *A, int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C,
-                  int64_t ldc)
-{
-    if (M <= 0 || N <= 0) return;
-    if (K <= 0)
-        scale_rows(M, N, beta, C, ldc);
-    else if (M <= THIN_ROWS && !trans_a && trans_b)
-        thin_product(M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
-    else
-        mo__blas_gemm(trans_a, trans_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
-}
-
-/* Tile (i, j) of op(A) op(B). */
-static void product_tile(tiling t, int64_t i, int64_t j, bool trans_a, bool trans_b, int64_t K, mo_real alpha,
-                         const mo_real *A, int64_t lda, const mo_real *B, int64_t ldb, mo_real beta,
-                         mo_real *C, int64_t ldc)
-{
-    int64_t m = cut_begin(t.rows, i), n = cut_begin(t.cols, j);
-    mo_gemm_tile(trans_a, trans_b, cut_begin(t.rows, i + 1) - m, cut_begin(t.cols, j + 1) - n, K, alpha,
-                 A + (trans_a ? m : m * lda), lda, B + (trans_b ? n * ldb : n), ldb, beta, C + m * ldc + n,
-                 ldc);
+        cut rows = cut_rows(sorted[at], t), columns = cut_columns(sorted[at], t);
+        int64_t i = (q - begins[at]) % rows.count, j = (q - begins[at]) / rows.count;
+        do_tile(sorted[at], cut_begin(rows, i), cut_begin(rows, i + 1), cut_begin(columns, j),
+                cut_begin(columns, j + 1));
+    }
 }
 
 void mo_gemm(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *A,
              int64_t lda, const mo_real *B, int64_t ldb, mo_real beta, mo_real *C, int64_t ldc)
 {
-    tiling t = tile(M, N);
-    int64_t tiles = t.rows.count * t.cols.count;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t q = 0; q < tiles; q++)
-        product_tile(t, q / t.cols.count, q % t.cols.count, trans_a, trans_b, K, alpha, A, lda, B, ldb, beta,
-                     C, ldc);
+    product p = {trans_a, trans_b, M, N, K, alpha, A, lda, {B, MO_REAL}, ldb, beta, C, ldc};
+    do_products(1, &p);
 }
 
-/* Tiling of one expert's product: over its rows (NT, NN) or over its weight (TN). */
-static tiling group_tiling(mo_group_form form, int64_t O, int64_t I, int64_t rows)
+/* Expert e's own product; `W` is its weight. */
+static product of_expert(mo_group_form form, int64_t rows, int64_t O, int64_t I, const mo_real *X, mo_real *Y,
+                         mo__source W, mo_real *dW, mo_real beta)
 {
     switch (form) {
     case MO_GROUP_NT:
-        return (tiling){cut_make(rows, TILE_ROWS), cut_make(O, TILE_COLS)};
+        return (product){false, true, rows, O, I, 1, X, I, W, I, beta, Y, O};
     case MO_GROUP_NN:
-        return (tiling){cut_make(rows, TILE_ROWS), cut_make(I, TILE_COLS)};
+        return (product){false, false, rows, I, O, 1, X, O, W, I, beta, Y, I};
     default:
-        return (tiling){cut_make(O, TILE_ROWS), cut_make(I, TILE_ROWS)};
+        return (product){true, false, O, I, rows, 1, X, O, {Y, MO_REAL}, I, beta, dW, I};
     }
 }
 
-static void group_tile(mo_group_form form, tiling t, int64_t q, int64_t O, int64_t I, int64_t rows,
-                       const mo_real *X, mo_real *Y, mo_real *W, mo_real beta)
+static void grouped(mo_group_form form, int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I,
+                    const mo_real *X, mo_real *Y, mo_real *W, const mo_stored *stored, mo_real beta)
 {
-    int64_t i = q / t.cols.count, j = q % t.cols.count;
-    switch (form) {
-    case MO_GROUP_NT:
-        product_tile(t, i, j, false, true, I, 1, X, I, W, I, beta, Y, O);
-        break;
-    case MO_GROUP_NN:
-        product_tile(t, i, j, false, false, O, 1, X, O, W, I, beta, Y, I);
-        break;
-    case MO_GROUP_TN:
-        product_tile(t, i, j, true, false, rows, 1, X, O, Y, I, beta, W, I);
-        break;
+    product products[TOGETHER];
+    int64_t x_width = form == MO_GROUP_NT ? I : O, y_width = form == MO_GROUP_NT ? O : I;
+    for (int64_t from = 0; from < E; from += TOGETHER) {
+        int64_t count = E - from < TOGETHER ? E - from : TOGETHER;
+        for (int64_t i = 0; i < count; i++) {
+            int64_t e = from + i, first = offsets_E1[e], at = e * O * I;
+            mo__source w = {W ? W + at : NULL, MO_REAL};
+            if (stored)
+                w = mo__source_from((mo__source){stored->part[at / stored->part_elements], stored->dtype},
+                                    at % stored->part_elements);
+            products[i] = of_expert(form, offsets_E1[e + 1] - first, O, I, X + first * x_width,
+                                    Y + first * y_width, w, W ? W + at : NULL, beta);
+        }
+        do_products(count, products);
     }
 }
 
 void mo_gemm_grouped(mo_group_form form, int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I,
                      const mo_real *X, mo_real *Y, mo_real *W, mo_real beta)
 {
-    int32_t order[MAX_SORTED];
-    bool sorted = E <= MAX_SORTED;
-    if (sorted) sort_experts(E, offsets_E1, order);
-    int64_t tiles = 0;
-    for (int64_t e = 0; e < E; e++) {
-        tiling t = group_tiling(form, O, I, offsets_E1[e + 1] - offsets_E1[e]);
-        tiles += t.rows.count * t.cols.count;
-    }
-    int64_t x_width = form == MO_GROUP_NT ? I : O, y_width = form == MO_GROUP_NT ? O : I;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t q = 0; q < tiles; q++) {
-        int64_t left = q, at = 0, e = 0;
-        tiling t;
-        for (;; at++) {
-            e = sorted ? order[at] : at;
-            t = group_tiling(form, O, I, offsets_E1[e + 1] - offsets_E1[e]);
-            if (left < t.rows.count * t.cols.count) break;
-            left -= t.rows.count * t.cols.count;
-        }
-        int64_t first = offsets_E1[e], rows = offsets_E1[e + 1] - first;
-        group_tile(form, t, left, O, I, rows, X + first * x_width, Y + first * y_width, W + e * O * I, beta);
-    }
+    grouped(form, E, offsets_E1, O, I, X, Y, W, NULL, beta);
+}
+
+void mo_gemm_stored(mo_group_form form, int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I,
+                    const mo_real *X, mo_real *Y, const mo_stored *W, mo_real beta)
+{
+    MO_ASSERT(form != MO_GROUP_TN);
+    grouped(form, E, offsets_E1, O, I, X, Y, NULL, W, beta);
 }

@@ -22,7 +22,6 @@ typedef struct problem {
     mo_stored stored;
     const void *part[MOST_EXPERTS];
     char *file;
-    void *scratch;
 } problem;
 
 static void *room(size_t size)
@@ -64,7 +63,6 @@ static problem make(mo_group_form form, mo_dtype dtype, int64_t E, const int32_t
         mo_stored_expand(&(mo_stored){dtype, 1, each, &here}, 0, 0, each, p.W + i * each);
         p.part[i] = at;
     }
-    p.scratch = room(mo_gemm_stored_scratch());
     return p;
 }
 
@@ -74,7 +72,6 @@ static void drop(problem *p)
     free(p->Y);
     free(p->W);
     free(p->file);
-    free(p->scratch);
 }
 
 static void run(const problem *p, mo_real beta, mo_real *Y)
@@ -83,8 +80,7 @@ static void run(const problem *p, mo_real beta, mo_real *Y)
     s.part = p->part;
     memcpy(Y, p->Y, (size_t)(p->R * p->y) * sizeof *Y);
     for (int64_t i = 0; beta == MO_C(0) && i < p->R * p->y; i++) Y[i] = (mo_real)NAN;
-    memset(p->scratch, 0xff, mo_gemm_stored_scratch());
-    mo_gemm_stored(p->form, p->E, p->offsets, p->O, p->I, p->X, Y, &s, beta, p->scratch);
+    mo_gemm_stored(p->form, p->E, p->offsets, p->O, p->I, p->X, Y, &s, beta);
 }
 
 static void check_element(const problem *p, int64_t e, int64_t r, int64_t j, double beta, double got)
