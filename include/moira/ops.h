@@ -27,6 +27,8 @@ mo_tensor *mo_layernorm(mo_graph *g, mo_tensor *x_ND, mo_tensor *w_D, double eps
 mo_tensor *mo_clamp(mo_graph *g, mo_tensor *x_ND, double limit);
 /* s x; 1 adds no node and gives x. */
 mo_tensor *mo_scale(mo_graph *g, mo_tensor *x, double s);
+/* y_n = w_n x_n. */
+mo_tensor *mo_scale_rows(mo_graph *g, mo_tensor *x_NI, mo_tensor *w_N);
 mo_tensor *mo_add(mo_graph *g, mo_tensor *a_ND, mo_tensor *b_ND);
 /* y_nd = x_nd m_nd / (1 - p), m_nd = 0 with probability p, a pure function of (seed, step, stream, token
  * index within the step, d); without run->training, y = x. p in [0, 1): 0 adds no node and gives x. stream,
@@ -43,6 +45,9 @@ typedef enum mo_act_kind {
 mo_tensor *mo_act(mo_graph *g, mo_tensor *x_NF, mo_act_kind kind);
 /* act(gate) * up: SwiGLU with silu, GeGLU with gelu. */
 mo_tensor *mo_glu(mo_graph *g, mo_tensor *gate_NF, mo_tensor *up_NF, mo_act_kind kind);
+/* The same times w_n. */
+mo_tensor *mo_glu_weighted(mo_graph *g, mo_tensor *gate_NF, mo_tensor *up_NF, mo_tensor *w_N,
+                           mo_act_kind kind);
 /* Over the last dimension. */
 mo_tensor *mo_softmax(mo_graph *g, mo_tensor *z_NE);
 
@@ -170,8 +175,11 @@ mo_tensor *mo_experts(mo_graph *g, mo_tensor *x_RI, mo_tensor *w_EOI, const mo_d
 /* mo_dropout of rows: the mask hangs on (seed, step, stream, token index within the step, choice, i),
  * wherever the row lies; rows past the last are zero. */
 mo_tensor *mo_dropout_rows(mo_graph *g, mo_tensor *x_RI, const mo_dispatch_map *map, double p, int stream);
-/* out_n = sum_k w_nk y_[row_nk]. */
-mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK, const mo_dispatch_map *map);
+/* out_n = sum_k y_[row_nk]. */
+mo_tensor *mo_combine(mo_graph *g, mo_tensor *y_RD, const mo_dispatch_map *map);
+/* Weights in the order of rows, [R]: w_nk at row_nk, 0 past the last. Rows are weighed by mo_glu_weighted or
+ * mo_scale_rows before the experts' last matrix, which is linear. */
+mo_tensor *mo_row_weights(mo_graph *g, mo_tensor *w_NK, const mo_dispatch_map *map);
 
 /* ---- what a router did, for metrics ---- */
 

@@ -37,6 +37,6 @@ mo_tensor *mo__ffn_build(mo__builder *b, int64_t layer, const char *block, mo_te
     int act = b->model->config.hidden_act;
     mo_tensor *gate = mo__gated(act) ? project(b, layer, block, "gate", x_ND) : NULL;
     mo_tensor *up = project(b, layer, block, "up", x_ND);
-    mo_tensor *h = mo__activate(b->g, act, gate ? gate : up, up);
+    mo_tensor *h = mo__activate(b->g, act, gate ? gate : up, up, NULL);
     return project(b, layer, block, "down", h);
 }

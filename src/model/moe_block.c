@@ -1,7 +1,8 @@
 /* moe_block.c -- the Mixture-of-Experts block: router, dispatch, experts, combine.
  *   out_n = sum_k w_nk FFN_[id_nk](x_n) + shared(x_n), FFN_e(x) = W2_e (act(W1_e x) * W3_e x) (Mixtral's
- * names; without a gate W2_e act(W1_e x)). The shared experts are one dense block of their joint width, added
- * with weight 1 (DeepSeekMoE: Dai et al. 2024, arXiv:2401.06066, eq. 9). */
+ * names; without a gate W2_e act(W1_e x)). w_nk stands before W2, which is linear: W2_e (w_nk (...)). The
+ * shared experts are one dense block of their joint width, added with weight 1 (DeepSeekMoE: Dai et al. 2024,
+ * arXiv:2401.06066, eq. 9). */
 #include "model/build.h"
 #include "model/ffn.h"
 
@@ -51,8 +52,9 @@ mo_tensor *mo__moe_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     mo_tensor *x_RD = mo_gather(b->g, routed, &map);
     mo_tensor *gate = mo__adapted_experts(b, layer, w1_name, x_RD, &map), *up = NULL;
     if (mo__gated(c->hidden_act)) up = mo__adapted_experts(b, layer, w3_name, x_RD, &map);
-    mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up);
+    mo_tensor *w_R = mo_row_weights(b->g, r.w_NK, &map);
+    mo_tensor *h_RF = mo__activate(b->g, c->hidden_act, gate, up, w_R);
     mo_tensor *y_RD = mo__adapted_experts(b, layer, w2_name, h_RF, &map);
-    mo_tensor *y_ND = mo_combine(b->g, y_RD, r.w_NK, &map);
+    mo_tensor *y_ND = mo_combine(b->g, y_RD, &map);
     return c->n_shared_experts ? mo_add(b->g, y_ND, mo__ffn_build(b, layer, shared_name, x_ND)) : y_ND;
 }

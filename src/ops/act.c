@@ -1,104 +1,40 @@
-/* act.c -- activation functions, element by element
- *   silu  f = x s, s = 1 / (1 + exp(-x))                      f' = s (1 + x (1 - s))
- *   gelu  f = x Phi(x) (Hendrycks & Gimpel 2016, exact)       f' = Phi(x) + x phi(x)
- *   relu  f = max(x, 0)                                       f' = 1 for x > 0, else 0
- *   sigmoid  f = s                                            f' = s (1 - s)
- * x_NF in, y_NF out; backward reads x: dx = f'(x) dy.
- * Threads: over blocks of elements. */
-#include "ops/kernels.h"
+/* act.c -- activation functions (activation.h), element by element
+ *   y = f(x)        dx = f'(x) dy
+ * x_NF in, y_NF out; backward reads x. Threads: over blocks of elements. */
 #include "ops/activation.h"
+
+enum { BLOCK = 4096 };
 
 typedef struct {
     mo_act_kind kind;
 } act_attr;
 
-static void silu(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
+MO_ACT_INLINE void block_fwd(mo_act_kind kind, mo_real *y, const mo_real *x, int64_t n)
 {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        mo_real v = x[i], s = mo_sigmoid(v);
-        f[i] = v * s;
-        slope[i] = s * (1 + v * (1 - s));
-    }
+    for (int64_t i = 0; i < n; i++) y[i] = mo__activate(kind, x[i]).f;
 }
 
-static void gelu(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
+MO_ACT_INLINE void block_bwd(mo_act_kind kind, mo_real *dx, const mo_real *dy, const mo_real *x,
+                             bool accumulate, int64_t n)
 {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        mo_real v = x[i], cdf = mo_normal_cdf(v);
-        f[i] = v * cdf;
-        slope[i] = cdf + v * mo_normal_pdf(v);
-    }
-}
-
-static void relu(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        mo_real v = x[i];
-        f[i] = v < 0 ? 0 : v; /* NaN stays */
-        slope[i] = v > 0 ? MO_C(1) : MO_C(0);
-    }
-}
-
-static void sigmoid(const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        mo_real s = mo_sigmoid(x[i]);
-        f[i] = s;
-        slope[i] = s * (1 - s);
-    }
-}
-
-void mo__activate(mo_act_kind kind, const mo_real *x, int64_t n, mo_real *f, mo_real *slope)
-{
-    mo_real unused[MO_ACT_BLOCK];
-    MO_ASSERT(n <= MO_ACT_BLOCK);
-    if (!slope) slope = unused;
-    switch (kind) {
-    case MO_ACT_KIND_SILU:
-        silu(x, n, f, slope);
-        break;
-    case MO_ACT_KIND_GELU:
-        gelu(x, n, f, slope);
-        break;
-    case MO_ACT_KIND_RELU:
-        relu(x, n, f, slope);
-        break;
-    case MO_ACT_KIND_SIGMOID:
-        sigmoid(x, n, f, slope);
-        break;
-    }
-}
-
-bool mo__act_known(mo_act_kind kind)
-{
-    return kind == MO_ACT_KIND_SILU || kind == MO_ACT_KIND_GELU || kind == MO_ACT_KIND_RELU ||
-           kind == MO_ACT_KIND_SIGMOID;
+    for (int64_t i = 0; i < n; i++) dx[i] = (accumulate ? dx[i] : 0) + mo__activate(kind, x[i]).slope * dy[i];
 }
 
 static void act_fwd(mo_real *y, const mo_real *x, mo_act_kind kind, int64_t count)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < count; first += MO_ACT_BLOCK)
-        mo__activate(kind, x + first, mo_min(MO_ACT_BLOCK, count - first), y + first, NULL);
+    for (int64_t at = 0; at < count; at += BLOCK)
+        MO_ACT_CALL(kind, block_fwd, y + at, x + at, mo_min(BLOCK, count - at))
 }
 
 static void act_bwd(mo_real *dx, const mo_real *dy, const mo_real *x, mo_act_kind kind, bool accumulate,
                     int64_t count)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < count; first += MO_ACT_BLOCK) {
-        mo_real f[MO_ACT_BLOCK], slope[MO_ACT_BLOCK];
-        int64_t n = mo_min(MO_ACT_BLOCK, count - first);
-        mo__activate(kind, x + first, n, f, slope);
-        mo_real *d = dx + first;
-        const mo_real *e = dy + first;
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) d[i] = (accumulate ? d[i] : 0) + slope[i] * e[i];
-    }
+    for (int64_t at = 0; at < count; at += BLOCK)
+        MO_ACT_CALL(kind, block_bwd, dx + at, dy + at, x + at, accumulate, mo_min(BLOCK, count - at))
 }
 
 static mo_status act_shape(mo_node *node)

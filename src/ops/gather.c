@@ -2,35 +2,19 @@
  *   xr_r = x_[token_r], 0 past the last row        dx_n = sum_k dxr_[row_nk], in the order of k
  * x_ND, token_R and row_NK (see dispatch.c) in, xr_RD out; backward reads row_NK.
  * Threads: forward over rows, backward over tokens: a token collects its own rows. */
-#include "ops/kernels.h"
+#include "ops/map_rows.h"
 
 static void gather_fwd(mo_real *xr_RD, const mo_real *x_ND, const int32_t *token_R, int64_t R, int64_t D)
 {
-    size_t bytes = (size_t)D * sizeof(mo_real);
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < R; r++) {
-        if (token_R[r] >= 0)
-            memcpy(xr_RD + r * D, x_ND + token_R[r] * D, bytes);
-        else
-            memset(xr_RD + r * D, 0, bytes);
-    }
+    for (int64_t r = 0; r < R; r++) mo__take_row(xr_RD + r * D, x_ND, token_R[r], D);
 }
 
 static void gather_bwd(mo_real *dx_ND, const mo_real *dxr_RD, const int32_t *row_NK, bool accumulate,
                        int64_t N, int64_t K, int64_t D)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t n = 0; n < N; n++) {
-        mo_real *dx = dx_ND + n * D;
-        if (!accumulate) memset(dx, 0, (size_t)D * sizeof *dx);
-        for (int64_t k = 0; k < K; k++) {
-            int64_t row = row_NK[n * K + k];
-            if (row < 0) continue;
-            const mo_real *dxr = dxr_RD + row * D;
-#pragma omp simd
-            for (int64_t d = 0; d < D; d++) dx[d] += dxr[d];
-        }
-    }
+    for (int64_t n = 0; n < N; n++) mo__sum_rows(dx_ND + n * D, dxr_RD, row_NK + n * K, accumulate, K, D);
 }
 
 static mo_status gather_shape(mo_node *node)

@@ -14,6 +14,7 @@
     X(dropout)            \
     X(dropout_rows)       \
     X(scale)              \
+    X(scale_rows)         \
     X(rope)               \
     X(act)                \
     X(glu)                \
@@ -37,6 +38,7 @@
     X(gate_product)       \
     X(dispatch)           \
     X(gather)             \
+    X(row_weights)        \
     X(experts)            \
     X(combine)            \
     X(router_stats)       \

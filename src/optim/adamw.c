@@ -19,12 +19,18 @@ static int64_t chunks_of(const mo_segment *s)
     return (s->count + CHUNK - 1) / CHUNK;
 }
 
-/* Sum of squares of one chunk, in 16 double lanes so that it vectorises. */
+/* Sum of squares of one chunk, in LANES sums of their own: a sum waits for the one before it, not for memory.
+ */
 static double chunk_squares(const mo_real *g, int64_t count)
 {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < count; i++) sum += (double)g[i] * (double)g[i];
+    enum { LANES = 32 };
+    double lane[LANES] = {0}, sum = 0;
+    int64_t whole = count / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES)
+#pragma omp simd
+        for (int64_t j = 0; j < LANES; j++) lane[j] += (double)g[i + j] * (double)g[i + j];
+    for (int64_t i = whole; i < count; i++) lane[i - whole] += (double)g[i] * (double)g[i];
+    for (int64_t j = 0; j < LANES; j++) sum += lane[j];
     return sum;
 }
 

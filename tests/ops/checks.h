@@ -40,6 +40,13 @@ static inline double loss_value(const op_case *c)
     return value;
 }
 
+/* out_n = sum_k w_nk y_[row_nk]. */
+static inline mo_tensor *weighted_combine(mo_graph *g, mo_tensor *y_RD, mo_tensor *w_NK,
+                                          const mo_dispatch_map *map)
+{
+    return mo_combine(g, mo_scale_rows(g, y_RD, mo_row_weights(g, w_NK, map)), map);
+}
+
 static inline void check_near(const char *what, double got, double want, double tolerance)
 {
     if (!(fabs(got - want) <= tolerance)) fail_msg("%s is %.12g, expected %.12g", what, got, want);

@@ -7,9 +7,9 @@ static mo_tensor *experts_of(mo_graph *g, mo_tensor *const *in, mo_tensor *w, mo
 {
     mo_dispatch_map map = mo_dispatch(g, ids, E, rows);
     mo_tensor *xr = mo_gather(g, in[0], &map);
-    mo_tensor *h =
-        mo_glu(g, mo_experts(g, xr, in[2], &map), mo_experts(g, xr, in[3], &map), MO_ACT_KIND_SILU);
-    return mo_combine(g, mo_experts(g, h, in[4], &map), w, &map);
+    mo_tensor *h = mo_glu_weighted(g, mo_experts(g, xr, in[2], &map), mo_experts(g, xr, in[3], &map),
+                                   mo_row_weights(g, w, &map), MO_ACT_KIND_SILU);
+    return mo_combine(g, mo_experts(g, h, in[4], &map), &map);
 }
 
 static void build_gshard(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const void *arg)

@@ -50,9 +50,9 @@ static void build_layer(mo_graph *g, mo_tensor *const *in, mo_tensor **out, cons
     mo_tensor *w = mo_gate(g, p, out[1], *(const mo_gate_mode *)arg);
     mo_dispatch_map map = mo_dispatch(g, out[1], E, 0);
     mo_tensor *xr = mo_gather(g, x, &map);
-    mo_tensor *act =
-        mo_glu(g, mo_experts(g, xr, in[2], &map), mo_experts(g, xr, in[3], &map), MO_ACT_KIND_SILU);
-    out[0] = mo_combine(g, mo_experts(g, act, in[4], &map), w, &map);
+    mo_tensor *act = mo_glu_weighted(g, mo_experts(g, xr, in[2], &map), mo_experts(g, xr, in[3], &map),
+                                     mo_row_weights(g, w, &map), MO_ACT_KIND_SILU);
+    out[0] = mo_combine(g, mo_experts(g, act, in[4], &map), &map);
 }
 
 static const mo_gate_mode normalise = MO_GATE_NORMALISE, select_only = MO_GATE_SELECT;

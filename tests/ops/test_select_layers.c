@@ -19,9 +19,9 @@ static void build_deepseek(mo_graph *g, mo_tensor *const *in, mo_tensor **out, c
     mo_tensor *w = mo_gate_scaled(g, s, out[1], MO_GATE_NORMALISE, 2.5);
     mo_dispatch_map map = mo_dispatch(g, out[1], E, 0);
     mo_tensor *xr = mo_gather(g, x, &map);
-    mo_tensor *h =
-        mo_glu(g, mo_experts(g, xr, in[3], &map), mo_experts(g, xr, in[4], &map), MO_ACT_KIND_SILU);
-    mo_tensor *routed = mo_combine(g, mo_experts(g, h, in[5], &map), w, &map);
+    mo_tensor *h = mo_glu_weighted(g, mo_experts(g, xr, in[3], &map), mo_experts(g, xr, in[4], &map),
+                                   mo_row_weights(g, w, &map), MO_ACT_KIND_SILU);
+    mo_tensor *routed = mo_combine(g, mo_experts(g, h, in[5], &map), &map);
     out[0] = mo_add(g, routed, ffn(g, x, in[6], in[7], in[8]));
 }
 
@@ -57,7 +57,7 @@ static void build_two(mo_graph *g, mo_tensor *const *in, mo_tensor **out, const 
     mo_tensor *w = mo_gate_product(g, mo_gate(g, h1, groups, MO_GATE_SOFTMAX), h2, ids);
     mo_dispatch_map map = mo_dispatch(g, ids, E, 0);
     out[1] = ids;
-    out[0] = mo_combine(g, mo_experts(g, mo_gather(g, x, &map), in[5], &map), w, &map);
+    out[0] = weighted_combine(g, mo_experts(g, mo_gather(g, x, &map), in[5], &map), w, &map);
 }
 
 /* float: noise times a softplus, two softmaxes, products of 6. */
