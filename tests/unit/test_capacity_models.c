@@ -500,7 +500,7 @@ static void test_factors(void **state)
                      E * TOKENS);
 }
 
-/* What a step keeps, and its arena, are smaller with fewer rows. */
+/* What a step keeps, and its arena, are smaller with fewer rows: of what is kept, gates and ups have rows. */
 static void test_memory(void **state)
 {
     (void)state;
@@ -513,7 +513,7 @@ static void test_memory(void **state)
         mo_model_graph_free(t);
         mo_model_free(m);
     }
-    assert_true((double)use[1].kept < 0.8 * (double)use[0].kept && use[1].arena < use[0].arena);
+    assert_true((double)use[1].kept < 0.9 * (double)use[0].kept && use[1].arena < use[0].arena);
 }
 
 static double loss_of(const mo_real *logits, int32_t target)
