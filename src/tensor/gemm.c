@@ -14,8 +14,9 @@ enum {
     HIGH_LEAST = 64,
     WIDE = 384 / MO_MICRO_COLUMNS * MO_MICRO_COLUMNS, /* columns, at most: a strip of product.c */
     WIDE_LEAST = 2 * MO_MICRO_COLUMNS,
-    TASKS_OF_THREAD = 6,
-    TOGETHER = 256 /* products that share a list */
+    TASKS_OF_THREAD = 2, /* at least, where all are of one size; */
+    TASKS_UNEQUAL = 6,   /* where they are not */
+    TOGETHER = 256       /* products that share a list */
 };
 
 typedef struct product {
@@ -57,7 +58,7 @@ static tile choose_tile(int64_t count, const product *products)
 {
     tile t = {HIGH, WIDE};
     int64_t threads = omp_in_parallel() ? 1 : omp_get_max_threads();
-    int64_t wanted = threads > 1 ? threads * TASKS_OF_THREAD : 1;
+    int64_t wanted = threads == 1 ? 1 : threads * (count > 1 ? TASKS_UNEQUAL : TASKS_OF_THREAD);
     for (;;) {
         int64_t tasks = 0;
         for (int64_t i = 0; i < count; i++) tasks += count_tasks(&products[i], t);

@@ -6,24 +6,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* One row of c: alpha sum + beta c, n elements. */
-INLINE void write_row(int vectors, int64_t n, mo_real alpha, const mo_vector *sum, mo_real beta, mo_real *c)
+/* c = alpha sum + beta c of `width` sums, of which n count. */
+static void write_some(int64_t width, int64_t n, int64_t rows, mo_real alpha, const mo_real *sum,
+                       mo_real beta, mo_real *c, int64_t ldc)
 {
-#pragma GCC unroll 3
-    for (int j = 0; j < vectors; j++) {
-        int64_t left = n - j * MO_VECTOR;
-        if (left >= MO_VECTOR) {
-            mo_vector_at *at = (mo_vector_at *)(c + j * MO_VECTOR);
-            *at = beta == MO_C(0) ? alpha * sum[j] : alpha * sum[j] + beta * *at;
-        } else {
-            mo_real tail[MO_VECTOR_BYTES / sizeof(mo_real)];
-            memcpy(tail, &sum[j], sizeof tail);
-            for (int64_t i = 0; i < left; i++) {
-                mo_real *at = &c[j * MO_VECTOR + i];
-                *at = beta == MO_C(0) ? alpha * tail[i] : alpha * tail[i] + beta * *at;
-            }
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < n; j++) {
+            mo_real *at = &c[i * ldc + j], product = alpha * sum[i * width + j];
+            *at = beta == MO_C(0) ? product : product + beta * *at;
         }
-    }
 }
 
 INLINE void micro(int rows, int vectors, int64_t n, int64_t K, mo_real alpha, const mo_real *a,
@@ -44,8 +35,28 @@ INLINE void micro(int rows, int vectors, int64_t n, int64_t K, mo_real alpha, co
             for (int j = 0; j < vectors; j++) sum[i][j] += a[i * step_i + k * step_k] * b_k[j];
         b += vectors * MO_VECTOR;
     }
+    if (n < vectors * MO_VECTOR) {
+        mo_vector some[MO_MICRO_ROWS * MO_MICRO_VECTORS];
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) write_row(vectors, n, alpha, sum[i], beta, c + i * ldc);
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+            for (int j = 0; j < vectors; j++) some[i * vectors + j] = sum[i][j];
+        write_some(vectors * MO_VECTOR, n, rows, alpha, (const mo_real *)some, beta, c, ldc);
+    } else if (beta == MO_C(0)) {
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+            for (int j = 0; j < vectors; j++)
+                *(mo_vector_at *)(c + i * ldc + j * MO_VECTOR) = alpha * sum[i][j];
+    } else {
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+            for (int j = 0; j < vectors; j++) {
+                mo_vector_at *at = (mo_vector_at *)(c + i * ldc + j * MO_VECTOR);
+                *at = alpha * sum[i][j] + beta * *at;
+            }
+    }
 }
 
 typedef void micro_fn(int64_t n, int64_t K, mo_real alpha, const mo_real *a, int64_t lda, const mo_real *b,

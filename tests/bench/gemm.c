@@ -1,12 +1,13 @@
 /* gemm.c -- GFLOP/s of matrix products of given shapes, against one 2048^3 product on each core.
  *
- *   make build/release/tests/bench/gemm && build/release/tests/bench/gemm [THREADS]
+ *   make build/release/tests/bench/gemm && build/release/tests/bench/gemm [THREADS [NAME]]
  *
  * Rounds are interleaved and medians shown, since machines drift. Grouped shapes have 8 experts. */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "moira/tensor.h"
 
@@ -117,6 +118,7 @@ int main(int argc, char **argv)
     double before = peak(threads);
     printf("%d threads, peak %.1f GFLOP/s\n", threads, before);
     for (int i = 0; i < SHAPES; i++) {
+        if (argc > 2 && !strstr(shapes[i].name, argv[2])) continue;
         double rate = gflops(&shapes[i]);
         printf("%-14s %6lld x %5lld x %5lld  %7.1f GFLOP/s  %5.1f%%\n", shapes[i].name,
                (long long)shapes[i].M, (long long)shapes[i].N, (long long)shapes[i].K, rate,
