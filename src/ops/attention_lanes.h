@@ -1,0 +1,104 @@
+/* attention_lanes.h -- arithmetic on blocks that are LANES columns wide: attention keeps queries (forward) or
+ * keys (backward) side by side in the lanes of vectors, so that what belongs to one of them is elementwise.
+ *
+ * A block is [rows, MO_LANES], 64-byte aligned, rows one after the other. Products read the left side where
+ * it lies. Every element of a result is one chain of fused additions along the sum, from what it was on if it
+ * is added to, so its bits do not depend on how rows, lanes and the sum are cut. */
+#ifndef MOIRA_OPS_ATTENTION_LANES_H
+#define MOIRA_OPS_ATTENTION_LANES_H
+
+#include "ops/kernels.h"
+
+#if defined(__AVX512F__)
+#define MO_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define MO_VECTOR_BYTES 32
+#else
+#define MO_VECTOR_BYTES 16
+#endif
+
+#if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers; else 16 */
+#define MO_MICRO_ROWS 8
+#else
+#define MO_MICRO_ROWS 4
+#endif
+
+#define MO_MICRO_VECTORS 3
+#define MO_ALIGNED       _Alignas(64)
+
+typedef mo_real mo_vector __attribute__((vector_size(MO_VECTOR_BYTES)));
+/* A vector anywhere in an array. */
+typedef mo_real mo_vector_at
+    __attribute__((vector_size(MO_VECTOR_BYTES), aligned(sizeof(mo_real)), may_alias));
+
+enum {
+    MO_LANE_VECTORS = MO_MICRO_VECTORS,
+    MO_LANE = MO_VECTOR_BYTES / sizeof(mo_real), /* lanes of a vector */
+    MO_LANES = MO_LANE_VECTORS * MO_LANE,
+    MO_LANE_ROWS = MO_MICRO_ROWS, /* rows that a product makes at a time */
+    MO_WIDE_VECTORS = MO_LANE_VECTORS + 1
+};
+
+#ifdef MO_REAL_DOUBLE
+typedef int64_t mo__lane_int;
+#else
+typedef int32_t mo__lane_int;
+#endif
+typedef mo__lane_int mo__lane_ints __attribute__((vector_size(MO_VECTOR_BYTES)));
+
+/* c[M, vectors] = (c if add) + a b, a_ik = a[i lda + k], for rows of `vectors` <= MO_WIDE_VECTORS vectors. */
+void mo__lanes_rows(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
+                    int64_t ldb, bool add, mo_real *c, int64_t ldc);
+/* The same with a_ik = a[k lda + i], vectors <= MO_LANE_VECTORS. */
+void mo__lanes_columns(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
+                       int64_t ldb, bool add, mo_real *c, int64_t ldc);
+
+/* to[j, i] = x[i, j], x of `rows` x `columns`. */
+void mo__turn(int64_t rows, int64_t columns, const mo_real *x, int64_t ldx, mo_real *to, int64_t ldto);
+
+static inline mo_vector *mo__lane_at(mo_real *row, int v)
+{
+    return (mo_vector *)row + v;
+}
+
+/* x where keep is -1, else 0. */
+static inline mo_vector mo__lane_keep(mo__lane_ints keep, mo_vector x)
+{
+    return (mo_vector)((mo__lane_ints)x & keep);
+}
+
+/* a where which is -1, b where it is 0. */
+static inline mo_vector mo__lane_choose(mo__lane_ints which, mo_vector a, mo_vector b)
+{
+    return (mo_vector)(((mo__lane_ints)a & which) | ((mo__lane_ints)b & ~which));
+}
+
+/* b where a is NaN. */
+static inline mo_vector mo__lane_max(mo_vector a, mo_vector b)
+{
+    return mo__lane_choose(a > b, a, b);
+}
+
+/* 2^x for x below 128; 0 below -126; NaN for NaN. In float 2^n 2^f, n = rint(x), 2^f by a polynomial of
+ * degree 5 that is 1 at 0 (minimax of the relative error on [-1/2, 1/2]); relative error below 1.7e-7 in all.
+ */
+static inline mo_vector mo__lane_exp2(mo_vector x)
+{
+#ifdef MO_REAL_DOUBLE
+    mo_vector y;
+    for (int j = 0; j < MO_LANE; j++) y[j] = exp2(x[j]);
+    return y;
+#else
+    /* Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
+    mo_vector shifted = x + 12582912.0f, f = x - (shifted - 12582912.0f);
+    mo_vector p = 1.3264727e-3f * f + 9.671513e-3f;
+    p = p * f + 5.5507336e-2f;
+    p = p * f + 2.4022242e-1f;
+    p = p * f + 6.93147e-1f;
+    p = p * f + 1.0f;
+    mo__lane_ints scaled = (mo__lane_ints)p + ((mo__lane_ints)shifted << 23);
+    return mo__lane_keep(~(x < -126.0f), (mo_vector)scaled);
+#endif
+}
+
+#endif
