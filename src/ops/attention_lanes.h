@@ -8,28 +8,7 @@
 #define MOIRA_OPS_ATTENTION_LANES_H
 
 #include "ops/kernels.h"
-
-#if defined(__AVX512F__)
-#define MO_VECTOR_BYTES 64
-#elif defined(__AVX__)
-#define MO_VECTOR_BYTES 32
-#else
-#define MO_VECTOR_BYTES 16
-#endif
-
-#if defined(__AVX512F__) || defined(__aarch64__) /* 32 vector registers; else 16 */
-#define MO_MICRO_ROWS 8
-#else
-#define MO_MICRO_ROWS 4
-#endif
-
-#define MO_MICRO_VECTORS 3
-#define MO_ALIGNED       _Alignas(64)
-
-typedef mo_real mo_vector __attribute__((vector_size(MO_VECTOR_BYTES)));
-/* A vector anywhere in an array. */
-typedef mo_real mo_vector_at
-    __attribute__((vector_size(MO_VECTOR_BYTES), aligned(sizeof(mo_real)), may_alias));
+#include "tensor/microkernel.h"
 
 enum {
     MO_LANE_VECTORS = MO_MICRO_VECTORS,
