@@ -93,6 +93,9 @@ struct mo_op {
     uint32_t needs_in, needs_out; /* bit i: backward reads in[i]->data, out[i]->data */
     /* Of each input, which of in[]->data backward reads for that one's gradient; NULL: needs_in for any. */
     const uint32_t *needs_for;
+    /* Bit i: in[i]->grad may lie where in[i]->data lies: what backward needs of these it has read before it
+     * writes there. Not read where node->accumulate[i]. */
+    uint32_t grad_over_data;
     uint32_t takes_stored; /* bit i: in[i] may be a stored parameter; shape() is not asked otherwise */
     unsigned flags;
     /* Whether running reads this part of a stored input; known: integer inputs hold this run's values, else
@@ -153,6 +156,7 @@ typedef struct mo_plan {
 } mo_plan;
 typedef struct mo_graph_memory {
     size_t arena;     /* bytes of the whole arena */
+    size_t needed;    /* the most bytes that are alive at one step: no arena is smaller */
     size_t kept;      /* of it, values alive between forward and backward */
     size_t scratch;   /* the largest scratch of a step */
     size_t gradients; /* gradients of values alive at once, at most */

@@ -213,7 +213,8 @@ typedef struct mo_model {
     mo_real *value, *grad, *m, *v; /* slabs; NULL until allocated, the last three only for training */
     double lora_scale;             /* alpha / rank; 0 = no adapters */
     double lora_dropout;
-    mo_segment *segments; /* [n_params] */
+    mo_segment *segments;     /* [n_params] */
+    const mo_param **by_name; /* params, sorted */
 } mo_model;
 
 typedef enum mo_allocate { MO_ALLOCATE_INFERENCE, MO_ALLOCATE_TRAINING } mo_allocate;

@@ -29,10 +29,9 @@ mo_status mo_graph_bind(mo_graph *g, void *arena)
 
 static void bind_outputs(mo_graph *g, const step *st)
 {
-    for (int j = 0; j < st->node->n_out; j++) {
+    for (int j = 0, next = st->born; j < st->node->n_out; j++) {
         mo_tensor *t = st->node->out[j];
-        const value *v = &g->values[t->id];
-        t->data = place_of(g, st->kind == STEP_RECOMPUTE && !v->kept ? v->again : v->data);
+        t->data = place_of(g, mo__writes(g, st->kind, t) ? next++ : g->values[t->id].data);
     }
 }
 

@@ -3,8 +3,8 @@
  * A schedule is a list of steps: FORWARD of every node in order, then, per node in reverse, the RECOMPUTEs
  * that its backward asks for and the BACKWARD. Memory is handed out by lifetimes: a life is a span of steps
  * during which some bytes must stay; lives that overlap in time do not overlap in the arena. A value that is
- * recomputed has two lives (forward, backward), and its data pointer is set anew at the step that writes it.
- */
+ * recomputed has a life in forward and one for each time that it is computed again, and its data pointer is
+ * set anew at the step that writes it. */
 #ifndef MOIRA_AUTOGRAD_GRAPH_H
 #define MOIRA_AUTOGRAD_GRAPH_H
 
@@ -18,6 +18,7 @@ typedef struct step {
     step_kind kind;
     mo_node *node;
     int scratch; /* life, or NO_LIFE */
+    int born;    /* the first life of what it writes; the others follow, in the order of the outputs */
 } step;
 
 typedef struct life {
@@ -29,13 +30,15 @@ typedef struct life {
 typedef struct value {
     bool has_grad;   /* a gradient flows into it */
     bool kept;       /* lives from forward to its last use in backward */
-    bool output;     /* readable after the run */
-    int data, again; /* lives: first computation, recomputation */
-    int grad;        /* life of the gradient */
+    bool loss;       /* its gradient is the loss's scale */
+    int data, again; /* lives: first computation, the last recomputation */
+    int grad;        /* life of the gradient; that of the data where it is written over them */
     int grad_of;     /* tensor whose gradient memory this one shares, or its own id */
-    int born_again;  /* step of the recomputation, or -1 */
+    int born_again;  /* step of the last recomputation so far, or -1 */
+    bool stays;      /* what that one made stays until nobody reads it any more */
     int first_write; /* backward step that contributes to the gradient first; -1 = none */
     int death;       /* backward step that reads the gradient */
+    int grad_end;    /* of a gradient that others share: the last of their deaths */
 } value;
 
 typedef struct loss {
@@ -75,6 +78,8 @@ struct mo_graph {
     int n_lives, cap_lives;
     value *values; /* per tensor */
     mo_graph_memory memory;
+    int64_t work;      /* places looked at while packing: what planning costs, for tests */
+    int last_backward; /* while scheduling: the latest backward step; -1 = none */
 
     char *arena;
     void *own_arena;
@@ -119,6 +124,11 @@ static inline bool mo__reads(const mo_graph *g, const mo_node *node, int i)
     for (int j = 0; j < node->n_in; j++)
         if (g->values[node->in[j]->id].has_grad && mo__needs(op->needs_for[j], i)) return true;
     return false;
+}
+/* Whether a step of this kind writes t, which its node puts out. */
+static inline bool mo__writes(const mo_graph *g, step_kind kind, const mo_tensor *t)
+{
+    return kind == STEP_FORWARD || (kind == STEP_RECOMPUTE && !g->values[t->id].kept);
 }
 static inline bool mo__differentiable(const mo_tensor *t)
 {

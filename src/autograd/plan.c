@@ -6,7 +6,9 @@
  *   block  only values that leave their block (attention, FFN); the rest of a block is computed again;
  *   full   the same with a layer as the unit.
  * Outputs of MO_OP_KEEP ops are kept always, so routing is replayed. A recomputed value stays until the last
- * backward step that reads it, so nothing is recomputed twice. */
+ * backward step that reads it, so nothing is recomputed twice, but: under block and full a cheap value that
+ * was made for the sake of another recomputation goes, and is made once more for the backward steps that read
+ * it. Between the two is where memory is at its highest. */
 #include "autograd/graph.h"
 
 #include <string.h>
@@ -26,8 +28,10 @@ static int unit_of(const mo_graph *g, const mo_node *node)
 /* Gradients flow from the losses to everything that needs one. */
 static void mark_gradients(mo_graph *g)
 {
-    for (int i = 0; i < g->n_losses; i++)
+    for (int i = 0; i < g->n_losses; i++) {
+        g->values[g->losses[i].tensor->id].loss = true;
         g->values[g->losses[i].tensor->id].has_grad = g->losses[i].tensor->needs_grad;
+    }
     for (int n = g->n_nodes - 1; n >= 0; n--) {
         mo_node *node = g->nodes[n];
         bool any = false;
@@ -74,17 +78,29 @@ static mo_status add_step(mo_graph *g, step_kind kind, mo_node *node)
     return MO_OK;
 }
 
-/* Schedules what must run for t->data to be readable in the backward pass. */
-static mo_status make_available(mo_graph *g, const mo_tensor *t)
+/* Whether t->data can be read as things stand, by a backward step or else by a recomputation. */
+static bool is_available(mo_graph *g, const mo_tensor *t, bool by_backward)
 {
     value *v = &g->values[t->id];
-    if (!mo__is_value(t) || v->kept || v->born_again >= 0) return MO_OK;
+    if (!mo__is_value(t) || v->kept) return true;
+    if (v->born_again < 0) return false;
+    bool cheap = g->plan.recompute != MO_RECOMPUTE_NONE && t->producer->op->flags & MO_OP_CHEAP;
+    if (by_backward && v->born_again > g->last_backward) v->stays = true;
+    return !cheap || v->stays || v->born_again > g->last_backward;
+}
+
+/* Schedules what must run for t->data to be readable in the backward pass. */
+static mo_status make_available(mo_graph *g, const mo_tensor *t, bool by_backward)
+{
+    if (is_available(g, t, by_backward)) return MO_OK;
     mo_node *node = t->producer;
-    for (int i = 0; i < node->n_in; i++) MO_TRY(make_available(g, node->in[i]));
+    for (int i = 0; i < node->n_in; i++) MO_TRY(make_available(g, node->in[i], false));
     MO_TRY(add_step(g, STEP_RECOMPUTE, node));
     for (int j = 0; j < node->n_out; j++) {
         value *out = &g->values[node->out[j]->id];
-        if (!out->kept) out->born_again = g->n_steps - 1;
+        if (out->kept) continue;
+        out->stays = by_backward || out->born_again >= 0;
+        out->born_again = g->n_steps - 1;
     }
     return MO_OK;
 }
@@ -92,9 +108,10 @@ static mo_status make_available(mo_graph *g, const mo_tensor *t)
 static mo_status schedule_backward(mo_graph *g, mo_node *node)
 {
     for (int i = 0; i < node->n_in; i++)
-        if (mo__reads(g, node, i)) MO_TRY(make_available(g, node->in[i]));
+        if (mo__reads(g, node, i)) MO_TRY(make_available(g, node->in[i], true));
     for (int j = 0; j < node->n_out; j++)
-        if (mo__needs(node->op->needs_out, j)) MO_TRY(make_available(g, node->out[j]));
+        if (mo__needs(node->op->needs_out, j)) MO_TRY(make_available(g, node->out[j], true));
+    g->last_backward = g->n_steps;
     return add_step(g, STEP_BACKWARD, node);
 }
 
@@ -107,9 +124,11 @@ mo_status mo__plan_schedule(mo_graph *g)
                                .grad_of = t,
                                .born_again = -1,
                                .first_write = -1,
-                               .death = -1};
+                               .death = -1,
+                               .grad_end = -1};
     for (int n = 0; n < g->n_nodes; n++) MO_TRY(add_step(g, STEP_FORWARD, g->nodes[n]));
     g->n_forward = g->n_steps;
+    g->last_backward = -1;
     if (!g->plan.backward) return MO_OK;
     mark_gradients(g);
     mark_kept(g);

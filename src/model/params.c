@@ -73,11 +73,32 @@ mo_status mo__declare_buffer(mo_model *m, int64_t layer, const char *name, int n
     return MO_OK;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const mo_param *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int name_against(const void *name, const void *p)
+{
+    const mo_param *const *x = p;
+    return strcmp(name, (*x)->name);
+}
+
+/* Once all are declared, since they move until then. */
+static mo_status sort_names(mo_model *m)
+{
+    m->by_name = mo_malloc((size_t)m->n_params * sizeof(mo_param *));
+    if (!m->by_name) return MO_E_MEMORY;
+    for (int i = 0; i < m->n_params; i++) m->by_name[i] = &m->params[i];
+    qsort(m->by_name, (size_t)m->n_params, sizeof(mo_param *), by_name);
+    return MO_OK;
+}
+
 const mo_param *mo_model_find(const mo_model *m, const char *name)
 {
-    for (int i = 0; i < m->n_params; i++)
-        if (strcmp(m->params[i].name, name) == 0) return &m->params[i];
-    return NULL;
+    const mo_param **found = bsearch(name, m->by_name, (size_t)m->n_params, sizeof(mo_param *), name_against);
+    return found ? *found : NULL;
 }
 
 mo_tensor *mo__param(mo__builder *b, const char *name)
@@ -122,6 +143,7 @@ static mo_status create(mo_model *m, const mo_tuning_config *tuning)
 {
     MO_TRY(declare_all(m));
     if (tuning) MO_TRY(mo__lora_declare(m, tuning));
+    MO_TRY(sort_names(m));
     if (tuning) MO_TRY(mo__tuning_apply(m, tuning));
     return mo__slabs_settle(m);
 }
@@ -156,6 +178,7 @@ void mo_model_free(mo_model *m)
     mo__slabs_free(m);
     for (int i = 0; i < m->n_params; i++) mo_free(m->params[i].name);
     mo_free(m->params);
+    mo_free(m->by_name);
     mo_free(m);
 }
 

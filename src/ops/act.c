@@ -74,6 +74,7 @@ const mo_op mo__op_act = {.name = "act",
                           .forward = act_forward,
                           .backward = act_backward,
                           .needs_in = MO_NEEDS(0),
+                          .grad_over_data = MO_NEEDS(0),
                           .flags = MO_OP_CHEAP,
                           .cost = act_cost};
 

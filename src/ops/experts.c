@@ -56,12 +56,11 @@ static void experts_backward(const mo_node *node, const mo_run *run)
     const int32_t *offsets = node->in[2]->data;
     const mo_real *dy = node->out[0]->grad;
     int64_t E = w->dim[0], O = w->dim[1], I = w->dim[2];
-    if (x->grad) {
-        grouped(node, MO_GROUP_NN, dy, x->grad, node->accumulate[0] ? 1 : 0);
-        if (!node->accumulate[0]) zero_rows(x->grad, offsets[E], x->dim[0], I);
-    }
-    if (w->grad)
+    if (w->grad) /* first: dx may lie where x lies */
         mo_gemm_grouped(MO_GROUP_TN, E, offsets, O, I, dy, x->data, w->grad, node->accumulate[1] ? 1 : 0);
+    if (!x->grad) return;
+    grouped(node, MO_GROUP_NN, dy, x->grad, node->accumulate[0] ? 1 : 0);
+    if (!node->accumulate[0]) zero_rows(x->grad, offsets[E], x->dim[0], I);
 }
 
 /* Parts whose experts have rows; before that is known, all if there are more rows than experts. */
@@ -92,6 +91,7 @@ const mo_op mo__op_experts = {.name = "experts",
                               .backward = experts_backward,
                               .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
                               .needs_for = experts_needs,
+                              .grad_over_data = MO_NEEDS(0),
                               .takes_stored = MO_NEEDS(1),
                               .reads = experts_reads,
                               .cost = experts_cost};

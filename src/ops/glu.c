@@ -121,6 +121,7 @@ const mo_op mo__op_glu = {.name = "glu",
                           .forward = glu_forward,
                           .backward = glu_backward,
                           .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2),
+                          .grad_over_data = MO_NEEDS(0) | MO_NEEDS(1),
                           .flags = MO_OP_CHEAP,
                           .cost = glu_cost};
 

@@ -27,8 +27,9 @@ static void linear_backward(const mo_node *node, const mo_run *run)
     const mo_tensor *x = node->in[0], *w = node->in[1];
     const mo_real *dy = node->out[0]->grad;
     int64_t N = x->dim[0], I = x->dim[1], O = w->dim[0];
+    if (w->grad) /* first: dx may lie where x lies */
+        mo_gemm(true, false, O, I, N, 1, dy, O, x->data, I, node->accumulate[1], w->grad, I);
     if (x->grad) mo__weight_nn(w, N, dy, node->accumulate[0], x->grad);
-    if (w->grad) mo_gemm(true, false, O, I, N, 1, dy, O, x->data, I, node->accumulate[1], w->grad, I);
 }
 
 static mo_cost linear_cost(const mo_node *node, mo_phase phase)
@@ -49,6 +50,7 @@ const mo_op mo__op_linear = {.name = "linear",
                              .backward = linear_backward,
                              .needs_in = MO_NEEDS(0) | MO_NEEDS(1),
                              .needs_for = linear_needs,
+                             .grad_over_data = MO_NEEDS(0),
                              .takes_stored = MO_NEEDS(1),
                              .cost = linear_cost};
 

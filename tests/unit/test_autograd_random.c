@@ -285,10 +285,10 @@ static void check_places(const built *b)
 
 static void bind_outputs(const mo_graph *g, const step *st)
 {
-    for (int j = 0; st->kind != STEP_BACKWARD && j < st->node->n_out; j++) {
-        const value *v = &g->values[st->node->out[j]->id];
-        int which = st->kind == STEP_RECOMPUTE && !v->kept ? v->again : v->data;
-        st->node->out[j]->data = g->arena + g->lives[which].offset;
+    for (int j = 0, next = st->born; st->kind != STEP_BACKWARD && j < st->node->n_out; j++) {
+        mo_tensor *t = st->node->out[j];
+        int which = mo__writes(g, st->kind, t) ? next++ : g->values[t->id].data;
+        t->data = g->arena + g->lives[which].offset;
     }
 }
 
@@ -312,15 +312,17 @@ static void run_expiring(const built *b, const mo_run *run)
 }
 
 typedef struct tally {
-    int graphs, shared, recomputed, two_lives, not_finite;
+    int graphs, shared, over, recomputed, two_lives, not_finite;
 } tally;
 
 static void count(const built *b, tally *n)
 {
     n->graphs++;
     for (int t = 0; t < b->g->n_tensors; t++) {
-        n->shared += b->g->values[t].grad_of != t;
-        n->two_lives += b->g->values[t].again != NO_LIFE;
+        const value *v = &b->g->values[t];
+        n->shared += v->grad_of != t;
+        n->two_lives += v->again != NO_LIFE;
+        n->over += v->grad != NO_LIFE && (v->grad == v->data || v->grad == v->again);
     }
     for (int s = 0; s < b->g->n_steps; s++) n->recomputed += b->g->steps[s].kind == STEP_RECOMPUTE;
 }
@@ -377,6 +379,7 @@ static void test_random_graphs(void **state)
     for (uint64_t seed = 0; seed < 1000; seed++) check_graph(seed, &n);
     assert_int_equal(n.not_finite, 0); /* a NaN would look like overwritten memory */
     assert_in_range(n.shared, n.graphs, INT32_MAX);
+    assert_in_range(n.over, n.graphs, INT32_MAX);
     assert_in_range(n.two_lives, n.graphs, INT32_MAX);
     assert_in_range(n.recomputed, n.graphs, INT32_MAX);
 }

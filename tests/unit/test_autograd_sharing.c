@@ -170,10 +170,36 @@ static void test_added_to_before_read(void **state)
     mo_graph_free(g);
 }
 
+/* x with one reader that can write over it, or with what forbids that. */
+static void build_over(mo_graph *g, mo_tensor *const *in, mo_tensor **named)
+{
+    for (int i = 0; i < 4; i++) named[i] = mo_add(g, in[i % INPUTS], in[(i + 1) % INPUTS]);
+    add_loss(g, mo_act(g, named[1], MO_ACT_KIND_RELU)); /* read again after the one below, in backward */
+    for (int i = 0; i < 3; i++) add_loss(g, mo_act(g, named[i], MO_ACT_KIND_SILU));
+    add_loss(g, mo_glu(g, named[3], named[3], MO_ACT_KIND_GELU)); /* both of whose inputs it is */
+    mo_graph_output(g, named[2]);
+}
+
+/* The gradient is written over the data if its first writer allows it and is the last to read them. */
+static void test_over_data(void **state)
+{
+    (void)state;
+    mo_tensor *named[4];
+    mo_graph *g = checked(build_over, named);
+    for (int i = 0; i < 4; i++) {
+        const value *v = &g->values[named[i]->id];
+        assert_true(v->grad != NO_LIFE && (v->grad == v->data) == (i == 0));
+    }
+    mo_graph_free(g);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_doubled), cmocka_unit_test(test_residual),
-                                       cmocka_unit_test(test_two_adds), cmocka_unit_test(test_sum_of_sum),
-                                       cmocka_unit_test(test_added_to_before_read)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_doubled),
+                                       cmocka_unit_test(test_residual),
+                                       cmocka_unit_test(test_two_adds),
+                                       cmocka_unit_test(test_sum_of_sum),
+                                       cmocka_unit_test(test_added_to_before_read),
+                                       cmocka_unit_test(test_over_data)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
