@@ -6,16 +6,9 @@
  * k) I + i. Threads: over rows. */
 #include "ops/dropout.h"
 
-#include "ops/kernels.h"
+#include "ops/map_rows.h"
 
 enum { BLOCK = 1024 };
-
-static int64_t choice_of(const int32_t *row_K, int64_t row, int64_t K)
-{
-    int64_t k = 0;
-    while (k < K && row_K[k] != row) k++;
-    return k;
-}
 
 /* out = in m / (1 - p) of one row whose first element of the stream is `first`. */
 static void drop_row(mo_real *out, const mo_real *in, bool accumulate, const mo__dropout *d,
@@ -43,7 +36,7 @@ static void drop_rows(const mo_node *node, const mo_run *run, mo_real *out_RI, c
             if (!accumulate) memset(out_RI + r * I, 0, (size_t)I * sizeof *out_RI);
             continue;
         }
-        int64_t place = (run->first_token + n) * K + choice_of(row_NK + n * K, r, K);
+        int64_t place = (run->first_token + n) * K + mo__choice_of(row_NK + n * K, r, K);
         drop_row(out_RI + r * I, in_RI + r * I, accumulate, node->attr, run, (uint64_t)(place * I), I);
     }
 }

@@ -1,5 +1,5 @@
-/* map_rows.h -- single rows between tokens and experts, for gather.c and combine.c: each is the other's
- * backward. */
+/* map_rows.h -- single rows between tokens and experts, for gather.c and combine.c (each is the other's
+ * backward), and which of its token's choices a row is. */
 #ifndef MOIRA_OPS_MAP_ROWS_H
 #define MOIRA_OPS_MAP_ROWS_H
 
@@ -33,6 +33,14 @@ static inline void mo__sum_rows(mo_real *to, const mo_real *from_RD, const int32
         add = true;
     }
     if (!add) memset(to, 0, (size_t)D * sizeof *to);
+}
+
+/* k with row_K[k] = row. */
+static inline int64_t mo__choice_of(const int32_t *row_K, int64_t row, int64_t K)
+{
+    int64_t k = 0;
+    while (k < K && row_K[k] != row) k++;
+    return k;
 }
 
 #endif

@@ -3,23 +3,26 @@
  *   dx_nd = r_n (g_d dy_nd - x_nd r_n^2/D sum_j g_j dy_nj x_nj)
  *   dg_d  = sum_n dy_nd x_nd r_n
  * x_ND in, g_D parameter, y_ND out. With g_W, W a divisor of D, each of the H = D/W blocks of a row is a row
- * of its own under the same weight (query-key norm per head, Qwen3). Backward reads x and recomputes r_NH, a
- * cheap row sum, into scratch. Threads: dx over rows; dg over blocks of columns of all heads, each summing
- * its rows in order, then over the weight's columns, each summing its heads in order; no atomics. */
+ * of its own under the same weight (query-key norm per head, Qwen3). Backward reads x and makes r again,
+ * while the row is in cache for dx and dg. Threads: over rows, in backward over chunks of TOKENS tokens, each
+ * with a sum of its own for dg; those are added in order. */
 #include "ops/kernels.h"
 
 typedef struct {
     double eps;
 } rmsnorm_attr;
 
-enum { COLUMNS = 64 };
+enum { TOKENS = 32, COLUMNS = 64 };
 
-static mo_real inverse_rms(const mo_real *x, int64_t D, double eps)
+static int64_t chunks_of(int64_t N)
 {
-    mo_real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < D; d++) sum += x[d] * x[d];
-    return (mo_real)(1.0 / sqrt((double)sum / (double)D + eps));
+    return (N + TOKENS - 1) / TOKENS;
+}
+
+/* From the sum of squares of W elements. */
+static mo_real inverse_rms(mo_real sum, double eps, int64_t W)
+{
+    return (mo_real)(1.0 / sqrt((double)sum / (double)W + eps));
 }
 
 /* N rows of width D: a block with a weight of its own width is a row. */
@@ -30,55 +33,61 @@ static void rmsnorm_fwd(mo_real *y_ND, const mo_real *x_ND, const mo_real *g_D, 
     for (int64_t n = 0; n < N; n++) {
         const mo_real *x = x_ND + n * D;
         mo_real *y = y_ND + n * D;
-        mo_real r = inverse_rms(x, D, eps);
+        mo_real r = inverse_rms(mo_row_dot(x, x, D), eps, D);
 #pragma omp simd
         for (int64_t d = 0; d < D; d++) y[d] = x[d] * r * g_D[d];
     }
 }
 
-/* dx_ND may be NULL; r_N is written for rmsnorm_bwd_g. */
-static void rmsnorm_bwd_x(mo_real *dx_ND, mo_real *r_N, const mo_real *dy_ND, const mo_real *x_ND,
-                          const mo_real *g_D, double eps, bool accumulate, int64_t N, int64_t D)
+/* What backward writes: dx_NW of rows of width W, or NULL; a chunk's part of dg_W, or NULL. */
+typedef struct {
+    mo_real *dx, *part;
+    bool accumulate; /* of dx */
+} row_grads;
+
+static void row_bwd(row_grads d, const mo_real *dy, const mo_real *x, const mo_real *g_W, double eps,
+                    int64_t W)
+{
+    mo_real sum = 0, dot = 0;
+#pragma omp simd reduction(+ : sum, dot)
+    for (int64_t i = 0; i < W; i++) {
+        sum += x[i] * x[i];
+        dot += g_W[i] * dy[i] * x[i];
+    }
+    mo_real r = inverse_rms(sum, eps, W), c = r * r * dot / (mo_real)W;
+    bool add = d.accumulate;
+    if (d.part)
+#pragma omp simd
+        for (int64_t i = 0; i < W; i++) d.part[i] += dy[i] * (x[i] * r);
+    if (d.dx)
+#pragma omp simd
+        for (int64_t i = 0; i < W; i++) d.dx[i] = (add ? d.dx[i] : 0) + r * (g_W[i] * dy[i] - x[i] * c);
+}
+
+/* Rows of `heads` blocks each. part_CW: a sum for each chunk of tokens, NULL if dg is not asked for. */
+static void rmsnorm_bwd(mo_real *dx_NW, mo_real *part_CW, const mo_real *dy_NW, const mo_real *x_NW,
+                        const mo_real *g_W, double eps, bool accumulate, int64_t N, int64_t heads, int64_t W)
 {
 #pragma omp parallel for schedule(static)
-    for (int64_t n = 0; n < N; n++) {
-        const mo_real *x = x_ND + n * D, *dy = dy_ND + n * D;
-        mo_real r = inverse_rms(x, D, eps), dot = 0;
-        r_N[n] = r;
-        if (!dx_ND) continue;
-        mo_real *dx = dx_ND + n * D;
-#pragma omp simd reduction(+ : dot)
-        for (int64_t d = 0; d < D; d++) dot += g_D[d] * dy[d] * x[d];
-        mo_real c = r * r * dot / (mo_real)D;
-        mo_real keep = accumulate ? MO_C(1) : MO_C(0);
-        if (!accumulate) memset(dx, 0, (size_t)D * sizeof *dx);
-#pragma omp simd
-        for (int64_t d = 0; d < D; d++) dx[d] = keep * dx[d] + r * (g_D[d] * dy[d] - x[d] * c);
+    for (int64_t first = 0; first < N; first += TOKENS) {
+        mo_real *part = part_CW ? part_CW + first / TOKENS * W : NULL;
+        if (part) memset(part, 0, (size_t)W * sizeof *part);
+        for (int64_t n = first * heads; n < mo_min(first + TOKENS, N) * heads; n++)
+            row_bwd((row_grads){dx_NW ? dx_NW + n * W : NULL, part, accumulate}, dy_NW + n * W, x_NW + n * W,
+                    g_W, eps, W);
     }
 }
 
-/* part_HW: each head's own sum over the tokens. */
-static void rmsnorm_bwd_g(mo_real *dg_W, mo_real *part_HW, const mo_real *dy_ND, const mo_real *x_ND,
-                          const mo_real *r_NH, bool accumulate, int64_t N, int64_t H, int64_t W)
+static void add_parts(mo_real *dg_W, const mo_real *part_CW, bool accumulate, int64_t chunks, int64_t W)
 {
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t h = 0; h < H; h++) {
-        for (int64_t first = 0; first < W; first += COLUMNS) {
-            int64_t width = mo_min(COLUMNS, W - first);
-            mo_real sum[COLUMNS] = {0};
-            for (int64_t n = 0; n < N; n++) {
-                const mo_real *x = x_ND + (n * H + h) * W + first, *dy = dy_ND + (n * H + h) * W + first;
-                mo_real r = r_NH[n * H + h];
+#pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < W; first += COLUMNS) {
+        int64_t width = mo_min(COLUMNS, W - first);
+        mo_real sum[COLUMNS] = {0};
+        for (int64_t c = 0; c < chunks; c++)
 #pragma omp simd
-                for (int64_t i = 0; i < width; i++) sum[i] += dy[i] * x[i] * r;
-            }
-            memcpy(part_HW + h * W + first, sum, (size_t)width * sizeof *sum);
-        }
-    }
-    for (int64_t w = 0; w < W; w++) {
-        mo_real sum = 0;
-        for (int64_t h = 0; h < H; h++) sum += part_HW[h * W + w];
-        dg_W[w] = (accumulate ? dg_W[w] : 0) + sum;
+            for (int64_t i = 0; i < width; i++) sum[i] += part_CW[c * W + first + i];
+        for (int64_t i = 0; i < width; i++) dg_W[first + i] = (accumulate ? dg_W[first + i] : 0) + sum[i];
     }
 }
 
@@ -104,28 +113,24 @@ static void rmsnorm_backward(const mo_node *node, const mo_run *run)
 {
     (void)run;
     const mo_tensor *x = node->in[0], *g = node->in[1];
-    const mo_real *dy = node->out[0]->grad;
-    int64_t W = g->dim[0], rows = mo_tensor_count(x) / W;
-    mo_real *r_NH = node->scratch;
-    rmsnorm_bwd_x(x->grad, r_NH, dy, x->data, g->data, ((rmsnorm_attr *)node->attr)->eps, node->accumulate[0],
-                  rows, W);
-    if (g->grad)
-        rmsnorm_bwd_g(g->grad, r_NH + rows, dy, x->data, r_NH, node->accumulate[1], x->dim[0], x->dim[1] / W,
-                      W);
+    int64_t N = x->dim[0], W = g->dim[0];
+    mo_real *part_CW = g->grad ? node->scratch : NULL;
+    rmsnorm_bwd(x->grad, part_CW, node->out[0]->grad, x->data, g->data, ((rmsnorm_attr *)node->attr)->eps,
+                node->accumulate[0], N, x->dim[1] / W, W);
+    if (g->grad) add_parts(g->grad, part_CW, node->accumulate[1], chunks_of(N), W);
 }
 
 static size_t rmsnorm_scratch(const mo_node *node, mo_phase phase)
 {
-    const mo_tensor *x = node->in[0];
-    int64_t rows = mo_tensor_count(x) / node->in[1]->dim[0];
-    return phase == MO_BACKWARD ? (size_t)(rows + x->dim[1]) * sizeof(mo_real) : 0;
+    int64_t parts = chunks_of(node->in[0]->dim[0]) * node->in[1]->dim[0];
+    return phase == MO_BACKWARD ? (size_t)parts * sizeof(mo_real) : 0;
 }
 
 static mo_cost rmsnorm_cost(const mo_node *node, mo_phase phase)
 {
     double n = (double)mo_tensor_count(node->in[0]);
     return phase == MO_FORWARD ? (mo_cost){4 * n, 2 * n * sizeof(mo_real)}
-                               : (mo_cost){11 * n, 5 * n * sizeof(mo_real)};
+                               : (mo_cost){12 * n, (3 + node->accumulate[0]) * n * sizeof(mo_real)};
 }
 
 const mo_op mo__op_rmsnorm = {.name = "rmsnorm",

@@ -1,20 +1,17 @@
 /* row_weights.c -- the weights of choices in the order of the experts' rows
  *   wr_r = w_nk where row_nk = r, 0 past the last row        dw_nk = dwr_[row_nk], 0 without a row
- * w_NK and row_NK (see dispatch.c) in, wr_R out; backward reads row_NK.
- * Threads: over tokens; a row belongs to one choice. */
-#include "ops/kernels.h"
+ * w_NK, row_NK and token_R (see dispatch.c) in, wr_R out; backward reads row_NK.
+ * Threads: over rows, backward over tokens. */
+#include "ops/map_rows.h"
 
-typedef struct {
-    int64_t R; /* rows of the map */
-} row_weights_attr;
-
-static void row_weights_fwd(mo_real *wr_R, const mo_real *w_NK, const int32_t *row_NK, int64_t choices,
-                            int64_t used, int64_t R)
+static void row_weights_fwd(mo_real *wr_R, const mo_real *w_NK, const int32_t *row_NK, const int32_t *token_R,
+                            int64_t R, int64_t K)
 {
-    memset(wr_R + used, 0, (size_t)(R - used) * sizeof *wr_R);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < choices; i++)
-        if (row_NK[i] >= 0) wr_R[row_NK[i]] = w_NK[i];
+    for (int64_t r = 0; r < R; r++) {
+        int64_t first = token_R[r] * K;
+        wr_R[r] = token_R[r] < 0 ? 0 : w_NK[first + mo__choice_of(row_NK + first, r, K)];
+    }
 }
 
 static void row_weights_bwd(mo_real *dw_NK, const mo_real *dwr_R, const int32_t *row_NK, bool accumulate,
@@ -32,15 +29,14 @@ static mo_status row_weights_shape(mo_node *node)
         return mo_error(MO_E_SHAPE,
                         "row_weights: weights %s and a map of rows %s do not fit; expected two [N, K]",
                         mo_shape(w).text, mo_shape(row).text);
-    return mo_node_output(node, "", MO_REAL, 1, &((const row_weights_attr *)node->attr)->R);
+    return mo_node_output(node, "", MO_REAL, 1, node->in[2]->dim);
 }
 
 static void row_weights_forward(const mo_node *node, const mo_run *run)
 {
     (void)run;
-    const mo_tensor *w = node->in[0], *offsets = node->in[2], *wr = node->out[0];
-    row_weights_fwd(wr->data, w->data, node->in[1]->data, mo_tensor_count(w),
-                    ((const int32_t *)offsets->data)[offsets->dim[0] - 1], wr->dim[0]);
+    const mo_tensor *w = node->in[0], *token = node->in[2];
+    row_weights_fwd(node->out[0]->data, w->data, node->in[1]->data, token->data, token->dim[0], w->dim[1]);
 }
 
 static void row_weights_backward(const mo_node *node, const mo_run *run)
@@ -67,8 +63,7 @@ const mo_op mo__op_row_weights = {.name = "row_weights",
 
 mo_tensor *mo_row_weights(mo_graph *g, mo_tensor *w_NK, const mo_dispatch_map *map)
 {
-    row_weights_attr attr = {map->token_R ? map->token_R->dim[0] : 0};
-    mo_tensor *in[] = {w_NK, map->row_NK, map->offsets_E1};
-    mo_node *node = mo_graph_node(g, &mo__op_row_weights, 3, in, &attr, sizeof attr);
+    mo_tensor *in[] = {w_NK, map->row_NK, map->token_R};
+    mo_node *node = mo_graph_node(g, &mo__op_row_weights, 3, in, NULL, 0);
     return node ? node->out[0] : NULL;
 }
