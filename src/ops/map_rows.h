@@ -35,12 +35,12 @@ static inline void mo__sum_rows(mo_real *to, const mo_real *from_RD, const int32
     if (!add) memset(to, 0, (size_t)D * sizeof *to);
 }
 
-/* k with row_K[k] = row. */
+/* k with row_K[k] = row, of which there is one. No search that stops: its end could not be foretold. */
 static inline int64_t mo__choice_of(const int32_t *row_K, int64_t row, int64_t K)
 {
-    int64_t k = 0;
-    while (k < K && row_K[k] != row) k++;
-    return k;
+    int64_t choice = 0;
+    for (int64_t k = 0; k < K; k++) choice += row_K[k] == row ? k : 0;
+    return choice;
 }
 
 #endif

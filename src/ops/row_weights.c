@@ -58,7 +58,6 @@ const mo_op mo__op_row_weights = {.name = "row_weights",
                                   .forward = row_weights_forward,
                                   .backward = row_weights_backward,
                                   .needs_in = MO_NEEDS(1),
-                                  .flags = MO_OP_CHEAP,
                                   .cost = row_weights_cost};
 
 mo_tensor *mo_row_weights(mo_graph *g, mo_tensor *w_NK, const mo_dispatch_map *map)

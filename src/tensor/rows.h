@@ -62,10 +62,16 @@ static inline mo_real mo_fmax(mo_real a, mo_real b)
 
 static inline mo_real mo_exp(mo_real x)
 {
-    float c = x < -87.0f ? -87.0f : x;
-    c = c > 89.0f ? 89.0f : c;
-    /* Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
+    /* Adding 1.5 * 2^23, whose bits are MAGIC, rounds to an integer and leaves it in the low bits. Only the
+     * lower end compares floats: of several comparisons that hang on each other the compiler makes branches.
+     */
+    const int32_t MAGIC = 0x4b400000;
+    float c = x < -105.0f ? -105.0f : x;
     float shifted = c * 1.44269504f + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = bits > MAGIC + 128 ? MAGIC + 128 : bits;
+    memcpy(&shifted, &bits, sizeof bits);
     float n = shifted - 12582912.0f;
     float r = c - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
@@ -76,12 +82,11 @@ static inline mo_real mo_exp(mo_real x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    uint32_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 127u) << 23;
+    int32_t exponent = bits - (MAGIC - 127); /* 255: infinite */
+    uint32_t scaled = (uint32_t)(exponent < 0 ? 0 : exponent) << 23;
     float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return x < -87.0f ? 0.0f : p * scale;
+    memcpy(&scale, &scaled, sizeof scale);
+    return p * scale;
 }
 
 static inline mo_real mo_ln(mo_real x)
