@@ -138,6 +138,9 @@ void mo_rng_words(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t
 double mo_rng_uniform(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index);
 /* Standard normal by Box-Muller. */
 double mo_rng_normal(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index);
+/* The same numbers for the places index .. index+count-1, several at once. */
+void mo_rng_normals(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index,
+                    int64_t count, double *out);
 /* A permutation of [0, n): where `index` goes, by a keyed Feistel network with cycle walking. */
 uint64_t mo_rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t index);
 

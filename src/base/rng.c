@@ -11,8 +11,6 @@
  * made of the seed and the bits that do not fit. */
 #include <moira/base.h>
 
-#include <math.h>
-
 #include <Random123/philox.h>
 
 static uint32_t low(uint64_t x)
@@ -119,15 +117,6 @@ double mo_rng_uniform(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint
     uint32_t bits[4];
     mo_rng_bits(seed, purpose, step, layer, index, bits);
     return unit(bits[0], bits[1]);
-}
-
-/* sqrt(-2 ln u) cos(2 pi v) with u in (0, 1]: at most 8.6 standard deviations. */
-double mo_rng_normal(uint64_t seed, mo_rng_purpose purpose, uint64_t step, uint32_t layer, uint64_t index)
-{
-    uint32_t bits[4];
-    mo_rng_bits(seed, purpose, step, layer, index, bits);
-    double radius = sqrt(-2 * log(1 - unit(bits[0], bits[1])));
-    return radius * cos(6.283185307179586 * unit(bits[2], bits[3]));
 }
 
 enum { FEISTEL_ROUNDS = 8 };

@@ -191,19 +191,18 @@ static uint32_t name_key(const char *name)
     return (uint32_t)strtoul(hex, NULL, 16);
 }
 
-static double initial(const mo_param *p, uint64_t seed, uint32_t key, int64_t j)
+enum { DRAWN = 256 }; /* elements at a time */
+
+/* Elements first .. first + n of a parameter, n <= DRAWN; w is where the first one goes. */
+static void draw(const mo_param *p, uint64_t seed, uint32_t key, int64_t first, int64_t n, mo_real *w)
 {
-    switch ((mo_init_kind)p->init) {
-    case MO_INIT_ONE:
-        return 1;
-    case MO_INIT_NORMAL:
-        return p->init_std * mo_rng_normal(seed, MO_RNG_INIT, 0, key, (uint64_t)j);
-    case MO_INIT_UNIFORM:
-        return p->init_std * (2 * mo_rng_uniform(seed, MO_RNG_INIT, 0, key, (uint64_t)j) - 1);
-    case MO_INIT_ZERO:
-        break;
-    }
-    return 0;
+    double z[DRAWN], scale = p->init == MO_INIT_ONE ? 1 : p->init_std;
+    if (p->init == MO_INIT_NORMAL) mo_rng_normals(seed, MO_RNG_INIT, 0, key, (uint64_t)first, n, z);
+    for (int64_t j = 0; j < n && p->init != MO_INIT_NORMAL; j++)
+        z[j] = p->init == MO_INIT_UNIFORM
+                   ? 2 * mo_rng_uniform(seed, MO_RNG_INIT, 0, key, (uint64_t)(first + j)) - 1
+                   : p->init == MO_INIT_ONE;
+    for (int64_t j = 0; j < n; j++) w[j] = (mo_real)(scale * z[j]);
 }
 
 void mo_model_init(mo_model *m, uint64_t seed)
@@ -214,6 +213,7 @@ void mo_model_init(mo_model *m, uint64_t seed)
         mo_real *w = m->value + p->offset;
         uint32_t key = name_key(p->name);
 #pragma omp parallel for schedule(static)
-        for (int64_t j = 0; j < p->count; j++) w[j] = (mo_real)initial(p, seed, key, j);
+        for (int64_t j = 0; j < p->count; j += DRAWN)
+            draw(p, seed, key, j, p->count - j < DRAWN ? p->count - j : DRAWN, w + j);
     }
 }

@@ -95,6 +95,40 @@ static void uniform_has_its_moments(void **state)
 
 /* E z = 0, E z^2 = 1, E z^3 = 0, E z^4 = 3 with variances 1, 2, 15, 96; P(|z| < 1) = 0.6827; 5 standard
  * errors. */
+/* Against the C library's functions: a few units in the last place, of 1 where the cosine is small. */
+static void normals_are_those_of_the_formula(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000 };
+    double z[COUNT];
+    int largest = 0;
+    for (uint64_t step = 0; step < 200; step++) {
+        mo_rng_normals(3, MO_RNG_TEST, step, 5, step * 1001, COUNT, z);
+        for (uint64_t i = 0; i < COUNT; i++) {
+            uint32_t w[4];
+            mo_rng_bits(3, MO_RNG_TEST, step, 5, step * 1001 + i, w);
+            double u = 1 - (double)(((uint64_t)w[0] << 32 | w[1]) >> 11) * 0x1p-53;
+            double a = 6.283185307179586 * ((double)(((uint64_t)w[2] << 32 | w[3]) >> 11) * 0x1p-53);
+            double radius = sqrt(-2 * log(u)), want = radius * cos(a);
+            assert_true(fabs(z[i] - want) <= 6e-16 * fabs(want) + 1e-16 * radius);
+            largest += fabs(z[i]) > 3.5;
+        }
+    }
+    assert_true(largest > 50 && largest < 160); /* 93 of 200,000 are beyond 3.5 */
+}
+
+static void normals_are_the_same_alone_and_together(void **state)
+{
+    (void)state;
+    double z[100];
+    uint64_t far = (UINT64_C(1) << 48) - 50;
+    for (int64_t count = 1; count <= 100; count += 11) {
+        mo_rng_normals(1, MO_RNG_TEST, 2, 3, far, count, z);
+        for (int64_t i = 0; i < count; i++)
+            assert_true(z[i] == mo_rng_normal(1, MO_RNG_TEST, 2, 3, far + (uint64_t)i));
+    }
+}
+
 static void normal_has_its_moments(void **state)
 {
     (void)state;
@@ -186,6 +220,8 @@ int main(void)
         cmocka_unit_test(every_bit_of_a_place_matters),
         cmocka_unit_test(uniform_has_its_moments),
         cmocka_unit_test(normal_has_its_moments),
+        cmocka_unit_test(normals_are_those_of_the_formula),
+        cmocka_unit_test(normals_are_the_same_alone_and_together),
         cmocka_unit_test(permutation_is_a_bijection),
         cmocka_unit_test(permutation_of_a_huge_range_stays_in_it),
         cmocka_unit_test(small_permutations_are_fair),
