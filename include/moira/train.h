@@ -210,6 +210,7 @@ typedef struct mo_step_report {
     double seconds;           /* of training so far, evaluations and saving left out */
     double tokens_per_second; /* read, without padding, since the last report */
     double gflops;            /* model FLOPs of them, the same span */
+    double waited_seconds;    /* for data, of the same span; 0 where the loader was ahead */
     bool evaluated;
     double validation_loss, bits_per_byte; /* if evaluated */
     const double *mutual_information; /* [n_layers] bits, if evaluated on data with domains, else NULL: what

@@ -181,6 +181,7 @@ static void on_tick(int64_t step, double loss, double tokens_per_second, void *u
 {
     mo__train_view *v = user;
     v->step = step;
+    if (v->startup == 0) v->startup = mo_process_seconds();
     char balance[80] = "";
     if (!isnan(v->max_vio)) snprintf(balance, sizeof balance, "  max vio %.2f", v->max_vio);
     if (v->dead > 0) snprintf(balance + strlen(balance), 32, ", %lld dead", (long long)v->dead);
@@ -250,6 +251,7 @@ static void on_step(const mo_step_report *r, void *user)
     v->max_vio = worst_balance(r);
     v->dead = dead_experts(r);
     bool base = r->step == 0;
+    if (!base) v->waited += r->waited_seconds;
     if (!base && (r->evaluated || r->end != MO_RUN_GOES_ON || !mo__live())) print_step(v, r);
     if (!r->evaluated) return;
     char drift[64] = "";
@@ -335,6 +337,13 @@ static void print_end(const mo_run_config *c, mo_run_end end, bool had)
                end == MO_RUN_SECONDS ? "of training" : key, key);
 }
 
+static void print_waiting(const mo__train_view *v)
+{
+    printf("startup      %.2f s from the program's start to the end of the first step\n", v->startup);
+    printf("data         waited for %.3f s, %.2f%% of the run's time\n", v->waited,
+           100 * v->waited / (mo_clock() - v->begin));
+}
+
 mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *config,
                              const mo_step_report *last)
 {
@@ -344,6 +353,7 @@ mo_status mo__train_view_end(const mo__train_view *view, const mo_run_config *co
                mo__counted(last->step, "step").text, mo__counted(last->tokens, "predicted token").text,
                mo__duration(last->seconds).text);
     print_end(config, last->end, last->steps == 0);
+    if (view->startup > 0) print_waiting(view);
     if (last->steps > 0 && mo_memory_peak_rss() > 0)
         printf("resident     %s of memory at most, weights mapped from files included\n",
                mo__bytes((double)mo_memory_peak_rss()).text);

@@ -10,7 +10,9 @@ typedef struct mo__train_view {
     int64_t dead;   /* experts, at the last report */
     double flops_per_token, max_vio, begin;
     double blocked, background; /* seconds of all saves */
-    char *sources;              /* owned: losses of the last evaluation by source; NULL without a mixture */
+    double startup; /* seconds from the program's start to the end of the first step; 0 before it */
+    double waited;  /* seconds for data */
+    char *sources;  /* owned: losses of the last evaluation by source; NULL without a mixture */
 } mo__train_view;
 
 /* Callbacks of mo_train_events, whose user is the view. */

@@ -172,6 +172,7 @@ mo_status mo__run_report_read(const json_t *line, bool loads, struct mo__run_blo
                           .seconds = number(line, "seconds"),
                           .tokens_per_second = number(line, "tokens_per_second"),
                           .gflops = number(line, "gflops"),
+                          .waited_seconds = number(line, "waited_seconds"),
                           .validation_loss = number(line, "validation_loss"),
                           .bits_per_byte = number(line, "bits_per_byte"),
                           .mean_drift = number(line, "drift"),

@@ -92,12 +92,13 @@ static json_t *sources_json(const mo_step_report *r)
 
 static json_t *report_json(const mo_step_report *r)
 {
-    json_t *line = json_pack(
-        "{s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "version", MO_METRICS_VERSION, "step",
-        (json_int_t)r->step, "tokens", (json_int_t)r->tokens, "train_loss", real_or_null(r->train_loss),
-        "balance_loss", real_or_null(r->balance_loss), "learning_rate", real_or_null(r->learning_rate),
-        "grad_norm", real_or_null(r->grad_norm), "tokens_per_second", real_or_null(r->tokens_per_second),
-        "gflops", real_or_null(r->gflops), "seconds", r->seconds);
+    json_t *line =
+        json_pack("{s:i, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o}", "version", MO_METRICS_VERSION,
+                  "step", (json_int_t)r->step, "tokens", (json_int_t)r->tokens, "train_loss",
+                  real_or_null(r->train_loss), "balance_loss", real_or_null(r->balance_loss), "learning_rate",
+                  real_or_null(r->learning_rate), "grad_norm", real_or_null(r->grad_norm),
+                  "tokens_per_second", real_or_null(r->tokens_per_second), "gflops", real_or_null(r->gflops),
+                  "seconds", r->seconds, "waited_seconds", real_or_null(r->waited_seconds));
     if (!line) return NULL;
     if (r->evaluated) {
         json_object_set_new(line, "validation_loss", json_real(r->validation_loss));

@@ -46,6 +46,7 @@ static void finish_report(mo__trainer *t, mo_step_report *r)
     r->seconds = t->state.seconds;
     if (t->span_seconds > 0) r->tokens_per_second = (double)t->span_tokens / t->span_seconds;
     r->gflops = r->tokens_per_second * t->flops_per_token / 1e9;
+    r->waited_seconds = mo_loader_waited(t->loader) - t->told_waited;
     r->base_loss = t->base_loss;
     r->layers = t->routing.reports;
     r->n_layers = t->routing.n_layers;
@@ -62,6 +63,7 @@ static mo_status tell(mo__trainer *t, const mo_step_report *r)
     if (e->step) e->step(r, e->user);
     t->span_seconds = 0;
     t->span_tokens = 0;
+    t->told_waited = mo_loader_waited(t->loader);
     return MO_OK;
 }
 
@@ -111,7 +113,7 @@ static mo_status tell_base(mo__trainer *t, mo_step_report *r)
 {
     finish_report(t, r);
     r->train_loss = r->balance_loss = r->learning_rate = r->grad_norm = (double)NAN;
-    r->tokens_per_second = r->gflops = (double)NAN;
+    r->tokens_per_second = r->gflops = r->waited_seconds = (double)NAN;
     r->mutual_information = NULL;
     r->n_layers = 0;
     for (int i = 0; i < t->sources.count; i++) t->sources.reports[i].train_loss = (double)NAN;

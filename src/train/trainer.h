@@ -50,6 +50,7 @@ typedef struct mo__trainer {
     int64_t last_saved, last_best; /* steps of the newest step file and of best.h5, -1 if none */
     double span_seconds;           /* since the last metrics line */
     int64_t span_tokens;
+    double told_waited; /* of the loader's waiting, what metrics lines have told */
     double flops_per_token;
 } mo__trainer;
 

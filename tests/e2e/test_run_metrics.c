@@ -65,6 +65,8 @@ static void same_report(const mo_step_report *a, const mo_step_report *b)
     same(a->seconds, b->seconds);
     same(a->tokens_per_second, b->tokens_per_second);
     same(a->gflops, b->gflops);
+    same(a->waited_seconds, b->waited_seconds);
+    assert_true(b->step == 0 || (b->waited_seconds >= 0 && b->waited_seconds <= b->seconds));
     same(a->validation_loss, b->evaluated ? b->validation_loss : (double)NAN);
     same(a->bits_per_byte, b->evaluated ? b->bits_per_byte : (double)NAN);
     for (int k = 0; k < MO_BALANCE_LOSSES; k++) same(a->balance[k], b->balance[k]);
