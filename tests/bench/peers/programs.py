@@ -64,7 +64,7 @@ def write_text(work):
     rng = random.Random(1337)
     words = ["".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randrange(2, 9))) for _ in range(3000)]
     with open(os.path.join(work, "text.txt"), "w") as f:
-        for _ in range(3000):
+        for _ in range(600):
             f.write(" ".join(rng.choice(words) for _ in range(12)) + ".\n")
 
 

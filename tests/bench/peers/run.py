@@ -21,7 +21,6 @@ ROOT = os.path.join(HERE, "../../..")
 # The balancing loss that both sides have; Moira's other two are off.
 BALANCE = ["balance.switch=0", "balance.z_loss=0", "balance.mixtral=0.01"]
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "268435456"}
-WARMUP = 2
 
 
 def arguments():
@@ -36,6 +35,7 @@ def arguments():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--steps", type=int, default=3, help="of each side in a round")
+    p.add_argument("--warmup", type=int, default=2, help="steps of a process before the first that counts")
     p.add_argument("--alone", action="store_true", help="a process for each round, one at a time, where two do not fit into memory")
     p.add_argument("--random", action="store_true", help="weights of each side's own: memory without the file of the weights")
     p.add_argument("--json", default="", help="write the figures there too")
@@ -68,8 +68,8 @@ class Side:
         self.seconds += [s for _, s in done]
         self.rounds.append(statistics.median(s for _, s in done))
 
-    def warm_up(self):
-        self.losses = [loss for loss, _ in self.run(WARMUP)]
+    def warm_up(self, steps):
+        self.losses = [loss for loss, _ in self.run(steps)]
 
     def stop(self):
         self.process.stdin.close()
@@ -124,12 +124,12 @@ def take_turns(a, all_sides):
     if not a.alone:
         for side in all_sides:
             side.start()
-            side.warm_up()
+            side.warm_up(a.warmup)
     for _ in range(a.rounds):
         for side in all_sides:
             if a.alone:
                 side.start()
-                side.warm_up()
+                side.warm_up(a.warmup)
             side.measure(a.steps)
             if a.alone:
                 side.stop()
