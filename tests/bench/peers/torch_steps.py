@@ -77,6 +77,7 @@ class Steps:
     def __init__(self, a, run):
         self.model = build(a, run)
         self.optimizer = optimizer(a, self.model, run)
+        torch._dynamo.config.recompile_limit = 64  # transformers captures router logits by hooks: a graph for each layer
         self.call = torch.compile(self.model, mode=a.compile) if a.compile else self.model
         B, T = run["train"]["batch_size"], run["train"]["sequence_length"]
         ids = np.fromfile(a.batches, dtype=np.int32).reshape(-1, B, T + 1)
