@@ -290,7 +290,8 @@ bool mo_model_tuned(const mo_model *m);
 typedef enum mo_graph_kind {
     MO_GRAPH_TRAIN, /* loss, balancing losses, backward */
     MO_GRAPH_LOSS,  /* loss per token, forward only */
-    MO_GRAPH_DECODE /* logits of every position of one sequence that goes on from key-value caches */
+    MO_GRAPH_DECODE, /* logits of every position of sequences that go on from key-value caches */
+    MO_GRAPH_READ    /* the same without logits: it fills the caches, and stops where that is done */
 } mo_graph_kind;
 
 typedef struct mo_model_graph_options {
@@ -298,7 +299,7 @@ typedef struct mo_model_graph_options {
     int64_t batch_size, sequence_length;
     mo_balance_config balance; /* TRAIN only */
     mo_recompute recompute;    /* TRAIN only */
-    mo_kv_cache *caches;       /* DECODE: one per layer, borrowed */
+    mo_kv_cache *caches;       /* DECODE, READ: [layers, batch_size], borrowed */
     bool routing;              /* LOSS: weights and probabilities of the experts stay readable too */
 } mo_model_graph_options;
 
@@ -316,10 +317,10 @@ typedef struct mo_model_graph {
     const mo_model *model; /* borrowed */
     mo_graph *graph;
     int64_t batch_size, sequence_length;
-    mo_tensor *tokens, *targets, *positions, *starts; /* int32 [N]; targets NULL for DECODE */
-    mo_tensor *logits;                                /* DECODE: [N, V] */
+    mo_tensor *tokens, *targets, *positions, *starts; /* int32 [N]; targets NULL for DECODE, READ */
+    mo_tensor *logits;                                /* DECODE: [N, V], else NULL */
     mo_tensor **params;  /* per parameter of the model: its tensor in this graph, or NULL */
-    mo_tensor *row_loss; /* [N] float64 nats, 0 where nothing is predicted; not DECODE */
+    mo_tensor *row_loss; /* [N] float64 nats, 0 where nothing is predicted; not DECODE, READ */
     int loss;            /* index of the cross-entropy, or -1 */
     struct mo_balance_term {
         int loss, kind;     /* index of the graph's loss; which balancing loss */

@@ -369,12 +369,20 @@ void mo_eval_result_free(mo_eval_result *r);
 
 /* ---- generation ---- */
 
-typedef struct mo_generate_options {
-    const int32_t *prompt; /* at least one token */
-    int64_t prompt_count, max_tokens;
+typedef struct mo_sampling {
     double temperature; /* 0 = greedy */
     int64_t top_k;      /* 0 = all */
     double top_p;       /* 1 = all */
+    uint64_t seed;
+} mo_sampling;
+mo_status mo_sampling_check(const mo_sampling *sampling); /* MO_E_RANGE */
+
+typedef struct mo_generate_options {
+    const int32_t *prompt; /* at least one token */
+    int64_t prompt_count, max_tokens;
+    double temperature; /* as in mo_sampling */
+    int64_t top_k;
+    double top_p;
     uint64_t seed;
     bool (*emit)(int32_t id, void *user); /* each new token as it comes; false stops */
     void *user;
@@ -387,13 +395,24 @@ mo_status mo_generate_prompt(const mo_tokenizer *t, const char *text, size_t siz
  * of the context is dropped. */
 mo_status mo_generate(const mo_model *model, const mo_generate_options *options);
 
-typedef struct mo_sampling {
-    double temperature; /* as in mo_generate_options */
-    int64_t top_k;
-    double top_p;
-    uint64_t seed;
-} mo_sampling;
-mo_status mo_sampling_check(const mo_sampling *sampling); /* MO_E_RANGE */
+/* The texts of several prompts, `slots` at once: they share the reading of the weights. Each is the text that
+ * it would be alone, to the bit: rows are independent. The draws of prompt i are those of (seed, i, place);
+ * of prompt 0 those of mo_generate. */
+enum { MO_GENERATE_MOST = 16 };
+typedef enum mo_emitted { MO_EMITTED_GO_ON, MO_EMITTED_END /* of this text */, MO_EMITTED_STOP } mo_emitted;
+typedef struct mo_prompt {
+    const int32_t *ids; /* borrowed */
+    int64_t count;      /* at least 1 */
+} mo_prompt;
+typedef struct mo_generate_batch_options {
+    const mo_prompt *prompts;
+    int64_t n_prompts, slots, max_tokens; /* slots: 0 is MO_GENERATE_MOST */
+    mo_sampling sampling;
+    mo_emitted (*emit)(int64_t prompt, int32_t id, void *user); /* each new token, of one text in order */
+    void (*end)(int64_t prompt, void *user);                    /* of a text; NULL */
+    void *user;
+} mo_generate_batch_options;
+mo_status mo_generate_batch(const mo_model *model, const mo_generate_batch_options *options);
 
 /* Generation that goes on: tokens are read, whoever they are of, and drawn; what was read stays in the cache.
  * The model is borrowed. Its cache is for `capacity` tokens, or, with 0 or more than it can,

@@ -55,10 +55,11 @@ mo_tensor *mo__attention_build(mo__builder *b, int64_t layer, mo_tensor *x_ND)
     mo_attention_options options = {.sequence_length = t->sequence_length,
                                     .head_dim = c->head_dim,
                                     .sliding_window = c->sliding_window,
-                                    .cache = b->options->kind == MO_GRAPH_DECODE ? &b->options->caches[layer]
-                                                                                 : NULL,
+                                    .cache =
+                                        mo__decodes(b) ? b->options->caches + layer * t->batch_size : NULL,
                                     .dropout = mo__drop_probability(b, c->attention_dropout),
                                     .dropout_stream = mo__drop_stream(layer, MO__DROP_PROBABILITIES)};
     mo_tensor *o = mo_attention(b->g, q, k, v, t->starts, &options);
+    if (mo__ends_at_cache(b, layer)) return o;
     return mo__adapted_linear(b, layer, "self_attn.o_proj.weight", o);
 }

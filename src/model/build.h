@@ -31,6 +31,18 @@ typedef struct mo__builder {
     int n_routings;
 } mo__builder;
 
+/* Whether the graph goes on from caches. */
+static inline bool mo__decodes(const mo__builder *b)
+{
+    return b->options->kind == MO_GRAPH_DECODE || b->options->kind == MO_GRAPH_READ;
+}
+
+/* Whether all that is wanted of a layer are its keys and values. */
+static inline bool mo__ends_at_cache(const mo__builder *b, int64_t layer)
+{
+    return b->options->kind == MO_GRAPH_READ && layer == b->model->config.num_hidden_layers - 1;
+}
+
 /* ---- parameters (params.c) ---- */
 
 mo_status mo__declare(mo_model *m, const char *name, int ndim, const int64_t *dim, mo_init_kind init,

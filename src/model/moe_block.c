@@ -27,7 +27,7 @@ mo_status mo__moe_declare(mo_model *m, int64_t layer)
 
 static void record(mo__builder *b, int64_t layer, const mo__routing *r)
 {
-    if (b->options->kind == MO_GRAPH_DECODE) return;
+    if (mo__decodes(b)) return;
     mo_router_view view = {r->z_NE, r->p_NE, r->ids_NK, r->kept_NK, r->w_NK, b->out->tokens};
     mo_tensor *stats = mo_router_stats(b->g, &view, b->model->config.num_local_experts);
     mo_graph_output(b->g, stats);

@@ -6,7 +6,7 @@
 double mo__capacity_factor(const mo__builder *b)
 {
     const mo_model_config *c = &b->model->config;
-    if (b->options->kind == MO_GRAPH_DECODE) return 0;
+    if (mo__decodes(b)) return 0;
     if (b->options->kind == MO_GRAPH_LOSS && c->eval_capacity_factor > 0) return c->eval_capacity_factor;
     return c->capacity_factor > 0 ? c->capacity_factor : 0;
 }

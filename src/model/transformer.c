@@ -14,6 +14,7 @@ static mo_tensor *layer(mo__builder *b, int64_t l, mo_tensor *x)
     mo_graph_scope(b->g, (int)l, (int)(2 * l));
     mo_tensor *h = norm(b, x, mo__layer_param(b, l, "input_layernorm.weight"));
     mo_tensor *y = mo__attention_build(b, l, h);
+    if (mo__ends_at_cache(b, l)) return y;
     x = mo_add(b->g, x, mo__drop(b, y, c->resid_pdrop, l, MO__DROP_ATTENTION));
     mo_graph_scope(b->g, (int)l, (int)(2 * l + 1));
     h = norm(b, x, mo__layer_param(b, l, "post_attention_layernorm.weight"));
@@ -33,6 +34,7 @@ static void build(mo__builder *b)
     x = mo__drop(b, x, c->embd_pdrop, 0, MO__DROP_EMBEDDING);
     for (int64_t l = 0; l < c->num_hidden_layers; l++) x = layer(b, l, x);
     mo_graph_scope(b->g, -1, -1);
+    if (b->options->kind == MO_GRAPH_READ) return;
     x = norm(b, x, mo__param(b, "model.norm.weight"));
     mo_tensor *head = mo__param(b, c->tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
     if (b->options->kind == MO_GRAPH_DECODE) {
@@ -68,7 +70,8 @@ mo_status mo_model_graph_create(const mo_model *m, const mo_model_graph_options 
                                 mo_model_graph **out)
 {
     if (options->kind == MO_GRAPH_TRAIN) MO_TRY(mo_model_config_check(&m->config, &options->balance));
-    if (options->kind == MO_GRAPH_DECODE) MO_TRY(mo_model_decode_check(&m->config));
+    if (options->kind == MO_GRAPH_DECODE || options->kind == MO_GRAPH_READ)
+        MO_TRY(mo_model_decode_check(&m->config));
     mo_model_graph *t = mo_calloc(1, sizeof *t);
     if (!t) return MO_E_MEMORY;
     *t = (mo_model_graph){.model = m,

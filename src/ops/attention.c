@@ -9,7 +9,7 @@
  * and m_ts do_t . v_s that of do_t . v_s; lse_t and D_t stay what they are. The stream's element of m_ts is
  * (t H + head) 4 ceil(T / 4) + s, t counted in the step and s in its sequence.
  * q [N, H d], k and v [N, Hkv d], starts_N in; o [N, H d] and lse [N, H], in bits (of base 2), out. No T x T
- * matrix: attention_forward.c, attention_backward.c and, for one query and a cache, attention_decode.c go
+ * matrix: attention_forward.c, attention_backward.c and, for one query and its cache, attention_decode.c go
  * through it in blocks that stay in cache, and past blocks that no query sees. */
 #include "ops/attention.h"
 
@@ -69,9 +69,10 @@ static mo_status attention_shape(mo_node *node)
     if (a->cache && a->dropout.p > 0)
         return mo_error(MO_E_RANGE, "attention: dropout %g does not go with a cache, which is for decoding",
                         a->dropout.p);
-    if (a->cache && q->dim[0] != a->T)
-        return mo_error(MO_E_SHAPE, "attention: a cache serves one sequence, not %lld",
-                        (long long)(q->dim[0] / a->T));
+    if (a->cache && a->T > 1 && q->dim[0] != a->T)
+        return mo_error(MO_E_SHAPE,
+                        "attention: caches of %lld sequences take a token of each at a time, not %lld",
+                        (long long)(q->dim[0] / a->T), (long long)a->T);
     a->slots = (int)mo_max(mo_threads(), mo_max(mo_cores(), LEAST_SLOTS));
     MO_TRY(mo_node_output(node, "", MO_REAL, 2, q->dim));
     return mo_node_output(node, "lse", MO_REAL, 2, (int64_t[]){q->dim[0], a->H});
@@ -84,16 +85,18 @@ static void attention_forward(const mo_node *node, const mo_run *run)
         mo__attention_forward(node, run, node->in[1]->data, node->in[2]->data, a->T, 0);
         return;
     }
-    mo_kv_cache *c = a->cache;
-    MO_ASSERT(c->length + a->T <= c->capacity);
-    int64_t width = a->Hkv * a->d;
+    int64_t width = a->Hkv * a->d, B = node->in[0]->dim[0] / a->T;
     size_t bytes = (size_t)(a->T * width) * sizeof(mo_real);
-    memcpy(c->k + c->length * width, node->in[1]->data, bytes);
-    memcpy(c->v + c->length * width, node->in[2]->data, bytes);
+    for (int64_t b = 0; b < B; b++) {
+        const mo_kv_cache *c = &a->cache[b];
+        MO_ASSERT(c->length + a->T <= c->capacity);
+        memcpy(c->k + c->length * width, (const mo_real *)node->in[1]->data + b * width, bytes);
+        memcpy(c->v + c->length * width, (const mo_real *)node->in[2]->data + b * width, bytes);
+    }
     if (a->T == 1)
-        mo__attention_decode(node, c->k, c->v, c->length);
+        mo__attention_decode(node);
     else
-        mo__attention_forward(node, run, c->k, c->v, c->capacity, c->length);
+        mo__attention_forward(node, run, a->cache->k, a->cache->v, a->cache->capacity, a->cache->length);
 }
 
 static void attention_backward(const mo_node *node, const mo_run *run)
@@ -108,7 +111,7 @@ static size_t attention_scratch(const mo_node *node, mo_phase phase)
     int64_t numbers = phase == MO_FORWARD
                           ? a->slots * mo__attention_forward_space(a)
                           : a->slots * mo__attention_backward_space(a) + node->in[0]->dim[0] * a->H;
-    if (a->cache && a->T == 1) numbers = mo__attention_decode_space(a);
+    if (a->cache && a->T == 1) numbers = node->in[0]->dim[0] * mo__attention_decode_space(a);
     return (size_t)numbers * sizeof(mo_real);
 }
 

@@ -70,12 +70,13 @@ static inline mo__firsts mo__first_keys(const mo__head *h, int64_t t0, int64_t t
 /* Scratch: the numbers that one thread needs, a multiple of 64 bytes; attention.c hands them out. */
 int64_t mo__attention_forward_space(const mo__attention *a);
 int64_t mo__attention_backward_space(const mo__attention *a);
-int64_t mo__attention_decode_space(const mo__attention *a); /* of all threads */
+int64_t mo__attention_decode_space(const mo__attention *a); /* of all threads, each sequence */
 
 /* past: positions before query 0, whose keys and values begin k and v; kv_rows: of a sequence in k and v. */
 void mo__attention_forward(const mo_node *node, const mo_run *run, const mo_real *k, const mo_real *v,
                            int64_t kv_rows, int64_t past);
-void mo__attention_decode(const mo_node *node, const mo_real *k, const mo_real *v, int64_t past);
+/* A query of each sequence against its cache, which its own key and value have been added to. */
+void mo__attention_decode(const mo_node *node);
 void mo__attention_backward(const mo_node *node, const mo_run *run);
 
 #endif

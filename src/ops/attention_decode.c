@@ -1,9 +1,9 @@
-/* attention_decode.c -- one query of each head against a cache
+/* attention_decode.c -- one query of each head of each sequence against its cache
  *   s_s = q . k_s / sqrt(d)      o = sum_s 2^(c (s_s - m)) v_s / sum_s 2^(c (s_s - m))
  * Bound by reading k and v, which all query heads of a key-value head share and are read once. Keys are cut
  * into spans of SPAN; each has a maximum, a sum and an output of its own, which are then brought under one
  * maximum and added in order, so the bits do not depend on the threads.
- * Threads: over (key-value head, span), then over heads. */
+ * Threads: over (sequence, key-value head, span), then over heads. */
 #include "ops/attention.h"
 #include "ops/attention_lanes.h"
 
@@ -97,30 +97,53 @@ static void join_spans(const mo__head *h, int64_t count, const mo_real *parts, i
     *lse = maximum * h->bits + mo_ln(sum) * MO_C(1.44269504088896341);
 }
 
-void mo__attention_decode(const mo_node *node, const mo_real *k, const mo_real *v, int64_t past)
+/* Which keys the query of sequence b sees, and the spans that have any. */
+typedef struct seen {
+    int64_t first, end, begin, count;
+} seen;
+
+static seen seen_by(const mo__attention *a, const mo_node *node, int64_t b)
+{
+    mo__head h = mo__head_view(a, node, &(mo_run){0}, NULL, NULL, b, 0, 0);
+    h.past = a->cache[b].length;
+    seen s = {.first = mo__first_seen(&h, 0), .end = h.past + 1};
+    s.begin = s.first / SPAN;
+    s.count = spans_of(s.end) - s.begin;
+    return s;
+}
+
+static mo__head head_of(const mo__attention *a, const mo_node *node, int64_t b, int64_t head)
+{
+    return mo__head_view(a, node, &(mo_run){0}, a->cache[b].k, a->cache[b].v, b, 0, head);
+}
+
+/* parts [B, H, spans of the capacity] */
+void mo__attention_decode(const mo_node *node)
 {
     const mo__attention *a = node->attr;
-    const mo_run none = {0};
     mo_real *parts = node->scratch, *o = node->out[0]->data, *lse = node->out[1]->data;
-    int64_t group = a->H / a->Hkv, size = part_size(a);
-    mo__head first_head = mo__head_view(a, node, &none, k, v, 0, 0, 0);
-    first_head.past = past;
-    int64_t first = mo__first_seen(&first_head, 0), begin = first / SPAN, count = spans_of(past + 1) - begin;
+    int64_t B = node->in[0]->dim[0], group = a->H / a->Hkv, size = part_size(a), most = 0,
+            room = spans_of(a->cache->capacity) * size;
+    for (int64_t b = 0; b < B; b++) most = mo_max(most, seen_by(a, node, b).count);
 #pragma omp parallel
     {
-#pragma omp for collapse(2) schedule(dynamic, 1)
-        for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
-            for (int64_t i = 0; i < count; i++) {
-                int64_t s0 = mo_max((begin + i) * SPAN, first), s1 = mo_min((begin + i + 1) * SPAN, past + 1);
-                for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                    mo__head h = mo__head_view(a, node, &none, k, v, 0, 0, head);
-                    attend_span(&h, s0, s1, parts + (head * count + i) * size);
+#pragma omp for collapse(3) schedule(dynamic, 1)
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
+                for (int64_t i = 0; i < most; i++) {
+                    seen s = seen_by(a, node, b);
+                    if (i >= s.count) continue;
+                    int64_t s0 = mo_max((s.begin + i) * SPAN, s.first),
+                            s1 = mo_min((s.begin + i + 1) * SPAN, s.end);
+                    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+                        mo__head h = head_of(a, node, b, head);
+                        attend_span(&h, s0, s1, parts + (b * a->H + head) * room + i * size);
+                    }
                 }
-            }
 #pragma omp for schedule(static)
-        for (int64_t head = 0; head < a->H; head++) {
-            mo__head h = mo__head_view(a, node, &none, k, v, 0, 0, head);
-            join_spans(&h, count, parts + head * count * size, size, o + head * a->d, lse + head);
+        for (int64_t r = 0; r < B * a->H; r++) {
+            mo__head h = head_of(a, node, r / a->H, r % a->H);
+            join_spans(&h, seen_by(a, node, r / a->H).count, parts + r * room, size, o + r * a->d, lse + r);
         }
     }
 }

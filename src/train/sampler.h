@@ -4,15 +4,16 @@
 
 #include "moira/tensor.h"
 
-typedef struct mo__candidate {
-    double p;
-    int32_t id;
-} mo__candidate;
+/* Room to draw in, of one thread. */
+typedef struct mo__sampler mo__sampler;
+mo_status mo__sampler_create(int64_t vocab_size, mo__sampler **out);
+void mo__sampler_free(mo__sampler *s);
 
 /* temperature 0: the largest logit, lowest id among equals. Otherwise softmax(logits / temperature), cut to
- * the top_k likeliest (0 = all), then to the fewest that together reach top_p, drawn by u in [0, 1). work:
- * vocab_size candidates of room. */
-int32_t mo__sample(const mo_real *logits, int64_t vocab_size, double temperature, int64_t top_k, double top_p,
-                   double u, mo__candidate *work);
+ * the top_k likeliest (0 = all), then to the fewest that together reach top_p, drawn by u in [0, 1): the
+ * first, from the likeliest on, with which the sum passes u times all that is left. Equals in order of ids.
+ */
+int32_t mo__sample(mo__sampler *s, const mo_real *logits, double temperature, int64_t top_k, double top_p,
+                   double u);
 
 #endif
