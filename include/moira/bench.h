@@ -68,6 +68,29 @@ mo_status mo_bench_memory(const mo_run_config *config, uint64_t *bytes);
 mo_status mo_bench(const mo_bench_case *cases, int count, int64_t steps, mo_bench_result *out);
 void mo_bench_result_free(mo_bench_result *r);
 
+/* ---- generation ---- */
+
+enum { MO_BENCH_GENERATE_SIZES = 5 };
+typedef struct mo_bench_generate_size {
+    int64_t batch;          /* texts at once */
+    mo_spread step_seconds; /* a token of each */
+    double tokens_per_second;
+} mo_bench_generate_size;
+typedef struct mo_bench_generate_result {
+    int threads;
+    int64_t tokens; /* timed in each round */
+    mo_bench_generate_size at[MO_BENCH_GENERATE_SIZES];
+    /* Of one text: bytes of weights, keys and values that a token must read; of them so many GB/s; what all
+     * threads reach who only read memory; the former as a share of it. */
+    double active_bytes, gbytes;
+    mo_spread read_gbytes;
+    double share;
+    int64_t prompt_tokens; /* of a prompt that is read, and the speed of that */
+    double prompt_tokens_per_second;
+} mo_bench_generate_result;
+/* Times the drawing of tokens, after prompts of random ids. */
+mo_status mo_bench_generate(const mo_model *model, int64_t tokens, mo_bench_generate_result *out);
+
 #ifdef __cplusplus
 }
 #endif

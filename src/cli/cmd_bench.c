@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_generate_view.h"
 #include "bench_view.h"
 #include "commands.h"
 #include "inputs.h"
@@ -14,7 +15,7 @@ typedef struct choices {
     const char *threads, *against, *output;
     int64_t steps;
     double skew;
-    bool compare, json;
+    bool compare, generate, json;
 } choices;
 
 static const mo__option options[] = {
@@ -25,6 +26,7 @@ static const mo__option options[] = {
                     "variants of CONFIG that are timed in turn with it"),
     MO__OPTION_REAL(choices, skew, "skew", "SHARE", "-1", 0, 1,
                     "make the first expert take that share of the choices"),
+    MO__OPTION_FLAG(choices, generate, "generate", "time the writing of text instead; CONFIG may be a model"),
     MO__OPTION_TEXT(choices, output, "output", 'o', "FILE.json", "", "write the figures as JSON there, too"),
     MO__OPTION_FLAG(choices, compare, "compare", "hold figures against older ones: BASE and NEW"),
     MO__OPTION_FLAG(choices, json, "json", "print JSON"),
@@ -83,7 +85,7 @@ static mo_status measure(const mo__bench_list *list, const choices *c)
 
 static mo_status compare(const choices *c, const mo__words *words)
 {
-    if (c->json || *c->output || *c->against || *c->threads || c->skew >= 0)
+    if (c->json || *c->output || *c->against || *c->threads || c->skew >= 0 || c->generate)
         return mo_error(MO_E_USAGE, "--compare reads figures and prints; it takes no other option");
     if (words->count != 2)
         return mo_error(MO_E_USAGE,
@@ -93,11 +95,19 @@ static mo_status compare(const choices *c, const mo__words *words)
     return mo__bench_compare(words->at[0], words->at[1]);
 }
 
+static mo_status generate(const choices *c, const mo__words *words)
+{
+    if (*c->output || *c->against || c->skew >= 0)
+        return mo_error(MO_E_USAGE, "--generate goes with --steps, --threads and --json alone");
+    return mo__bench_generate(words, c->steps, c->threads, c->json);
+}
+
 static mo_status run(const void *given, const mo__words *words)
 {
     const choices *c = given;
     mo__bench_list list;
     if (c->compare) return compare(c, words);
+    if (c->generate) return generate(c, words);
     if (*c->output) MO_TRY(mo__check_output(c->output, &mo__output_bench));
     mo__bench_request request = {words, c->threads, c->against, c->skew};
     MO_TRY(mo__bench_list_make(&request, &list));
@@ -138,6 +148,12 @@ const mo__command mo__cmd_bench = {
         "\n"
         "--skew, or skew= of a variant, draws weights with which the first expert of every layer takes that\n"
         "share of all choices, at most 1/num_experts_per_tok.\n"
+        "\n"
+        "--generate times tokens that are drawn one after another, of 1 to 16 texts at once; CONFIG may be "
+        "a\n"
+        "checkpoint or a model folder. A token of one text reads the weights that it uses, and its keys and\n"
+        "values; how many bytes of them go by in a second is held against what all threads reach that read\n"
+        "a gigabyte of memory, measured in between. --steps are the tokens that are timed, five times.\n"
         "\n"
         "--compare prints what -o wrote earlier against what it wrote now, of files or of all .json files "
         "in\n"
