@@ -8,15 +8,18 @@
 #include "tensor/cut.h"
 #include "tensor/microkernel.h"
 #include "tensor/product.h"
+#include "tensor/thin.h"
 
 enum {
     HIGH = 1024, /* rows of a tile, at most */
     HIGH_LEAST = 64,
     WIDE = 384 / MO_MICRO_COLUMNS * MO_MICRO_COLUMNS, /* columns, at most: a strip of product.c */
     WIDE_LEAST = 2 * MO_MICRO_COLUMNS,
-    TASKS_OF_THREAD = 2, /* at least, where all are of one size; */
-    TASKS_UNEQUAL = 6,   /* where they are not */
-    TOGETHER = 256       /* products that share a list */
+    TASKS_OF_THREAD = 2,  /* at least, where all are of one size; */
+    TASKS_UNEQUAL = 6,    /* where they are not */
+    TOGETHER = 256,       /* products that share a list */
+    THIN_RUN = 512 << 10, /* bytes of B that a thread reads at a time */
+    THIN_ALONE = 16 << 10 /* products of two numbers that take less than a team */
 };
 
 typedef struct product {
@@ -94,8 +97,56 @@ static void sort(int64_t count, const product *products, const product **sorted)
     }
 }
 
+/* ---- a few rows against many: bound by the reading of B ---- */
+
+static bool all_thin(int64_t count, const product *products)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!mo__is_thin(products[i].trans_a, products[i].trans_b, products[i].M)) return false;
+    return true;
+}
+
+/* Columns from .. to of the products' outputs, those that have rows, one after another. */
+static void do_thin_run(int64_t count, const product *products, int64_t from, int64_t to)
+{
+    int64_t first = 0; /* of products[i] */
+    for (int64_t i = 0; i < count && first < to; i++) {
+        const product *p = &products[i];
+        if (p->M == 0) continue;
+        int64_t n = from > first ? from - first : 0, end = to - first < p->N ? to - first : p->N;
+        if (n < end) do_tile(p, 0, p->M, n, end);
+        first += p->N;
+    }
+}
+
+/* Memory is read fastest in long runs. What is small is done before a second thread begins. */
+static void do_thin_products(int64_t count, const product *products)
+{
+    int64_t columns = 0, bytes = 0, all_work = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const product *p = &products[i];
+        if (p->M == 0) continue;
+        columns += p->N;
+        bytes += p->N * p->K * (int64_t)mo_dtype_size(p->B.dtype);
+        all_work += work(p);
+    }
+    int64_t runs = bytes / THIN_RUN > mo_threads() ? bytes / THIN_RUN : mo_threads();
+    if (runs > columns) runs = columns;
+    if (all_work <= THIN_ALONE || runs <= 1) {
+        do_thin_run(count, products, 0, columns);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int64_t r = 0; r < runs; r++)
+        do_thin_run(count, products, columns * r / runs, columns * (r + 1) / runs);
+}
+
 static void do_products(int64_t count, const product *products)
 {
+    if (all_thin(count, products)) {
+        do_thin_products(count, products);
+        return;
+    }
     const product *sorted[TOGETHER];
     int64_t begins[TOGETHER + 1]; /* tasks before those of sorted[i] */
     tile t = choose_tile(count, products);

@@ -5,15 +5,15 @@
  * lie (or, transposed, packed MO_MICRO_ROWS at a time in the first-level cache). An element of C is the sum
  * of its blocks in order, so its bits depend on K alone, not on M, N or how the caller cuts them.
  *
- * A few rows (decoding) are dot products: packing would cost more than the product. */
+ * A few rows (decoding) are dot products (thin.c): packing would cost more than the product. */
 #include <string.h>
 
 #include "tensor/microkernel.h"
 #include "tensor/product.h"
-#include "tensor/rows.h"
 #include "tensor/stored.h"
+#include "tensor/thin.h"
 
-enum { STRIP = 384, DEPTH = 256, HIGH = 256, THIN_ROWS = 8, EXPANDED = 64, AT_ONCE = 16 };
+enum { STRIP = 384, DEPTH = 256, HIGH = 256, EXPANDED = 64, AT_ONCE = 16 };
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -133,50 +133,6 @@ static void multiply(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K
     }
 }
 
-/* sums[m] += row m of x, `stride` numbers apart, times w: four rows at a time, so that their sums, each a
- * chain of additions, go on side by side. */
-static void add_dots(mo_real *sums, const mo_real *x, int64_t stride, int64_t rows, const mo_real *w,
-                     int64_t count)
-{
-    int64_t m = 0;
-    for (; m + 4 <= rows; m += 4) {
-        const mo_real *a = x + m * stride, *b = a + stride, *c = b + stride, *d = c + stride;
-        mo_real s = 0, t = 0, u = 0, v = 0;
-#pragma omp simd reduction(+ : s, t, u, v)
-        for (int64_t i = 0; i < count; i++) {
-            s += a[i] * w[i];
-            t += b[i] * w[i];
-            u += c[i] * w[i];
-            v += d[i] * w[i];
-        }
-        sums[m] += s;
-        sums[m + 1] += t;
-        sums[m + 2] += u;
-        sums[m + 3] += v;
-    }
-    for (; m < rows; m++) sums[m] += mo_row_dot(x + m * stride, w, count);
-}
-
-/* Rows of B [N, K] are read once, as they lie, which is what memory is fastest at. */
-static void multiply_thin(int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *A, int64_t lda,
-                          mo__source B, int64_t ldb, mo_real beta, mo_real *C, int64_t ldc)
-{
-    mo_real expanded[DEPTH], sums[THIN_ROWS];
-    for (int64_t n = 0; n < N; n++) {
-        memset(sums, 0, sizeof sums);
-        for (int64_t k = 0; k < K; k += DEPTH) {
-            int64_t deep = least(DEPTH, K - k);
-            const void *at = mo__source_from(B, n * ldb + k).at;
-            if (B.dtype != MO_REAL) mo__expand(B.dtype, at, deep, expanded);
-            add_dots(sums, A + k, lda, M, B.dtype == MO_REAL ? at : expanded, deep);
-        }
-        for (int64_t m = 0; m < M; m++) {
-            mo_real *c = &C[m * ldc + n];
-            *c = beta == MO_C(0) ? alpha * sums[m] : alpha * sums[m] + beta * *c;
-        }
-    }
-}
-
 static void scale_rows(int64_t M, int64_t N, mo_real beta, mo_real *C, int64_t ldc)
 {
     for (int64_t m = 0; m < M; m++)
@@ -189,8 +145,8 @@ void mo__product(bool trans_a, bool trans_b, int64_t M, int64_t N, int64_t K, mo
     if (M <= 0 || N <= 0) return;
     if (K <= 0)
         scale_rows(M, N, beta, C, ldc);
-    else if (M <= THIN_ROWS && !trans_a && trans_b)
-        multiply_thin(M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
+    else if (mo__is_thin(trans_a, trans_b, M))
+        mo__thin_nt(M, N, K, alpha, A, lda, B.dtype, B.at, ldb, beta, C, ldc);
     else
         multiply(trans_a, trans_b, M, N, K, alpha, A, lda, B, ldb, beta, C, ldc);
 }

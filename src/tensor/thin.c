@@ -6,8 +6,8 @@
  * processor, however wide its registers are, and how rows are taken together changes no sum: the bits of an
  * element are those of its row of x and its row of W.
  *
- * Memory is read fastest in long stretches, so a thread has a long run of W's rows and takes them one by one;
- * several at a time, against several rows of x, where products cost more than reading does. */
+ * Memory is read fastest in long stretches: rows of W are taken one by one; several at a time, against
+ * several rows of x, where products cost more than reading does. */
 #include "tensor/thin.h"
 
 #include <string.h>
@@ -30,10 +30,6 @@ enum { XS = 2, WS = 1 };
 
 /* Rows of x from which on W is taken WS rows at a time. */
 enum { MANY = 5 };
-
-/* By all threads: bytes of W that a thread reads at a time, and those that one thread reads sooner than a
- * second one begins. */
-enum { RUN = 512 << 10, ALONE = 48 << 10 };
 
 #define ALWAYS static inline __attribute__((always_inline))
 
@@ -154,79 +150,4 @@ void mo__thin_nt(int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *
         product(MO_F32, N, &t);
     else
         product(MO_REAL, N, &t);
-}
-
-/* ---- by all threads: runs of the rows of W, of all experts that have any one after another ---- */
-
-static int64_t run_count(int64_t rows, int64_t K, int64_t M, mo_dtype dtype)
-{
-    int64_t bytes = rows * K * size_of(dtype), threads = mo_threads();
-    if (bytes * M <= ALONE) return 1;
-    int64_t runs = bytes / RUN > threads ? bytes / RUN : threads;
-    return runs < rows ? runs : rows;
-}
-
-void mo__thin_product(int64_t M, int64_t N, int64_t K, mo_real alpha, const mo_real *x, int64_t ldx,
-                      mo_dtype dtype, const void *W, int64_t ldw, mo_real beta, mo_real *y, int64_t ldy)
-{
-    int64_t runs = run_count(N, K, M, dtype), pitch = ldw * size_of(dtype);
-    if (runs == 1) {
-        mo__thin_nt(M, N, K, alpha, x, ldx, dtype, W, ldw, beta, y, ldy);
-        return;
-    }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t r = 0; r < runs; r++) {
-        int64_t n = N * r / runs, end = N * (r + 1) / runs;
-        mo__thin_nt(M, end - n, K, alpha, x, ldx, dtype, (const unsigned char *)W + n * pitch, ldw, beta,
-                    y + n, ldy);
-    }
-}
-
-typedef struct group {
-    int64_t E, O, I;
-    const int32_t *offsets;
-    const mo_real *X;
-    mo_real *Y, beta;
-    mo_dtype dtype;
-    const void *W;
-    mo__thin_matrix *matrix;
-} group;
-
-/* Rows from .. to of W, counted over the experts that have rows. */
-static void group_run(const group *g, int64_t from, int64_t to)
-{
-    int64_t first = 0; /* of expert e, where it has rows */
-    for (int64_t e = 0; e < g->E && first < to; e++) {
-        int64_t at = g->offsets[e], M = g->offsets[e + 1] - at;
-        if (M == 0) continue;
-        int64_t n = from > first ? from - first : 0, end = to - first < g->O ? to - first : g->O;
-        const unsigned char *W = g->matrix(g->W, e, g->O * g->I);
-        if (n < end)
-            mo__thin_nt(M, end - n, g->I, 1, g->X + at * g->I, g->I, g->dtype,
-                        W + n * g->I * size_of(g->dtype), g->I, g->beta, g->Y + at * g->O + n, g->O);
-        first += g->O;
-    }
-}
-
-void mo__thin_grouped(int64_t E, const int32_t *offsets_E1, int64_t O, int64_t I, const mo_real *X,
-                      mo_dtype dtype, const void *W, mo__thin_matrix *matrix, mo_real beta, mo_real *Y)
-{
-    group g = {E, O, I, offsets_E1, X, Y, beta, dtype, W, matrix};
-    int64_t busy = 0;
-    for (int64_t e = 0; e < E; e++) busy += offsets_E1[e + 1] > offsets_E1[e];
-    if (busy == 0) return;
-    int64_t all = busy * O, runs = run_count(all, I, offsets_E1[E] / busy, dtype);
-    if (runs == 1) {
-        group_run(&g, 0, all);
-        return;
-    }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t r = 0; r < runs; r++) group_run(&g, all * r / runs, all * (r + 1) / runs);
-}
-
-bool mo__thin_groups(int64_t E, const int32_t *offsets_E1)
-{
-    for (int64_t e = 0; e < E; e++)
-        if (offsets_E1[e + 1] - offsets_E1[e] > MO__THIN_ROWS) return false;
-    return true;
 }

@@ -99,18 +99,15 @@ static mo_real *copy_of(const problem *p, mo_real beta)
 
 static void check_product(const problem *p, mo_real alpha, mo_real beta)
 {
-    mo_real *one = copy_of(p, beta), *all = copy_of(p, beta), *row = copy_of(p, beta);
+    mo_real *one = copy_of(p, beta), *row = copy_of(p, beta);
     mo__thin_nt(p->M, p->N, p->K, alpha, p->x, p->ldx, p->dtype, p->store, p->ldw, beta, one, p->ldy);
     check(p, alpha, beta, one);
-    mo__thin_product(p->M, p->N, p->K, alpha, p->x, p->ldx, p->dtype, p->store, p->ldw, beta, all, p->ldy);
-    assert_memory_equal(one, all, (size_t)(p->M * p->ldy) * sizeof *one);
     /* Each row of x by itself: the same bits. */
     for (int64_t i = 0; i < p->M; i++)
         mo__thin_nt(1, p->N, p->K, alpha, p->x + i * p->ldx, p->ldx, p->dtype, p->store, p->ldw, beta,
                     row + i * p->ldy, p->ldy);
     assert_memory_equal(one, row, (size_t)(p->M * p->ldy) * sizeof *one);
     free(one);
-    free(all);
     free(row);
 }
 
@@ -128,19 +125,22 @@ static void test_products(void **state)
             }
 }
 
-/* Large enough for several threads, with any number of them. */
+/* By any number of threads, through the gate. */
 static void test_threads(void **state)
 {
     (void)state;
     int before = mo_threads();
-    for (int d = 0; d < 4; d++) {
-        problem p = make(dtypes[d], 3, 611, 301);
-        for (int threads = 1; threads <= 5; threads += 2) {
-            mo_threads_set(threads);
-            check_product(&p, 1, 0);
-        }
-        drop(&p);
+    problem p = make(MO_REAL, 3, 611, 301);
+    mo_real *want = copy_of(&p, 0), *got = copy_of(&p, 0);
+    mo__thin_nt(p.M, p.N, p.K, 1, p.x, p.ldx, p.dtype, p.store, p.ldw, 0, want, p.ldy);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        mo_threads_set(threads);
+        mo_gemm(false, true, p.M, p.N, p.K, 1, p.x, p.ldx, (const mo_real *)p.file, p.ldw, 0, got, p.ldy);
+        assert_memory_equal(got, want, (size_t)(p.M * p.ldy) * sizeof *got);
     }
+    free(want);
+    free(got);
+    drop(&p);
     mo_threads_set(before);
 }
 
@@ -168,32 +168,38 @@ static void test_special(void **state)
         }
 }
 
-/* ---- experts ---- */
+/* ---- by all threads ---- */
 
-static const void *matrix(const void *W, int64_t e, int64_t elements)
+static void *check_copy(const mo_real *x, size_t size)
 {
-    return (const mo_real *)W + e * elements;
+    void *copy = malloc(size);
+    assert_non_null(copy);
+    return memcpy(copy, x, size);
 }
 
+/* Experts with a row, several and none: each as by itself. */
 static void test_groups(void **state)
 {
     (void)state;
-    enum { E = 6, O = 150, I = 130 };
-    static const int32_t offsets[E + 1] = {0, 1, 1, 9, 11, 11, 14};
-    assert_true(mo__thin_groups(E, offsets));
-    assert_false(mo__thin_groups(1, (int32_t[]){0, MO__THIN_ROWS + 1}));
+    enum { E = 6, O = 450, I = 130 };
+    static const int32_t offsets[E + 1] = {0, 1, 1, 9, 11, 11, 27};
     const size_t size = sizeof(mo_real) * (size_t)(offsets[E] * O);
+    int before = mo_threads();
     mo_real *W = values(7, E * O * I), *X = values(8, offsets[E] * I), *Y = values(9, offsets[E] * O);
-    mo_real *want = malloc(size);
-    assert_non_null(want);
-    memcpy(want, Y, size);
+    mo_real *want = check_copy(Y, size);
     for (int e = 0; e < E; e++)
         mo__thin_nt(offsets[e + 1] - offsets[e], O, I, 1, X + offsets[e] * I, I, MO_REAL, W + e * O * I, I,
                     MO_C(0.5), want + offsets[e] * O, O);
-    mo__thin_grouped(E, offsets, O, I, X, MO_REAL, W, matrix, MO_C(0.5), Y);
-    assert_memory_equal(Y, want, size);
-    mo__thin_grouped(E, (int32_t[E + 1]){0}, O, I, X, MO_REAL, W, matrix, 0, Y); /* no rows at all */
-    assert_memory_equal(Y, want, size);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        mo_real *got = check_copy(Y, size);
+        mo_threads_set(threads);
+        mo_gemm_grouped(MO_GROUP_NT, E, offsets, O, I, X, got, W, MO_C(0.5));
+        assert_memory_equal(got, want, size);
+        mo_gemm_grouped(MO_GROUP_NT, E, (int32_t[E + 1]){0}, O, I, X, got, W, 0); /* no rows at all */
+        assert_memory_equal(got, want, size);
+        free(got);
+    }
+    mo_threads_set(before);
     free(W);
     free(X);
     free(Y);
