@@ -60,7 +60,9 @@ typedef struct mo_kv_cache {
 typedef struct mo_attention_options {
     int64_t sequence_length, head_dim;
     int64_t sliding_window; /* keys that a query sees, its own included; 0 = all before it */
-    mo_kv_cache *cache; /* [B], no backward, no dropout: keys are a cache's `length` positions, then these T */
+    /* [B], B = 1 unless T = 1; no backward, no dropout: keys are a cache's `length` positions, then these T.
+     */
+    mo_kv_cache *cache;
     /* In training a probability is 0 with probability `dropout`, else divided by 1 - dropout, after they were
      * normalised; a pure function of (seed, step, stream, token index within the step, head, key). */
     double dropout;

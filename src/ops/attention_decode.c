@@ -97,6 +97,11 @@ static void join_spans(const mo__head *h, int64_t count, const mo_real *parts, i
     *lse = maximum * h->bits + mo_ln(sum) * MO_C(1.44269504088896341);
 }
 
+static mo__head head_of(const mo__attention *a, const mo_node *node, int64_t b, int64_t head)
+{
+    return mo__head_view(a, node, &(mo_run){0}, a->cache[b].k, a->cache[b].v, b, 0, head);
+}
+
 /* Which keys the query of sequence b sees, and the spans that have any. */
 typedef struct seen {
     int64_t first, end, begin, count;
@@ -104,17 +109,12 @@ typedef struct seen {
 
 static seen seen_by(const mo__attention *a, const mo_node *node, int64_t b)
 {
-    mo__head h = mo__head_view(a, node, &(mo_run){0}, NULL, NULL, b, 0, 0);
+    mo__head h = head_of(a, node, b, 0);
     h.past = a->cache[b].length;
     seen s = {.first = mo__first_seen(&h, 0), .end = h.past + 1};
     s.begin = s.first / SPAN;
     s.count = spans_of(s.end) - s.begin;
     return s;
-}
-
-static mo__head head_of(const mo__attention *a, const mo_node *node, int64_t b, int64_t head)
-{
-    return mo__head_view(a, node, &(mo_run){0}, a->cache[b].k, a->cache[b].v, b, 0, head);
 }
 
 /* parts [B, H, spans of the capacity] */

@@ -324,6 +324,7 @@ static void test_refused_heads(void **state)
     contract_refused(&bad, MO_E_SHAPE, "5 query heads are no multiple of 2 key-value heads");
     bad = grouped;
     bad.build = build_cached;
+    contract_refused(&bad, MO_E_SHAPE, "caches of 3 sequences take a token of each at a time, not 9");
     bad.arg = &dropped_9;
     contract_refused(&bad, MO_E_RANGE, "attention: dropout 0.3 does not go with a cache");
     bad = grouped;
