@@ -1,9 +1,9 @@
 /* decoder.c -- one graph for each number of sequences that take a token at once, and one for each length of a
  * piece of a prompt, made when they are first needed.
  *
- * A prompt is read in the longest pieces that fit, which have no logits; the last piece is filled up with
- * padding, whose keys nobody sees and the next tokens overwrite. Its last token is a step. How a prompt is
- * cut depends on its length alone. */
+ * A prompt is read in pieces, which have no logits: as long ones as are filled to three quarters; a piece is
+ * filled up with padding, whose keys nobody sees and the next tokens overwrite. Its last token is a step. How
+ * a prompt is cut depends on its length alone. */
 #include "train/decoder.h"
 
 #include <string.h>
@@ -12,10 +12,12 @@
 #include "tensor/thin.h"
 
 /* Products of a step are thin ones, whose bits do not depend on the number of rows. */
-_Static_assert((int)MO_GENERATE_MOST <= (int)MO__THIN_ROWS, "more texts at once than a thin product has rows");
+_Static_assert((int)MO_GENERATE_MOST <= (int)MO__THIN_ROWS,
+               "more texts at once than a thin product has rows");
 
-static const int64_t step_sizes[] = {1, 2, 4, 8, MO_GENERATE_MOST}, read_sizes[] = {512, 64, 16};
-enum { STEPS = 5, READS = 3, LEAST_READ = 16 };
+static const int64_t step_sizes[] = {1, 2, 4, 8, MO_GENERATE_MOST},
+                     read_sizes[] = {512, 256, 128, 64, 32, 16};
+enum { STEPS = 5, READS = 6, MOST_PADDING = 128 };
 
 typedef struct part {
     mo_model_graph *graph;
@@ -97,7 +99,7 @@ static mo_status read_piece(mo__decoder *d, int64_t slot, int64_t end)
     const int32_t *context = d->context + slot * d->capacity;
     int64_t at = d->length[slot], left = end - at;
     int which = 0;
-    while (which < READS - 1 && read_sizes[which] > left) which++;
+    while (which < READS - 1 && 4 * left < 3 * read_sizes[which]) which++;
     int64_t size = read_sizes[which], count = left < size ? left : size;
     part *p = &d->reads[which];
     MO_TRY(need(d, p, MO_GRAPH_READ, 1, size));
@@ -190,7 +192,7 @@ mo_status mo__decoder_create(const mo_model *model, int64_t slots, int64_t capac
     d->model = model;
     d->slots = slots;
     d->capacity = capacity;
-    d->room = capacity + LEAST_READ;
+    d->room = capacity + MOST_PADDING;
     d->width = model->config.num_key_value_heads * model->config.head_dim;
     mo_status status = start(d);
     if (status == MO_OK)
