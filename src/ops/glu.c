@@ -52,10 +52,12 @@ MO_ACT_INLINE mo_real piece_bwd(mo_act_kind kind, mo_real *dgate, mo_real *dup, 
 MO_ACT_INLINE void row_bwd(mo_act_kind kind, const glu_grads *d, const mo_real *dy, const mo_real *gate,
                            const mo_real *up, const mo_real *w_N, int64_t n, int64_t F)
 {
-    mo_real unused[2][PIECE], dot = 0;
+    mo_real no_gate[PIECE], no_up[PIECE], dot = 0;
     for (int64_t at = n * F; at < (n + 1) * F; at += PIECE) {
-        mo_real *dgate = d->gate_NF ? d->gate_NF + at : unused[0];
-        mo_real *dup = d->up_NF ? d->up_NF + at : unused[1];
+        // cppcheck-suppress legacyUninitvar -- only written
+        mo_real *dgate = d->gate_NF ? d->gate_NF + at : no_gate;
+        // cppcheck-suppress legacyUninitvar -- only written
+        mo_real *dup = d->up_NF ? d->up_NF + at : no_up;
         dot += piece_bwd(kind, dgate, dup, dy + at, gate + at, up + at, w_N ? w_N[n] : 1,
                          d->gate_NF && d->accumulate[0], d->up_NF && d->accumulate[1],
                          mo_min(PIECE, (n + 1) * F - at));
