@@ -19,10 +19,10 @@ static mo_status print_ops(const mo_bench_result *r)
                                               .peak_gbytes = r->peak_gbytes});
 }
 
-static void print_peak(const char *who, const mo_bench_result *r, const mo_spread *peak)
+static void print_peak(const char *who, const mo_bench_result *r, const mo_spread *peak, const char *kernel)
 {
-    printf("  %-10s %.1f GFLOP/s (%.1f to %.1f): %.1f%% of it\n", who, peak->median, peak->low, peak->high,
-           100 * r->gflops / peak->median);
+    printf("  %-10s %.1f GFLOP/s (%.1f to %.1f): %.1f%% of it%s%s\n", who, peak->median, peak->low,
+           peak->high, 100 * r->gflops / peak->median, *kernel ? "; " : "", kernel);
 }
 
 static void print_speed(const mo_bench_result *r)
@@ -36,11 +36,11 @@ static void print_speed(const mo_bench_result *r)
            r->gflops, mo__short(r->flops_per_token).text, 100 * r->share_of_peak);
     printf("peak         %.1f GFLOP/s: the better of these, products of 2048 x 2048, one per thread\n",
            r->peak_gflops);
-    print_peak("Moira's", r, &r->peak_own);
+    print_peak("Moira's", r, &r->peak_own, "");
     if (r->peak_blas.median > 0)
-        print_peak("OpenBLAS's", r, &r->peak_blas);
+        print_peak("OpenBLAS's", r, &r->peak_blas, mo_blas_describe());
     else
-        printf("  OpenBLAS   is not installed\n");
+        printf("  OpenBLAS's is not known: it is not installed\n");
     printf("bandwidth    %.1f GB/s through memory\n", r->peak_gbytes);
 }
 
@@ -65,7 +65,7 @@ static void print_rest(const mo__bench_variant *v, const mo_bench_result *r)
     if (r->startup_seconds > 0)
         printf("startup      %.2f s from the program's start to the end of the first step\n",
                r->startup_seconds);
-    printf("computing    %d thread%s, %s\n", r->threads, r->threads == 1 ? "" : "s", mo_blas_describe());
+    printf("computing    %d thread%s\n", r->threads, r->threads == 1 ? "" : "s");
 }
 
 /* ---- variants ---- */

@@ -192,8 +192,7 @@ static const char exit_status[] =
     "0: done. 1: the run failed. 2: the request was wrong, and nothing was changed. 130: interrupted; a run\n"
     "has saved a checkpoint, and goes on with --resume.\n";
 static const char environment[] =
-    "OMP_WAIT_POLICY, GOMP_SPINCOUNT: how threads wait; by default they spin briefly.\n"
-    "OPENBLAS_CORETYPE: the kernels of OpenBLAS; by default Moira picks them for the processor.\n";
+    "OMP_WAIT_POLICY, GOMP_SPINCOUNT: how threads wait; by default they spin briefly.\n";
 static const char files[] =
     "  checkpoints/NAME/config.yaml       the resolved config of run NAME\n"
     "  checkpoints/NAME/metrics.jsonl     a JSON object a line\n"

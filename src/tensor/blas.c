@@ -16,7 +16,6 @@
 #include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "tensor/blas.h"
 
@@ -65,29 +64,35 @@ static bool wants_avx512_kernels(void)
 /* ISO C has no cast from void * to a function pointer; POSIX promises the representation. */
 #define RESOLVE(pointer, library, symbol) (*(void **)(&(pointer)) = dlsym((library), (symbol)))
 
-/* OpenBLAS passes over a kernel that it does not have, without a word. */
-static void describe(const char *config, const char *core, const char *wanted)
+static void describe(const char *config, const char *core)
 {
     int major = 0, minor = 0, patch = 0;
     sscanf(config, "OpenBLAS %d.%d.%d", &major, &minor, &patch);
-    int length = snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s", major,
-                          minor, patch, core);
-    char *end = description + length;
-    size_t room = sizeof description - (size_t)length;
-    if (wanted && strcasecmp(wanted, core) == 0)
-        snprintf(end, room, " (OPENBLAS_CORETYPE)");
-    else if (wanted)
-        snprintf(end, room, " (it has none for OPENBLAS_CORETYPE=%.32s)", wanted);
+    snprintf(description, sizeof description, "OpenBLAS %d.%d.%d (openmp), kernel %s", major, minor, patch,
+             core);
+}
+
+/* A kernel that the environment names is passed over: it may be a slower one than the processor can. */
+static void *open_with_best_kernel(void)
+{
+    static const char name[] = "OPENBLAS_CORETYPE";
+    char *wanted = getenv(name) ? mo_strdup(getenv(name)) : NULL;
+    if (wants_avx512_kernels())
+        setenv(name, "SKYLAKEX", 1);
+    else
+        unsetenv(name);
+    void *library = open_library();
+    if (wanted)
+        setenv(name, wanted, 1);
+    else
+        unsetenv(name);
+    mo_free(wanted);
+    return library;
 }
 
 static mo_status load(void)
 {
-    const char *wanted = getenv("OPENBLAS_CORETYPE");
-    if (wanted && !*wanted) wanted = NULL;
-    bool choose = wants_avx512_kernels() && !wanted;
-    if (choose) setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 1);
-    void *library = open_library();
-    if (choose) unsetenv("OPENBLAS_CORETYPE");
+    void *library = open_with_best_kernel();
     if (!library)
         return mo_error(MO_E_UNSUPPORTED, "OpenBLAS cannot be opened (%s); install libopenblas0-openmp",
                         dlerror());
@@ -105,7 +110,7 @@ static mo_status load(void)
             "the OpenBLAS found is not the OpenMP variant (openblas_get_parallel() is %d, not %d); "
             "install libopenblas0-openmp",
             parallel(), PARALLEL_OPENMP);
-    describe(config(), core(), wanted);
+    describe(config(), core());
     return MO_OK;
 }
 

@@ -137,7 +137,7 @@ mo_status mo_bench(const mo_bench_case *cases, int count, int64_t steps, mo_benc
     bench b = {.count = count, .steps = steps};
     b.cases = mo_calloc((size_t)count, sizeof *b.cases);
     b.peaks = mo_calloc((size_t)count, sizeof *b.peaks);
-    mo_status status = b.cases && b.peaks ? mo_blas_init() : MO_E_MEMORY;
+    mo_status status = b.cases && b.peaks ? MO_OK : MO_E_MEMORY;
     if (status == MO_OK) status = measure(&b, cases);
     for (int i = 0; i < count && status == MO_OK; i++) status = tell_case(&b, i, &out[i]);
     for (int i = 0; i < count && status != MO_OK; i++) mo_bench_result_free(&out[i]);

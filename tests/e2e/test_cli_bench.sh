@@ -8,6 +8,7 @@ out_matches '^experts +backward +6 +[0-9.]+ +[0-9.]+%'
 out_matches '^adamw and norm +[0-9.]+ +[0-9.]+% *$'
 out_matches '^step         [0-9.]+ ms \([0-9.]+ to [0-9.]+ over 3 steps, half of them [0-9.]+ to [0-9.]+\)$'
 out_matches '^GFLOP/s      [0-9.]+ of the model.s own operations \(149 kFLOP a token\), [0-9.]+% of the peak$'
+out_matches "^  OpenBLAS's [0-9.]+ GFLOP/s \([0-9.]+ to [0-9.]+\): [0-9.]+% of it; OpenBLAS [0-9.]+ \(openmp\), kernel "
 out_matches "^  Moira's    [0-9.]+ GFLOP/s \([0-9.]+ to [0-9.]+\): [0-9.]+% of it$"
 out_matches '^memory       [0-9.]+ MiB at most, [0-9.]+ MiB planned$'
 out_matches '^parameters   37,280, 16.00 bytes each \(value, gradient, moments\); [0-9.]+ MiB at most beside 16 each$'
@@ -44,8 +45,8 @@ bench --steps 1 --skew 0.4 --json
 out_matches '^  "busiest_expert": 0\.[34][0-9]*,$'
 bench --steps 1 --against configs/bench-a-dense.yaml >/dev/null
 out_has 'configs/bench-a-dense.yaml'
-moira 0 bench --steps 1
-out_matches '^step  '
+MOIRA_OPENBLAS=$dir/none moira 0 bench --steps 1
+out_has "  OpenBLAS's is not known: it is not installed"
 
 # ---- comparing ----
 
