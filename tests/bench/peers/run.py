@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""run.py CONFIG.yaml [--peer 'NAME=[tuned] [env:VARIABLE=VALUE] [options of torch_steps.py]']...: Moira and PyTorch, step by step in turns.
+"""run.py CONFIG.yaml [--peer 'NAME=[words] [options of torch_steps.py]']...: Moira and PyTorch, step by step in turns.
 
-See README.md. All sides train from the same weights on the same random tokens, in processes that wait for each other: a round
+Words: tuned (allocator and --preload), env:VARIABLE=VALUE, python=PATH. See README.md. All sides train from the same weights on the same random tokens, in processes that wait for each other: a round
 is some steps of each. Prints for each side the median time of a step, its spread, the ratio to Moira's (median over rounds of
 the ratio within a round), the largest relative difference of a loss, and the peak of memory less 16 bytes for each parameter."""
 
@@ -26,7 +26,7 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", 
 def arguments():
     p = argparse.ArgumentParser()
     p.add_argument("config")
-    p.add_argument("--peer", action="append", default=[], metavar="NAME=[tuned] [env:...] [options]")
+    p.add_argument("--peer", action="append", default=[], metavar="NAME=[words] [options]")
     p.add_argument("--moira", action="append", default=[], metavar="NAME=[section.key=value...]", help="Moira again, otherwise")
     p.add_argument("--python", default=os.environ.get("MOIRA_PEER_PYTHON", sys.executable), help="one that has torch")
     p.add_argument("--preload", default=os.environ.get("MOIRA_PEER_PRELOAD", ""), help="LD_PRELOAD of tuned peers")
@@ -114,8 +114,9 @@ def sides(a, run, weights, batches):
         words = words.split()
         tuned = "tuned" in words
         variables = dict(w[4:].split("=", 1) for w in words if w.startswith("env:"))
-        command = [a.python, os.path.join(HERE, "torch_steps.py"), a.config, weights, batches, "--threads", str(a.threads)]
-        options = [w for w in words if w != "tuned" and not w.startswith("env:")]
+        python = next((w[7:] for w in words if w.startswith("python=")), a.python)
+        command = [python, os.path.join(HERE, "torch_steps.py"), a.config, weights, batches, "--threads", str(a.threads)]
+        options = [w for w in words if w != "tuned" and not w.startswith(("env:", "python="))]
         out.append(Side(name, command + options, {**environment(a, tuned), **variables}))
     return out
 

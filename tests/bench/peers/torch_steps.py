@@ -13,10 +13,11 @@ import time
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import transformers as hf
 import yaml
 
-import torch_experts
+OLD = int(hf.__version__.split(".")[0]) < 5  # for PyTorch 1: eager attention only, other names
 
 
 def arguments():
@@ -40,8 +41,9 @@ def build(a, run):
     m = dict(run["model"])
     experts = m.pop("num_local_experts", 0)
     k = m.pop("num_experts_per_tok", 2)
+    rope = {"rope_theta": 10000.0} if OLD else {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
     common = dict(max_position_embeddings=run["train"]["sequence_length"], use_cache=False, rms_norm_eps=1e-5,
-                  rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, attn_implementation=a.attention, **m)
+                  attn_implementation="eager" if OLD else a.attention, **rope, **m)
     if experts:
         config = hf.MixtralConfig(num_local_experts=experts, num_experts_per_tok=k, output_router_logits=True,
                                   router_aux_loss_coef=0.01, **common)
@@ -52,7 +54,7 @@ def build(a, run):
     if a.weights == "-":
         model = kind(config)
     else:
-        model = kind.from_pretrained(a.weights, config=config, dtype=torch.float32)
+        model = kind.from_pretrained(a.weights, config=config, **{"torch_dtype" if OLD else "dtype": torch.float32})
     model.config._experts_implementation = a.experts
     if a.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -77,8 +79,10 @@ class Steps:
     def __init__(self, a, run):
         self.model = build(a, run)
         self.optimizer = optimizer(a, self.model, run)
-        torch._dynamo.config.recompile_limit = 64  # transformers captures router logits by hooks: a graph for each layer
-        self.call = torch.compile(self.model, mode=a.compile) if a.compile else self.model
+        self.call = self.model
+        if a.compile:
+            torch._dynamo.config.recompile_limit = 64  # transformers captures router logits by hooks: a graph for each layer
+            self.call = torch.compile(self.model, mode=a.compile)
         B, T = run["train"]["batch_size"], run["train"]["sequence_length"]
         ids = np.fromfile(a.batches, dtype=np.int32).reshape(-1, B, T + 1)
         self.ids, self.done = torch.from_numpy(ids.astype(np.int64)), 0
@@ -87,7 +91,12 @@ class Steps:
         ids = self.ids[self.done % len(self.ids)]
         x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
         begin = time.perf_counter()
-        out = self.call(input_ids=x, labels=y, shift_labels=y)
+        if OLD:
+            out = self.call(input_ids=x)
+            out.loss = F.cross_entropy(out.logits.flatten(0, 1), y.flatten())
+            out.loss = out.loss + self.model.config.router_aux_loss_coef * out.aux_loss
+        else:
+            out = self.call(input_ids=x, labels=y, shift_labels=y)
         out.loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -109,7 +118,9 @@ def main():
     with open(a.config) as f:
         run = yaml.safe_load(f)
     torch.set_num_threads(a.threads)
-    torch_experts.register()
+    if not OLD:
+        import torch_experts
+        torch_experts.register()
     if a.save:
         build(a, run).save_pretrained(a.save)
         return
