@@ -57,8 +57,8 @@ static mo_status measure(const mo_model *model, int64_t tokens, bool json)
 {
     mo_bench_generate_result result;
     MO_TRY(mo_model_decode_check(&model->config));
-    mo__session_begin_work();
     MO_TRY(mo_bench_generate(model, tokens, &result));
+    mo__session_begin_work();
     return json ? mo__json_print(to_json(&result)) : print(&result);
 }
 

@@ -5,15 +5,16 @@
 #include "base/utf8.h"
 #include "commands.h"
 #include "generate_chat.h"
+#include "generate_prompts.h"
 #include "inputs.h"
 #include "session.h"
 
 typedef struct choices {
-    const char *prompt, *base, *adapter, *template, *system;
-    int64_t max_tokens, top_k, threads;
+    const char *prompt, *prompts, *base, *adapter, *template, *system;
+    int64_t max_tokens, top_k, threads, batch;
     double temperature, top_p;
     uint64_t seed;
-    bool tokens, chat;
+    bool tokens, json, chat;
 } choices;
 
 /* Told apart from an empty text by its address. */
@@ -22,6 +23,11 @@ static const char NOT_GIVEN[] = "";
 static const mo__option options[] = {
     MO__OPTION_TEXT(choices, prompt, "prompt", 0, "TEXT", NOT_GIVEN,
                     "the text to go on from; with --chat what is said first"),
+    MO__OPTION_TEXT(choices, prompts, "prompts", 0, "FILE|-", "",
+                    "many of them: a line each, or an object with a \"prompt\" in FILE.jsonl"),
+    MO__OPTION_INT(choices, batch, "batch", "N", "0", 1, MO_GENERATE_MOST,
+                   "of --prompts: texts that are written at once (16)"),
+    MO__OPTION_FLAG(choices, json, "json", "of --prompts: print a JSON object for each, a line each"),
     MO__OPTION_FLAG(choices, chat, "chat", "a conversation: a line that is read is a turn"),
     MO__OPTION_TEXT(choices, template, "template", 0, "NAME|FILE", NOT_GIVEN,
                     "of --chat: how messages are put (mixtral)"),
@@ -143,6 +149,23 @@ static mo_status go_on(const mo_trained *t, const choices *c, const char *path)
     return status;
 }
 
+static mo_status go_on_many(const mo_trained *t, const choices *c, const char *path)
+{
+    mo__prompts prompts;
+    mo__prompts_choices many = {.sampling = {c->temperature, c->top_k, c->top_p, c->seed},
+                                .max_tokens = c->max_tokens,
+                                .slots = c->batch,
+                                .tokens = c->tokens,
+                                .json = c->json};
+    if (!t->tokenizer)
+        return mo_error(MO_E_MISMATCH, "%s: holds no tokenizer to read the prompts with", path);
+    MO_TRY(mo__prompts_read(c->prompts, &prompts));
+    mo_status status = mo__prompts_encode(&prompts, t->tokenizer);
+    if (status == MO_OK) status = mo__generate_prompts(t, &prompts, &many);
+    mo__prompts_free(&prompts);
+    return status;
+}
+
 static const char *given_text(const char *text)
 {
     return text != NOT_GIVEN ? text : NULL;
@@ -161,7 +184,12 @@ static mo_status converse(const mo_trained *t, const choices *c, const char *pat
 
 static mo_status check_choices(const choices *c)
 {
-    if (!c->chat && c->prompt == NOT_GIVEN) return mo_error(MO_E_USAGE, "--prompt TEXT is missing");
+    if (!*c->prompts && (c->batch || c->json))
+        return mo_error(MO_E_USAGE, "--%s: is of --prompts, which is not given", c->json ? "json" : "batch");
+    if (*c->prompts && (c->chat || c->prompt != NOT_GIVEN))
+        return mo_error(MO_E_USAGE, "--prompts does not go with --%s", c->chat ? "chat" : "prompt");
+    if (!c->chat && !*c->prompts && c->prompt == NOT_GIVEN)
+        return mo_error(MO_E_USAGE, "--prompt TEXT is missing, or --prompts FILE, or --chat");
     if (c->chat && c->max_tokens == 0)
         return mo_error(MO_E_USAGE, "--max-tokens: is 0, and a reply needs some");
     if (c->chat && c->tokens) return mo_error(MO_E_USAGE, "--tokens: a conversation is shown as text");
@@ -182,7 +210,8 @@ static mo_status run(const void *given, const mo__words *words)
     MO_TRY(mo__trained_load_upon(words->at[0], c->base, c->adapter, &t));
     mo_status status = mo_model_decode_check(&t.model->config);
     if (status != MO_OK) mo_error_context(status, "%s", words->at[0]);
-    if (status == MO_OK) status = (c->chat ? converse : go_on)(&t, c, words->at[0]);
+    if (status == MO_OK)
+        status = (c->chat ? converse : *c->prompts ? go_on_many : go_on)(&t, c, words->at[0]);
     mo__trained_close(&t);
     return status;
 }
@@ -190,7 +219,7 @@ static mo_status run(const void *given, const mo__words *words)
 const mo__command mo__cmd_generate = {
     .name = "generate",
     .summary = "continue a text with a trained model",
-    .synopsis = "CHECKPOINT --prompt TEXT|--chat [options]",
+    .synopsis = "CHECKPOINT --prompt TEXT|--prompts FILE|--chat [options]",
     .text =
         "Prints the prompt and what the model makes of it, token by token as they come. The checkpoint "
         "holds\n"
@@ -204,6 +233,18 @@ const mo__command mo__cmd_generate = {
         "as\n"
         "U+FFFD; what goes into a file or a pipe is the text as it is.\n"
         "\n"
+        "With --prompts the texts of all prompts in a file are written, up to --batch of them at once, "
+        "which\n"
+        "share the reading of the weights: with 16, several times the tokens in a second. The next prompt\n"
+        "takes the place of a text that has ended. Each text is the one that it would be alone; its draws "
+        "hang\n"
+        "on --seed and on the prompt's place in the file. Each line of FILE is a prompt as it stands; of a\n"
+        "FILE.jsonl each line is an object with a \"prompt\"; - is a text on standard input. Texts come in "
+        "the\n"
+        "order of their prompts, each below a line --- prompt N ---; with --json as objects, a line each:\n"
+        "prompt, text (what the model added; ids with --tokens), tokens (how many), end (model or "
+        "max-tokens).\n"
+        "\n"
         "With --chat it is a conversation, put as --template says (moira help prepare): use the one that "
         "the\n"
         "model was trained with. Each line of standard input is a turn of the user's, and is answered; its "
@@ -214,6 +255,7 @@ const mo__command mo__cmd_generate = {
         "where the model's context is full the oldest exchanges are forgotten, and that is told.\n",
     .example =
         "  moira generate checkpoints/demo/best.h5 --prompt 'Once upon' --temperature 0.7 --top-p 0.9\n"
+        "  moira generate checkpoints/demo/best.h5 --prompts questions.jsonl --json --max-tokens 100\n"
         "  moira generate checkpoints/tuned/best.h5 --chat --system 'Be brief.'\n",
     .options = options,
     .options_size = sizeof(choices),
