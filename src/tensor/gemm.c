@@ -13,7 +13,7 @@
 enum {
     HIGH = 1024, /* rows of a tile, at most */
     HIGH_LEAST = 64,
-    WIDE = 384 / MO_MICRO_COLUMNS * MO_MICRO_COLUMNS, /* columns, at most: a strip of product.c */
+    WIDE = 192 / MO_MICRO_COLUMNS * MO_MICRO_COLUMNS, /* columns, at most: a strip of product.c */
     WIDE_LEAST = 2 * MO_MICRO_COLUMNS,
     TASKS_OF_THREAD = 2,  /* at least, where all are of one size; */
     TASKS_UNEQUAL = 6,    /* where they are not */

@@ -13,7 +13,7 @@
 #include "tensor/stored.h"
 #include "tensor/thin.h"
 
-enum { STRIP = 384, DEPTH = 256, HIGH = 256, EXPANDED = 64, AT_ONCE = 16 };
+enum { STRIP = 192, DEPTH = 512, HIGH = 64, EXPANDED = 64, AT_ONCE = 16 };
 
 static int64_t least(int64_t a, int64_t b)
 {
