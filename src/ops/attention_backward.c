@@ -20,7 +20,7 @@ typedef struct kv_group {
     const mo_node *node;
     const mo_run *run;
     int64_t row, kv_head; /* the sequence's first token */
-    const mo_real *D;     /* [N, H] D_t / sqrt(d) */
+    mo_real *D;           /* [N, H] D_t / sqrt(d) */
 } kv_group;
 
 /* One block of keys, and one thread's room. kt, vt, dkt, dvt: [d, MO_LANES]; kn: [MO_LANES, wide]; p, ds:
@@ -33,12 +33,12 @@ typedef struct key_block {
     bool begun; /* dkt and dvt have something */
 } key_block;
 
-/* One query head of a group, and which gradients are wanted; dq NULL: none. */
+/* One query head of a group, and which gradients are wanted; dq NULL: none. fresh: D is still to be made. */
 typedef struct query_head {
     mo__head h;
-    const mo_real *dout, *lse, *D;
-    mo_real *dq;
-    bool add_dq, dk, dv;
+    const mo_real *o, *dout, *lse;
+    mo_real *D, *dq;
+    bool add_dq, dk, dv, fresh;
     int64_t lse_stride;
 } query_head;
 
@@ -60,6 +60,7 @@ static query_head head_of(const kv_group *g, int64_t head, bool dq, bool dkv)
     mo_real *grad = node->in[0]->grad;
     return (query_head){
         .h = mo__head_view(a, node, g->run, node->in[1]->data, node->in[2]->data, g->row, g->row, head),
+        .o = (const mo_real *)node->out[0]->data + at,
         .dout = node->out[0]->grad + at,
         .lse = (const mo_real *)node->out[1]->data + g->row * a->H + head,
         .D = g->D + g->row * a->H + head,
@@ -67,6 +68,7 @@ static query_head head_of(const kv_group *g, int64_t head, bool dq, bool dkv)
         .add_dq = node->accumulate[0],
         .dk = dkv && node->in[1]->grad,
         .dv = dkv && node->in[2]->grad,
+        .fresh = dq && dkv,
         .lse_stride = a->H};
 }
 
@@ -125,19 +127,31 @@ static void gradient_row(const key_block *b, const query_head *q, int64_t t, int
     }
 }
 
+/* End of the queries from t on, in steps of MO_LANE_ROWS, that see the same vectors. */
+static int64_t run_end(const key_block *b, int64_t t, int64_t t1)
+{
+    int64_t end = mo_min(t + MO_LANE_ROWS, t1);
+    int used = seen_vectors(b, end);
+    while (end < t1 && seen_vectors(b, mo_min(end + MO_LANE_ROWS, t1)) == used)
+        end = mo_min(end + MO_LANE_ROWS, t1);
+    return end;
+}
+
 /* p and ds of queries [t0, t1), rows from 0 on. */
 static void probabilities(const key_block *b, const query_head *q, int64_t t0, int64_t t1)
 {
+    enum { AT_ONCE = 48 }; /* rows that stay in the first-level cache until they are looked at */
     const mo__head *h = &q->h;
-    for (int64_t t = t0; t < t1; t += MO_LANE_ROWS) {
-        int64_t n = mo_min(MO_LANE_ROWS, t1 - t);
-        int used = seen_vectors(b, t + n);
+    for (int64_t t = t0, end; t < t1; t = end) {
+        end = mo_min(run_end(b, t, t1), t + AT_ONCE);
+        int used = seen_vectors(b, end);
         mo_real *p = b->p + (t - t0) * MO_LANES, *ds = b->ds + (t - t0) * MO_LANES;
-        mo__lanes_rows(n, used, h->d, h->q + t * h->q_stride, h->q_stride, b->kt, MO_LANES, false, p,
+        mo__lanes_rows(end - t, used, h->d, h->q + t * h->q_stride, h->q_stride, b->kt, MO_LANES, false, p,
                        MO_LANES);
-        mo__lanes_rows(n, used, h->d, q->dout + t * h->q_stride, h->q_stride, b->vt, MO_LANES, false, ds,
+        mo__lanes_rows(end - t, used, h->d, q->dout + t * h->q_stride, h->q_stride, b->vt, MO_LANES, false, ds,
                        MO_LANES);
-        for (int64_t i = 0; i < n; i++) gradient_row(b, q, t + i, used, p + i * MO_LANES, ds + i * MO_LANES);
+        for (int64_t i = 0; i < end - t; i++)
+            gradient_row(b, q, t + i, used, p + i * MO_LANES, ds + i * MO_LANES);
     }
 }
 
@@ -178,9 +192,8 @@ static void meet(key_block *b, const query_head *q, int64_t t0, int64_t t1, bool
     const mo__head *h = &q->h;
     probabilities(b, q, t0, t1);
     for (int64_t t = t0, end; t < t1; t = end) { /* runs of queries that see the same vectors */
-        int used = seen_vectors(b, mo_min(t + MO_LANE_ROWS, t1));
-        for (end = t; end < t1 && seen_vectors(b, mo_min(end + MO_LANE_ROWS, t1)) == used;)
-            end = mo_min(end + MO_LANE_ROWS, t1);
+        end = run_end(b, t, t1);
+        int used = seen_vectors(b, end);
         const mo_real *p = b->p + (t - t0) * MO_LANES, *ds = b->ds + (t - t0) * MO_LANES;
         if (q->dv)
             mo__lanes_columns(h->d, used, end - t, q->dout + t * h->q_stride, h->q_stride, p, MO_LANES, true,
@@ -192,6 +205,27 @@ static void meet(key_block *b, const query_head *q, int64_t t0, int64_t t1, bool
     }
 }
 
+/* D_t / sqrt(d) of queries [t0, t1). */
+static void output_products(const query_head *q, int64_t t0, int64_t t1)
+{
+    const mo__head *h = &q->h;
+    for (int64_t t = t0; t < t1; t++)
+        q->D[t * q->lse_stride] =
+            h->scale * mo_row_dot(q->o + t * h->q_stride, q->dout + t * h->q_stride, h->d);
+}
+
+/* Before a head's queries meet their first keys: D, and asks for the queries after them. */
+static void first_meeting(const query_head *q, int64_t t0, int64_t t1, int64_t end)
+{
+    const mo__head *h = &q->h;
+    int64_t next = mo_min(t1 + QUERIES, end);
+    mo__want_rows(h->q, h->q_stride, t1, next, h->d);
+    mo__want_rows(q->o, h->q_stride, t1, next, h->d);
+    mo__want_rows(q->dout, h->q_stride, t1, next, h->d);
+    if (q->dq) mo__want_rows_to_write(q->dq, h->q_stride, t1, next, h->d);
+    output_products(q, t0, t1);
+}
+
 /* The block's keys with queries [begin, end) of one head, in pieces that begin at multiples of QUERIES. */
 static void meet_all(key_block *b, const query_head *q, int64_t begin, int64_t end)
 {
@@ -200,7 +234,9 @@ static void meet_all(key_block *b, const query_head *q, int64_t begin, int64_t e
         int64_t whole =
             t0 / QUERIES * QUERIES; /* the piece's first query, whether it sees the block or not */
         mo__firsts f = mo__first_keys(&q->h, whole, t1);
-        if (f.least < b->s1) meet(b, q, t0, t1, q->add_dq || f.least < b->s0);
+        if (f.least >= b->s1) continue;
+        if (q->fresh && f.least >= b->s0) first_meeting(q, t0, t1, end);
+        meet(b, q, t0, t1, q->add_dq || f.least < b->s0);
     }
 }
 
@@ -220,13 +256,15 @@ static void write_keys(const key_block *b, const mo__head *h, const mo_real *gra
 }
 
 /* dk and dv of a block of keys, and of all heads dq as far as it comes from them, where wanted. */
-static void keys_gradient(const kv_group *g, int64_t s0, bool dq, mo_real *space)
+static void keys_gradient(const kv_group *g, int64_t block, bool dq, mo_real *space)
 {
     const mo__attention *a = g->node->attr;
     int64_t group = a->H / a->Hkv;
     key_block b;
     query_head q = head_of(g, g->kv_head * group, dq, true);
-    begin_block(&b, &q.h, s0, mo_min(s0 + MO_LANES, a->T), space);
+    begin_block(&b, &q.h, mo__lanes_begin(a->T, block), mo__lanes_begin(a->T, block + 1), space);
+    mo__want_rows(q.h.k, q.h.kv_stride, b.s1, mo_min(b.s1 + MO_LANES, a->T), a->d);
+    mo__want_rows(q.h.v, q.h.kv_stride, b.s1, mo_min(b.s1 + MO_LANES, a->T), a->d);
     memset(b.dkt, 0, (size_t)(2 * a->d * MO_LANES) * sizeof *b.dkt);
     for (int64_t i = 0; i < group; i++) {
         q = head_of(g, g->kv_head * group + i, dq, true);
@@ -243,25 +281,14 @@ static void queries_gradient(const kv_group *g, int64_t head, int64_t t0, mo_rea
     const mo__attention *a = g->node->attr;
     query_head q = head_of(g, head, true, false);
     int64_t t1 = mo_min(t0 + QUERIES, a->T), first = mo__first_keys(&q.h, t0, t1).least;
-    for (int64_t s0 = first / MO_LANES * MO_LANES; s0 < t1; s0 += MO_LANES) {
+    for (int64_t r = first / MO_LANES; mo__lanes_begin(a->T, r) < t1; r++) {
         key_block b;
-        begin_block(&b, &q.h, s0, mo_min(s0 + MO_LANES, a->T), space);
+        begin_block(&b, &q.h, mo__lanes_begin(a->T, r), mo__lanes_begin(a->T, r + 1), space);
         meet_all(&b, &q, t0, t1);
     }
 }
 
-/* D_t / sqrt(d) */
-static void output_products(const mo_node *node, mo_real *D_NH)
-{
-    const mo__attention *a = node->attr;
-    const mo_real *o = node->out[0]->data, *dout = node->out[0]->grad;
-    mo_real scale = (mo_real)(1 / sqrt((double)a->d));
-    int64_t n = node->in[0]->dim[0] * a->H;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) D_NH[i] = scale * mo_row_dot(o + i * a->d, dout + i * a->d, a->d);
-}
-
-static void fused(const mo_node *node, const mo_run *run, const mo_real *D, mo_real *space)
+static void fused(const mo_node *node, const mo_run *run, mo_real *D, mo_real *space)
 {
     const mo__attention *a = node->attr;
     int64_t B = node->in[0]->dim[0] / a->T, room = mo__attention_backward_space(a);
@@ -269,24 +296,30 @@ static void fused(const mo_node *node, const mo_run *run, const mo_real *D, mo_r
     for (int64_t b = 0; b < B; b++)
         for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++) {
             kv_group g = {node, run, b * a->T, kv_head, D};
-            for (int64_t s0 = 0; s0 < a->T; s0 += MO_LANES)
-                keys_gradient(&g, s0, true, space + omp_get_thread_num() * room);
+            for (int64_t r = 0; r < mo__lanes_count(a->T); r++)
+                keys_gradient(&g, r, true, space + omp_get_thread_num() * room);
         }
 }
 
-static void split(const mo_node *node, const mo_run *run, const mo_real *D, mo_real *space)
+static void split(const mo_node *node, const mo_run *run, mo_real *D, mo_real *space)
 {
     const mo__attention *a = node->attr;
     int64_t B = node->in[0]->dim[0] / a->T, room = mo__attention_backward_space(a);
     int64_t chunks = (a->T + QUERIES - 1) / QUERIES, group = a->H / a->Hkv;
 #pragma omp parallel num_threads(mo__attention_team(a))
     {
+#pragma omp for collapse(2) schedule(static)
+        for (int64_t b = 0; b < B; b++)
+            for (int64_t head = 0; head < a->H; head++) {
+                query_head q = head_of(&(kv_group){node, run, b * a->T, head / group, D}, head, true, true);
+                output_products(&q, 0, a->T);
+            }
         mo_real *mine = space + omp_get_thread_num() * room;
 #pragma omp for collapse(3) schedule(dynamic, 1) nowait
-        for (int64_t s0 = 0; s0 < a->T; s0 += MO_LANES) /* longest first */
+        for (int64_t r = 0; r < mo__lanes_count(a->T); r++) /* longest first */
             for (int64_t b = 0; b < B; b++)
                 for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
-                    keys_gradient(&(kv_group){node, run, b * a->T, kv_head, D}, s0, false, mine);
+                    keys_gradient(&(kv_group){node, run, b * a->T, kv_head, D}, r, false, mine);
 #pragma omp for collapse(3) schedule(dynamic, 1)
         for (int64_t r = 0; r < chunks; r++)
             for (int64_t b = 0; b < B; b++)
@@ -302,7 +335,6 @@ void mo__attention_backward(const mo_node *node, const mo_run *run)
     const mo__attention *a = node->attr;
     int64_t tasks = node->in[0]->dim[0] / a->T * a->Hkv, team = mo__attention_team(a);
     mo_real *space = node->scratch, *D = space + a->slots * mo__attention_backward_space(a);
-    output_products(node, D);
     /* Fused keeps team * rounds threads busy or waiting for five products; split needs seven. */
     int64_t rounds = (tasks + team - 1) / team;
     if (5 * rounds * team <= 7 * tasks)

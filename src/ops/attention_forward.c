@@ -29,22 +29,34 @@ int64_t mo__attention_forward_space(const mo__attention *a)
 /* Finite, so that less the maximum is no NaN; far below any score. */
 #define NOTHING MO_C(-1e30)
 
-static void begin_block(query_block *b, const mo__head *h, int64_t t0, int64_t t1, mo_real *space)
+/* What all heads of the group share. */
+static query_block place_block(const mo__head *h, int64_t t0, int64_t t1, mo_real *space)
 {
-    *b = (query_block){.h = h, .t0 = t0, .t1 = t1, .base = h->past + t0};
-    b->used = (int)((t1 - t0 + MO_LANE - 1) / MO_LANE);
-    b->firsts = mo__first_keys(h, t0, t1);
-    b->qt = space;
-    b->ot = space + h->d * MO_LANES;
-    b->p = b->ot + h->d * MO_LANES;
+    query_block b = {.t0 = t0,
+                     .t1 = t1,
+                     .base = h->past + t0,
+                     .used = (int)((t1 - t0 + MO_LANE - 1) / MO_LANE),
+                     .firsts = mo__first_keys(h, t0, t1),
+                     .qt = space,
+                     .ot = space + h->d * MO_LANES,
+                     .p = space + 2 * h->d * MO_LANES};
     for (int64_t j = 0; j < MO_LANES; j++) { /* lanes without a query take the last one's place */
         int64_t t = mo_min(t0 + j, t1 - 1);
-        b->position[j / MO_LANE][j % MO_LANE] = (mo__lane_int)(h->past + t);
-        b->first[j / MO_LANE][j % MO_LANE] = (mo__lane_int)mo__first_seen(h, t);
+        b.position[j / MO_LANE][j % MO_LANE] = (mo__lane_int)(h->past + t);
+        b.first[j / MO_LANE][j % MO_LANE] = (mo__lane_int)mo__first_seen(h, t);
     }
-    for (int v = 0; v < MO_LANE_VECTORS; v++) b->maximum[v] = (mo_vector){0} + NOTHING;
-    if ((t1 - t0) % MO_LANE != 0) memset(b->qt, 0, (size_t)(h->d * MO_LANES) * sizeof *b->qt);
-    mo__turn(t1 - t0, h->d, h->q + t0 * h->q_stride, h->q_stride, b->qt, MO_LANES);
+    return b;
+}
+
+static void begin_head(query_block *b, const mo__head *h)
+{
+    b->h = h;
+    for (int v = 0; v < MO_LANE_VECTORS; v++) {
+        b->maximum[v] = (mo_vector){0} + NOTHING;
+        b->sum[v] = (mo_vector){0};
+    }
+    if ((b->t1 - b->t0) % MO_LANE != 0) memset(b->qt, 0, (size_t)(h->d * MO_LANES) * sizeof *b->qt);
+    mo__turn(b->t1 - b->t0, h->d, h->q + b->t0 * h->q_stride, h->q_stride, b->qt, MO_LANES);
 }
 
 /* First vector with a query that is not before key s. */
@@ -65,18 +77,27 @@ static void mask_scores(const query_block *b, int v, int64_t s, int64_t n, mo_re
     }
 }
 
+/* End of the keys from s on, in steps of MO_LANE_ROWS, that the same vectors meet. */
+static int64_t run_end(const query_block *b, int64_t s, int64_t s1)
+{
+    int from = first_vector(b, s);
+    int64_t end = mo_min(s + MO_LANE_ROWS, s1);
+    while (end < s1 && first_vector(b, end) == from) end = mo_min(end + MO_LANE_ROWS, s1);
+    return end;
+}
+
 static void scores(query_block *b, int64_t s0, int64_t s1)
 {
     const mo__head *h = b->h;
-    for (int64_t s = s0; s < s1; s += MO_LANE_ROWS) {
-        int64_t n = mo_min(MO_LANE_ROWS, s1 - s);
+    for (int64_t s = s0, end; s < s1; s = end) {
+        end = run_end(b, s, s1);
         int from = first_vector(b, s);
-        mo_real *tile = b->p + (s - s0) * MO_LANES;
-        mo__lanes_rows(n, b->used - from, h->d, h->k + s * h->kv_stride, h->kv_stride, b->qt + from * MO_LANE,
-                       MO_LANES, false, tile + from * MO_LANE, MO_LANES);
+        mo_real *rows = b->p + (s - s0) * MO_LANES;
+        mo__lanes_rows(end - s, b->used - from, h->d, h->k + s * h->kv_stride, h->kv_stride,
+                       b->qt + from * MO_LANE, MO_LANES, false, rows + from * MO_LANE, MO_LANES);
         for (int v = from; v < b->used; v++) {
-            b->rows[v] = s - s0 + n;
-            if (s < b->firsts.most || b->base + v * MO_LANE < s + n - 1) mask_scores(b, v, s, n, tile);
+            b->rows[v] = end - s0;
+            if (s < b->firsts.most || b->base + v * MO_LANE < end - 1) mask_scores(b, v, s, end - s, rows);
         }
     }
 }
@@ -138,15 +159,15 @@ static void add_values(query_block *b, int64_t s0, int64_t s1, bool first_block)
     const mo__head *h = b->h;
     bool add = !first_block;
     for (int64_t s = s0, end; s < s1; s = end, add = true) {
+        end = run_end(b, s, s1);
         int from = first_vector(b, s);
-        for (end = s; end < s1 && first_vector(b, end) == from;) end = mo_min(end + MO_LANE_ROWS, s1);
         mo__lanes_columns(h->d, b->used - from, end - s, h->v + s * h->kv_stride, h->kv_stride,
                           b->p + (s - s0) * MO_LANES + from * MO_LANE, MO_LANES, add, b->ot + from * MO_LANE,
                           MO_LANES);
     }
 }
 
-static void end_block(query_block *b, mo_real *o, mo_real *lse, int64_t lse_stride)
+static void end_head(query_block *b, mo_real *o, mo_real *lse, int64_t lse_stride)
 {
     const mo__head *h = b->h;
     MO_ALIGNED mo_real bits[MO_LANES];
@@ -163,56 +184,65 @@ static void end_block(query_block *b, mo_real *o, mo_real *lse, int64_t lse_stri
     mo__turn(h->d, n, b->ot, MO_LANES, o + b->t0 * h->q_stride, h->q_stride);
 }
 
-/* Asks for rows [t0, t1) of d numbers, for writing or reading, before they are needed. */
-static void want_rows(const mo_real *x, int64_t stride, int64_t t0, int64_t t1, int64_t d, bool write)
+/* first, last: of the heads of the group. What comes next from far away is asked for beforehand: the first head's
+ * keys and values, the next head's queries, and what is written. */
+static void attend(query_block *b, const mo__head *h, mo_real *o, mo_real *lse, int64_t lse_stride, bool first,
+                   bool last)
 {
-    enum { LINE = 64 / sizeof(mo_real) };
-    for (int64_t t = t0; t < t1; t++)
-        for (int64_t c = 0; c < d; c += LINE) {
-            if (write)
-                __builtin_prefetch(x + t * stride + c, 1);
-            else
-                __builtin_prefetch(x + t * stride + c, 0);
+    begin_head(b, h);
+    mo__want_rows_to_write(o, h->q_stride, b->t0, b->t1, h->d);
+    if (!last) mo__want_rows(h->q + h->d, h->q_stride, b->t0, b->t1, h->d);
+    bool first_block = true;
+    int64_t end = h->past + b->t1;
+    for (int64_t s0 = b->firsts.least, s1; s0 < end; s0 = s1, first_block = false) {
+        s1 = mo_min((s0 / KEYS + 1) * KEYS, end);
+        if (first) {
+            mo__want_rows(h->k, h->kv_stride, s1, mo_min(s1 + KEYS, end), h->d);
+            mo__want_rows(h->v, h->kv_stride, s1, mo_min(s1 + KEYS, end), h->d);
         }
+        scores(b, s0, s1);
+        for (int v = first_vector(b, s0); v < b->used; v++) fold(b, v, first_block);
+        if (h->dropout) drop(b, s0, s1);
+        add_values(b, s0, s1, first_block);
+    }
+    end_head(b, o, lse, lse_stride);
 }
 
-static void attend(const mo__head *h, int64_t t0, int64_t t1, mo_real *o, mo_real *lse, int64_t lse_stride,
-                   bool more, mo_real *space)
+typedef struct keys_values {
+    const mo_real *k, *v;
+    int64_t rows, past; /* of a sequence; positions before query 0 */
+} keys_values;
+
+/* Block r of the queries of a group of heads. */
+static void attend_group(const mo_node *node, const mo_run *run, const keys_values *kv, int64_t sequence,
+                         int64_t kv_head, int64_t r, mo_real *space)
 {
+    const mo__attention *a = node->attr;
+    int64_t row = sequence * a->T, group = a->H / a->Hkv, end = (kv_head + 1) * group;
     query_block b;
-    begin_block(&b, h, t0, t1, space);
-    want_rows(o, h->q_stride, t0, t1, h->d, true);
-    if (more) want_rows(h->q + h->d, h->q_stride, t0, t1, h->d, false); /* the next head's */
-    bool first_block = true;
-    int64_t end = h->past + t1;
-    for (int64_t s0 = b.firsts.least, s1; s0 < end; s0 = s1, first_block = false) {
-        s1 = mo_min((s0 / KEYS + 1) * KEYS, end);
-        scores(&b, s0, s1);
-        for (int v = first_vector(&b, s0); v < b.used; v++) fold(&b, v, first_block);
-        if (h->dropout) drop(&b, s0, s1);
-        add_values(&b, s0, s1, first_block);
+    for (int64_t head = kv_head * group; head < end; head++) {
+        mo__head h = mo__head_view(a, node, run, kv->k, kv->v, row, sequence * kv->rows, head);
+        h.past = kv->past;
+        if (head == kv_head * group)
+            b = place_block(&h, mo__lanes_begin(a->T, r), mo__lanes_begin(a->T, r + 1), space);
+        attend(&b, &h, (mo_real *)node->out[0]->data + (row * a->H + head) * a->d,
+               (mo_real *)node->out[1]->data + row * a->H + head, a->H,
+               head == kv_head * group, head == end - 1);
     }
-    end_block(&b, o, lse, lse_stride);
 }
 
 void mo__attention_forward(const mo_node *node, const mo_run *run, const mo_real *k, const mo_real *v,
                            int64_t kv_rows, int64_t past)
 {
     const mo__attention *a = node->attr;
-    mo_real *o = node->out[0]->data, *lse = node->out[1]->data, *scratch = node->scratch;
-    int64_t blocks = (a->T + MO_LANES - 1) / MO_LANES, group = a->H / a->Hkv, B = node->in[0]->dim[0] / a->T,
-            space = mo__attention_forward_space(a);
+    const keys_values kv = {k, v, kv_rows, past};
+    mo_real *scratch = node->scratch;
+    int64_t blocks = mo__lanes_count(a->T), B = node->in[0]->dim[0] / a->T;
+    int64_t space = mo__attention_forward_space(a);
 #pragma omp parallel for collapse(3) schedule(dynamic, 1) num_threads(mo__attention_team(a))
     for (int64_t b = 0; b < B; b++)
         for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
-            for (int64_t r = 0; r < blocks; r++) {
-                int64_t t0 = (blocks - 1 - r) * MO_LANES, row = b * a->T; /* longest first */
-                for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-                    mo__head h = mo__head_view(a, node, run, k, v, row, b * kv_rows, head);
-                    h.past = past;
-                    attend(&h, t0, mo_min(t0 + MO_LANES, a->T), o + (row * a->H + head) * a->d,
-                           lse + row * a->H + head, a->H, head + 1 < (kv_head + 1) * group,
-                           scratch + omp_get_thread_num() * space);
-                }
-            }
+            for (int64_t r = 0; r < blocks; r++) /* longest first */
+                attend_group(node, run, &kv, b, kv_head, blocks - 1 - r,
+                             scratch + omp_get_thread_num() * space);
 }

@@ -6,6 +6,8 @@
 
 /* ---- products ---- */
 
+enum { HIGHEST = 2 * MO_MICRO_ROWS }; /* rows of a kernel of one vector */
+
 /* Without the empty statement GCC works out the addresses of all rows beforehand, and runs out of registers.
  */
 INLINE mo_real *next_row(mo_real *row, int64_t stride)
@@ -18,9 +20,9 @@ INLINE mo_real *next_row(mo_real *row, int64_t stride)
 INLINE void product(int rows, int vectors, int64_t K, const mo_real *a, int64_t step_i, int64_t step_k,
                     const mo_real *b, int64_t ldb, bool add, mo_real *c, int64_t ldc)
 {
-    mo_vector sum[MO_LANE_ROWS][MO_WIDE_VECTORS];
+    mo_vector sum[HIGHEST][MO_WIDE_VECTORS];
     mo_real *row = c;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++, row = next_row(row, ldc))
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) {
@@ -31,13 +33,13 @@ INLINE void product(int rows, int vectors, int64_t K, const mo_real *a, int64_t 
         mo_vector b_k[MO_WIDE_VECTORS];
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) b_k[j] = *(const mo_vector *)(b + k * ldb + j * MO_LANE);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
             for (int j = 0; j < vectors; j++) sum[i][j] += a[i * step_i + k * step_k] * b_k[j];
     }
     row = c;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int i = 0; i < rows; i++, row = next_row(row, ldc))
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) *(mo_vector_at *)(row + j * MO_LANE) = sum[i][j];
@@ -59,67 +61,61 @@ typedef void product_fn(int64_t K, const mo_real *a, int64_t lda, const mo_real 
     {                                                                                                      \
         product(R, V, K, a, 1, lda, b, ldb, add, c, ldc);                                                  \
     }
-#define BOTH(R) ROWS(R, 1) ROWS(R, 2) ROWS(R, 3) COLUMNS(R, 1) COLUMNS(R, 2) COLUMNS(R, 3)
-BOTH(1)
-BOTH(2)
-BOTH(4)
-ROWS(1, 4)
-ROWS(2, 4)
+#define BOTH(R, V) ROWS(R, V) COLUMNS(R, V)
+#define LOW(R)     BOTH(R, 1) BOTH(R, 2) BOTH(R, 3) ROWS(R, 4)
+LOW(1)
+LOW(2)
+BOTH(4, 1)
+BOTH(4, 2)
+BOTH(4, 3)
 #if MO_MICRO_ROWS == 8
-BOTH(8)
+BOTH(8, 3)
+BOTH(12, 2)
+BOTH(16, 1)
 ROWS(4, 4)
 ROWS(6, 4)
 #else
+BOTH(6, 2)
+BOTH(8, 1)
 ROWS(3, 4)
 #endif
 
-/* Kernels of falling numbers of rows, to 1. */
+/* Kernels of falling numbers of rows, to 1; the first are those whose sums fill the registers. */
 typedef struct height {
     int rows;
-    product_fn *kernel[MO_LANE_VECTORS];
+    product_fn *kernel;
 } height;
 
-static const height by_rows[] = {
 #if MO_MICRO_ROWS == 8
-    {8, {rows_8_1, rows_8_2, rows_8_3}},
-#endif
-    {4, {rows_4_1, rows_4_2, rows_4_3}},
-    {2, {rows_2_1, rows_2_2, rows_2_3}},
-    {1, {rows_1_1, rows_1_2, rows_1_3}}};
-static const height by_columns[] = {
-#if MO_MICRO_ROWS == 8
-    {8, {columns_8_1, columns_8_2, columns_8_3}},
-#endif
-    {4, {columns_4_1, columns_4_2, columns_4_3}},
-    {2, {columns_2_1, columns_2_2, columns_2_3}},
-    {1, {columns_1_1, columns_1_2, columns_1_3}}};
-/* Four vectors leave room for fewer rows. */
-static const height wide[] = {
-#if MO_MICRO_ROWS == 8
-    {6, {rows_6_4}},
-    {4, {rows_4_4}},
+#define HEIGHTS(form)                                                                              \
+    {{{16, form##_16_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},                       \
+     {{12, form##_12_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}},                       \
+     {{8, form##_8_3}, {4, form##_4_3}, {2, form##_2_3}, {1, form##_1_3}}}
+static const height wide[] = {{6, rows_6_4}, {4, rows_4_4}, {2, rows_2_4}, {1, rows_1_4}};
 #else
-    {3, {rows_3_4}},
+#define HEIGHTS(form)                                                                              \
+    {{{8, form##_8_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},                         \
+     {{6, form##_6_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}},                         \
+     {{4, form##_4_3}, {2, form##_2_3}, {1, form##_1_3}}}
+static const height wide[] = {{3, rows_3_4}, {2, rows_2_4}, {1, rows_1_4}};
 #endif
-    {2, {rows_2_4}},
-    {1, {rows_1_4}}};
+static const height by_rows[MO_LANE_VECTORS][4] = HEIGHTS(rows);
+static const height by_columns[MO_LANE_VECTORS][4] = HEIGHTS(columns);
 
 void mo__lanes_rows(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
                     int64_t ldb, bool add, mo_real *c, int64_t ldc)
 {
-    const height *h = vectors > MO_LANE_VECTORS ? wide : by_rows;
-    int column = vectors > MO_LANE_VECTORS ? 0 : vectors - 1;
-    for (; M > 0; h++)
+    for (const height *h = vectors > MO_LANE_VECTORS ? wide : by_rows[vectors - 1]; M > 0; h++)
         for (; M >= h->rows; M -= h->rows, a += h->rows * lda, c += h->rows * ldc)
-            h->kernel[column](K, a, lda, b, ldb, add, c, ldc);
+            h->kernel(K, a, lda, b, ldb, add, c, ldc);
 }
 
 void mo__lanes_columns(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
                        int64_t ldb, bool add, mo_real *c, int64_t ldc)
 {
-    for (const height *h = by_columns; M > 0; h++)
+    for (const height *h = by_columns[vectors - 1]; M > 0; h++)
         for (; M >= h->rows; M -= h->rows, a += h->rows, c += h->rows * ldc)
-            h->kernel[vectors - 1](K, a, lda, b, ldb, add, c, ldc);
+            h->kernel(K, a, lda, b, ldb, add, c, ldc);
 }
 
 /* ---- transposition ---- */

@@ -32,8 +32,36 @@ void mo__lanes_rows(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t
 void mo__lanes_columns(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
                        int64_t ldb, bool add, mo_real *c, int64_t ldc);
 
+/* How a length is cut into blocks of at most MO_LANES: whole vectors, and none of one vector beside others, for
+ * which there are no fast products. Block r is [mo__lanes_begin(r), mo__lanes_begin(r + 1)). */
+static inline int64_t mo__lanes_count(int64_t length)
+{
+    return (length + MO_LANES - 1) / MO_LANES;
+}
+static inline int64_t mo__lanes_begin(int64_t length, int64_t r)
+{
+    int64_t vectors = (length + MO_LANE - 1) / MO_LANE, count = mo__lanes_count(length);
+    int64_t shorter = r == count - 1 && count > 1 && vectors % MO_LANE_VECTORS == 1;
+    return mo_min(r * MO_LANES - shorter * MO_LANE, length);
+}
+
 /* to[j, i] = x[i, j], x of `rows` x `columns`. */
 void mo__turn(int64_t rows, int64_t columns, const mo_real *x, int64_t ldx, mo_real *to, int64_t ldto);
+
+/* Asks for rows [t0, t1) of d numbers before they are needed. */
+static inline void mo__want_rows(const mo_real *x, int64_t stride, int64_t t0, int64_t t1, int64_t d)
+{
+    enum { LINE = 64 / sizeof(mo_real) };
+    for (int64_t t = t0; t < t1; t++)
+        for (int64_t c = 0; c < d; c += LINE) __builtin_prefetch(x + t * stride + c, 0);
+}
+/* The same, to be written. */
+static inline void mo__want_rows_to_write(const mo_real *x, int64_t stride, int64_t t0, int64_t t1, int64_t d)
+{
+    enum { LINE = 64 / sizeof(mo_real) };
+    for (int64_t t = t0; t < t1; t++)
+        for (int64_t c = 0; c < d; c += LINE) __builtin_prefetch(x + t * stride + c, 1);
+}
 
 static inline mo_vector *mo__lane_at(mo_real *row, int v)
 {
