@@ -138,6 +138,7 @@ const mo_op mo__op_attention = {.name = "attention",
                                 .backward = attention_backward,
                                 .needs_in = MO_NEEDS(0) | MO_NEEDS(1) | MO_NEEDS(2) | MO_NEEDS(3),
                                 .needs_out = MO_NEEDS(0) | MO_NEEDS(1),
+                                .grad_over_data = MO_NEEDS(1) | MO_NEEDS(2),
                                 .scratch = attention_scratch,
                                 .cost = attention_cost};
 

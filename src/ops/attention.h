@@ -45,11 +45,19 @@ static inline void mo__head_drops(const mo__head *h, int64_t t, int64_t s0, int6
                         m);
 }
 
-/* First key that query t sees. */
-static inline int64_t mo__first_seen(const mo__head *h, int64_t t)
+/* The window's first key of query t is t + this, if that is not before all documents. */
+static inline int32_t mo__window_shift(const mo__head *h)
 {
-    int64_t start = h->past ? 0 : h->starts[t];
-    return h->window > 0 ? mo_max(start, h->past + t - h->window + 1) : start;
+    enum { NO_WINDOW = -(1 << 30) };
+    if (h->window <= 0) return NO_WINDOW;
+    return (int32_t)mo_max(h->past - h->window + 1, NO_WINDOW);
+}
+
+/* First key that query t sees. */
+static inline int32_t mo__first_seen(const mo__head *h, int64_t t)
+{
+    int32_t start = h->past ? 0 : h->starts[t], in_window = (int32_t)t + mo__window_shift(h);
+    return start > in_window ? start : in_window;
 }
 
 /* Smallest and largest first key of queries [t0, t1). */
@@ -58,13 +66,15 @@ typedef struct mo__firsts {
 } mo__firsts;
 static inline mo__firsts mo__first_keys(const mo__head *h, int64_t t0, int64_t t1)
 {
-    mo__firsts f = {mo__first_seen(h, t0), mo__first_seen(h, t0)};
-    for (int64_t t = t0 + 1; t < t1; t++) {
-        int64_t first = mo__first_seen(h, t);
-        f.least = mo_min(f.least, first);
-        f.most = mo_max(f.most, first);
+    if (h->past) return (mo__firsts){mo__first_seen(h, t0), mo__first_seen(h, t1 - 1)};
+    int32_t least = INT32_MAX, most = 0, shift = mo__window_shift(h);
+#pragma omp simd reduction(min : least) reduction(max : most)
+    for (int64_t t = t0; t < t1; t++) {
+        int32_t in_window = (int32_t)t + shift, first = h->starts[t] > in_window ? h->starts[t] : in_window;
+        least = first < least ? first : least;
+        most = first > most ? first : most;
     }
-    return f;
+    return (mo__firsts){least, most};
 }
 
 /* Scratch: the numbers that one thread needs, a multiple of 64 bytes; attention.c hands them out. */

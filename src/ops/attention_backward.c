@@ -9,7 +9,9 @@
  * Every gradient is a chain of additions in an order of its own: dk and dv over heads, then queries; dq over
  * keys. So who computes it changes no bit, and there are two ways to share the work. Fused: a task is all of
  * a key-value head of a sequence, five products for each pair. Split, where there are too few such heads for
- * the threads: dk and dv of a block of keys, then dq of a block of queries, seven products. */
+ * the threads: dq of a block of queries, then dk and dv of a block of keys, seven products. Either way the
+ * keys and values of a block are read for the last time before their gradients are written, which may lie
+ * there. */
 #include "ops/attention.h"
 #include "ops/attention_lanes.h"
 
@@ -105,7 +107,7 @@ static void gradient_row(const key_block *b, const query_head *q, int64_t t, int
 {
     const mo__head *h = &q->h;
     mo_real lse = q->lse[t * q->lse_stride], D = q->D[t * q->lse_stride];
-    mo__lane_int first = (mo__lane_int)mo__first_seen(h, t), last = (mo__lane_int)t;
+    mo__lane_int first = mo__first_seen(h, t), last = (mo__lane_int)t;
     bool masked = last < b->s0 + used * MO_LANE - 1 || first > b->s0;
     MO_ALIGNED mo_real m[MO_LANES];
     if (h->dropout) mo__head_drops(h, t, b->s0, used * MO_LANE, m);
@@ -148,8 +150,8 @@ static void probabilities(const key_block *b, const query_head *q, int64_t t0, i
         mo_real *p = b->p + (t - t0) * MO_LANES, *ds = b->ds + (t - t0) * MO_LANES;
         mo__lanes_rows(end - t, used, h->d, h->q + t * h->q_stride, h->q_stride, b->kt, MO_LANES, false, p,
                        MO_LANES);
-        mo__lanes_rows(end - t, used, h->d, q->dout + t * h->q_stride, h->q_stride, b->vt, MO_LANES, false, ds,
-                       MO_LANES);
+        mo__lanes_rows(end - t, used, h->d, q->dout + t * h->q_stride, h->q_stride, b->vt, MO_LANES, false,
+                       ds, MO_LANES);
         for (int64_t i = 0; i < end - t; i++)
             gradient_row(b, q, t + i, used, p + i * MO_LANES, ds + i * MO_LANES);
     }
@@ -315,11 +317,6 @@ static void split(const mo_node *node, const mo_run *run, mo_real *D, mo_real *s
                 output_products(&q, 0, a->T);
             }
         mo_real *mine = space + omp_get_thread_num() * room;
-#pragma omp for collapse(3) schedule(dynamic, 1) nowait
-        for (int64_t r = 0; r < mo__lanes_count(a->T); r++) /* longest first */
-            for (int64_t b = 0; b < B; b++)
-                for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
-                    keys_gradient(&(kv_group){node, run, b * a->T, kv_head, D}, r, false, mine);
 #pragma omp for collapse(3) schedule(dynamic, 1)
         for (int64_t r = 0; r < chunks; r++)
             for (int64_t b = 0; b < B; b++)
@@ -327,6 +324,11 @@ static void split(const mo_node *node, const mo_run *run, mo_real *D, mo_real *s
                     if (node->in[0]->grad)
                         queries_gradient(&(kv_group){node, run, b * a->T, head / group, D}, head,
                                          (chunks - 1 - r) * QUERIES, mine);
+#pragma omp for collapse(3) schedule(dynamic, 1)
+        for (int64_t r = 0; r < mo__lanes_count(a->T); r++) /* longest first */
+            for (int64_t b = 0; b < B; b++)
+                for (int64_t kv_head = 0; kv_head < a->Hkv; kv_head++)
+                    keys_gradient(&(kv_group){node, run, b * a->T, kv_head, D}, r, false, mine);
     }
 }
 

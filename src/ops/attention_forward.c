@@ -40,11 +40,11 @@ static query_block place_block(const mo__head *h, int64_t t0, int64_t t1, mo_rea
                      .qt = space,
                      .ot = space + h->d * MO_LANES,
                      .p = space + 2 * h->d * MO_LANES};
-    for (int64_t j = 0; j < MO_LANES; j++) { /* lanes without a query take the last one's place */
-        int64_t t = mo_min(t0 + j, t1 - 1);
-        b.position[j / MO_LANE][j % MO_LANE] = (mo__lane_int)(h->past + t);
-        b.first[j / MO_LANE][j % MO_LANE] = (mo__lane_int)mo__first_seen(h, t);
-    }
+    mo__lane_int position[MO_LANES], first[MO_LANES] = {0};
+    for (int j = 0; j < MO_LANES; j++) position[j] = (mo__lane_int)b.base + j;
+    for (int64_t t = t0; t < t1; t++) first[t - t0] = mo__first_seen(h, t);
+    memcpy(b.position, position, sizeof position);
+    memcpy(b.first, first, sizeof first);
     return b;
 }
 
@@ -184,10 +184,10 @@ static void end_head(query_block *b, mo_real *o, mo_real *lse, int64_t lse_strid
     mo__turn(h->d, n, b->ot, MO_LANES, o + b->t0 * h->q_stride, h->q_stride);
 }
 
-/* first, last: of the heads of the group. What comes next from far away is asked for beforehand: the first head's
- * keys and values, the next head's queries, and what is written. */
-static void attend(query_block *b, const mo__head *h, mo_real *o, mo_real *lse, int64_t lse_stride, bool first,
-                   bool last)
+/* first, last: of the heads of the group. What comes next from far away is asked for beforehand: the first
+ * head's keys and values, the next head's queries, and what is written. */
+static void attend(query_block *b, const mo__head *h, mo_real *o, mo_real *lse, int64_t lse_stride,
+                   bool first, bool last)
 {
     begin_head(b, h);
     mo__want_rows_to_write(o, h->q_stride, b->t0, b->t1, h->d);
@@ -226,8 +226,8 @@ static void attend_group(const mo_node *node, const mo_run *run, const keys_valu
         if (head == kv_head * group)
             b = place_block(&h, mo__lanes_begin(a->T, r), mo__lanes_begin(a->T, r + 1), space);
         attend(&b, &h, (mo_real *)node->out[0]->data + (row * a->H + head) * a->d,
-               (mo_real *)node->out[1]->data + row * a->H + head, a->H,
-               head == kv_head * group, head == end - 1);
+               (mo_real *)node->out[1]->data + row * a->H + head, a->H, head == kv_head * group,
+               head == end - 1);
     }
 }
 

@@ -87,16 +87,30 @@ typedef struct height {
 } height;
 
 #if MO_MICRO_ROWS == 8
-#define HEIGHTS(form)                                                                              \
-    {{{16, form##_16_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},                       \
-     {{12, form##_12_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}},                       \
-     {{8, form##_8_3}, {4, form##_4_3}, {2, form##_2_3}, {1, form##_1_3}}}
+#define HEIGHTS(form)                                                               \
+    {                                                                               \
+        {{16, form##_16_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},     \
+            {{12, form##_12_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}}, \
+        {                                                                           \
+            {8, form##_8_3}, {4, form##_4_3}, {2, form##_2_3},                      \
+            {                                                                       \
+                1, form##_1_3                                                       \
+            }                                                                       \
+        }                                                                           \
+    }
 static const height wide[] = {{6, rows_6_4}, {4, rows_4_4}, {2, rows_2_4}, {1, rows_1_4}};
 #else
-#define HEIGHTS(form)                                                                              \
-    {{{8, form##_8_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},                         \
-     {{6, form##_6_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}},                         \
-     {{4, form##_4_3}, {2, form##_2_3}, {1, form##_1_3}}}
+#define HEIGHTS(form)                                                             \
+    {                                                                             \
+        {{8, form##_8_1}, {4, form##_4_1}, {2, form##_2_1}, {1, form##_1_1}},     \
+            {{6, form##_6_2}, {4, form##_4_2}, {2, form##_2_2}, {1, form##_1_2}}, \
+        {                                                                         \
+            {4, form##_4_3}, {2, form##_2_3},                                     \
+            {                                                                     \
+                1, form##_1_3                                                     \
+            }                                                                     \
+        }                                                                         \
+    }
 static const height wide[] = {{3, rows_3_4}, {2, rows_2_4}, {1, rows_1_4}};
 #endif
 static const height by_rows[MO_LANE_VECTORS][4] = HEIGHTS(rows);

@@ -32,8 +32,8 @@ void mo__lanes_rows(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t
 void mo__lanes_columns(int64_t M, int vectors, int64_t K, const mo_real *a, int64_t lda, const mo_real *b,
                        int64_t ldb, bool add, mo_real *c, int64_t ldc);
 
-/* How a length is cut into blocks of at most MO_LANES: whole vectors, and none of one vector beside others, for
- * which there are no fast products. Block r is [mo__lanes_begin(r), mo__lanes_begin(r + 1)). */
+/* How a length is cut into blocks of at most MO_LANES: whole vectors, and none of one vector beside others,
+ * for which there are no fast products. Block r is [mo__lanes_begin(r), mo__lanes_begin(r + 1)). */
 static inline int64_t mo__lanes_count(int64_t length)
 {
     return (length + MO_LANES - 1) / MO_LANES;
