@@ -1,6 +1,8 @@
 /* bench_view.c -- what moira bench prints. */
 #include "bench_view.h"
 
+#include <string.h>
+
 #include <moira/tensor.h>
 
 #include "op_table.h"
@@ -70,10 +72,26 @@ static void print_rest(const mo__bench_variant *v, const mo_bench_result *r)
 
 /* ---- variants ---- */
 
+/* Settings without their sections. */
+static void add_name(mo__table *t, const char *name)
+{
+    char shown[160] = "";
+    while (*name) {
+        const char *rest;
+        size_t length = mo__bench_cut(name, ",", &rest), equals = strcspn(name, "=");
+        const char *dot = equals < length ? memchr(name, '.', equals) : NULL;
+        size_t section = dot ? (size_t)(dot - name) + 1 : 0, used = strlen(shown);
+        snprintf(shown + used, sizeof shown - used, "%s%.*s", used ? "," : "", (int)(length - section),
+                 name + section);
+        name = rest;
+    }
+    mo__cell(t, "%s", shown);
+}
+
 static void add_variant(mo__table *t, const char *name, const mo_bench_result *base, const mo_bench_result *r)
 {
     mo__bench_ratios x = mo__bench_ratios_of(base, r);
-    mo__cell(t, "%s", name);
+    add_name(t, name);
     mo__cell(t, "%d", r->threads);
     mo__cell(t, "%.2f", 1e3 * r->step_seconds.median);
     mo__cell(t, "%.3f", x.step);
@@ -82,15 +100,14 @@ static void add_variant(mo__table *t, const char *name, const mo_bench_result *b
     mo__cell(t, "%.3f", x.flops > 0 ? x.step / x.flops : 0);
     mo__cell(t, "%.3f", x.efficiency);
     mo__cell(t, "%.1f%%", 100 * r->share_of_peak);
-    mo__cell(t, "%s", r->peak_rss_bytes ? mo__bytes((double)r->peak_rss_bytes).text : "-");
+    mo__cell(t, "%.0f", (double)r->peak_rss_bytes / (1 << 20));
     mo__cell(t, "%s", r->busiest > 0 ? mo__fixed(100 * r->busiest, 1).text : "-");
 }
 
 static mo_status print_variants(const mo__bench_list *list, const mo_bench_result *results)
 {
-    mo__table t = mo__table_begin("<against|>threads|>ms a step|>x step|>x no adamw|>x FLOPs|>step/FLOPs|>x "
-                                  "per thread|>of peak|>memory|"
-                                  ">busiest %");
+    mo__table t = mo__table_begin("<ratios to the first|>threads|>ms|>step|>no adamw|>FLOPs|>step/FLOPs|>"
+                                  "per thread|>of peak|>MiB|>busiest");
     putchar('\n');
     for (int i = 0; i < list->count; i++) add_variant(&t, list->at[i].name, &results[0], &results[i]);
     return mo__table_print(&t);

@@ -34,11 +34,11 @@ awk -v gflops="$(value gflops)" -v peak="$(value peak_gflops)" -v share="$(value
 # ---- variants ----
 
 bench --steps 1 --threads 1,2 --against "model.num_experts_per_tok=4,train.batch_size=8 skew=0.5" -o "$dir/many.json"
-out_matches '^against +threads +ms a step +x step +x no adamw +x FLOPs +step/FLOPs '
+out_matches '^ratios to the first +threads +ms +step +no adamw +FLOPs +step/FLOPs +per thread +of peak +MiB +busiest$'
 out_matches '^small +1 +[0-9.]+ +1\.000 +1\.000 +1\.000 +1\.000 '
-grep -q '^run.threads=2 *2 ' "$out" || fail "$ran: no row of two threads"
+grep -q '^threads=2 *2 ' "$out" || fail "$ran: no row of two threads"
 # Twice the tokens, and each of them with two experts more.
-out_matches '^model.num_experts_per_tok=4,train.batch_size=8 +1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +2\.990 '
+out_matches '^num_experts_per_tok=4,batch_size=8 +1 +[0-9.]+ +[0-9.]+ +[0-9.]+ +2\.990 '
 out_matches '^skew=0.5 +1 '
 [ "$(grep -c '"ratios": {' "$dir/many.json")" = 3 ] || fail "$ran: not three variants in its file"
 bench --steps 1 --skew 0.4 --json
