@@ -29,12 +29,17 @@ GEN_H   := $(GEN_C:.c=.h)
 CLI     := $(wildcard src/cli/*.c)
 HARNESS := $(wildcard tests/harness/*.c)
 tests    = $(basename $(wildcard $(foreach kind,$(1),tests/$(kind)/test_*.c)))
-SHELL_TESTS := $(wildcard tests/e2e/test_*.sh)
+PORTABLE_TESTS := tests/e2e/test_portable.sh tests/e2e/test_install.sh
+SHELL_TESTS := $(filter-out tests/e2e/test_portable.sh,$(wildcard tests/e2e/test_*.sh))
 OURS    := $(wildcard include/moira/*.h src/*/*.[ch] src/*/*.cc tests/*/*.[ch])
 
 # ---- flavours ----
 
-FLAVOURS := release portable f64 debug asan ubsan tsan valgrind
+# The portable build has a library for each of these levels of x86-64 besides the one that runs anywhere; glibc (2.33 and
+# later) takes the best that the processor can run from glibc-hwcaps/LEVEL beside that one. Other processors: that one.
+LEVELS := $(if $(filter x86_64,$(shell uname -m)),x86-64-v3 x86-64-v4)
+
+FLAVOURS := release portable $(LEVELS) f64 debug asan ubsan tsan valgrind
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wdouble-promotion -Wpointer-arith -Wcast-qual -Wformat=2 -Werror
 C_ONLY   := -std=c11 -Wstrict-prototypes -Wmissing-prototypes
@@ -46,10 +51,12 @@ TEST_CPPFLAGS := -Itests
 # -std=c11 would keep the compiler from fusing a*b+c. Not -ffast-math: NaN must stay NaN, sums keep their order.
 COMMON   := -g -fPIC -fno-semantic-interposition -fopenmp -ffp-contract=fast -fno-math-errno -fno-trapping-math
 
-CC.default := gcc
-CXX.default := g++
+# make's own default for CC is no choice of anybody's.
+CC.default  := $(if $(filter command environment,$(origin CC)),$(CC),gcc)
+CXX.default := $(if $(filter command environment,$(origin CXX)),$(CXX),g++)
 FLAGS.release  := -O3 -march=native
 FLAGS.portable := -O3
+$(foreach level,$(LEVELS),$(eval FLAGS.$(level) := -O3 -march=$(level)))
 FLAGS.f64      := -O2 -march=native -DMO_REAL_DOUBLE
 FLAGS.debug    := -O0 -g3 -march=native
 # Instrumented code makes gcc guess wrong about these two.
@@ -61,6 +68,10 @@ CC.tsan  := clang
 CXX.tsan := clang++
 # valgrind 3.19 knows no AVX-512.
 FLAGS.valgrind := -O1 -march=x86-64-v3 -DMO_BLAS_REFERENCE
+
+# The portable program takes the library that lies beside it, or where `install` puts it.
+LIBRARY.portable := libmoira.so
+LINK.portable    := -Wl,--as-needed,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 
 cc  = $(or $(CC.$(1)),$(CC.default))
 cxx = $(or $(CXX.$(1)),$(CXX.default))
@@ -114,9 +125,9 @@ build/$(1)/libharness.a: $$(patsubst %.c,build/$(1)/obj/%.o,$$(HARNESS))
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^
 
-build/$(1)/moira: $$(patsubst %.c,build/$(1)/obj/%.o,$$(CLI)) build/$(1)/libmoira.a
+build/$(1)/moira: $$(patsubst %.c,build/$(1)/obj/%.o,$$(CLI)) build/$(1)/$(or $(LIBRARY.$(1)),libmoira.a)
 	@echo "  LD    $$@"
-	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LDFLAGS) $$(LIBS) -o $$@
+	$$(Q)$(call cc,$(1)) $$(COMMON) $$(FLAGS.$(1)) $$^ $$(LINK.$(1)) $$(LDFLAGS) $$(LIBS) -o $$@
 
 build/$(1)/tests/%: build/$(1)/obj/tests/%.o build/$(1)/libharness.a build/$(1)/libmoira.a
 	@mkdir -p $$(@D)
@@ -147,10 +158,28 @@ build/gen/%.pb-c.c build/gen/%.pb-c.h: src/%.proto | deps
 	@echo "  PROTO $@"
 	$(Q)protoc-c -Isrc --c_out=build/gen $<
 
-# The shared library shows what the public headers name, and nothing else.
-build/exports: $(wildcard include/moira/*.h)
+# The shared library shows what the public headers name, and what the portable program of the very same version calls
+# besides, under a name of its own, so that the loader refuses them to each other where versions differ.
+build/exports: $(wildcard include/moira/*.h src/cli/*.[ch]) Makefile
 	@mkdir -p $(@D)
-	@{ echo '{ global:'; grep -oh 'mo_[a-z0-9][a-z0-9_]*' $^ | sort -u | sed 's/$$/;/'; echo 'local: *; };'; } >$@
+	@{ echo 'MOIRA_$(basename $(VERSION)) { global:'; \
+	   grep -oh 'mo_[a-z0-9][a-z0-9_]*' $(filter include/%,$^) | sort -u | sed 's/$$/;/'; echo 'local: *; };'; \
+	   echo 'MOIRA_PRIVATE_$(VERSION) { global:'; \
+	   grep -oh 'mo__[a-z0-9_]*' $(filter src/%,$^) | sort -u | sed 's/$$/;/'; echo '};'; } >$@.new
+	@cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@
+
+# ---- the portable build: the program, and its libraries where the loader looks for them ----
+
+PORTABLE_LIBS := $(SONAME) $(LEVELS:%=glibc-hwcaps/%/$(SONAME))
+
+build/portable/$(SONAME): build/portable/libmoira.so
+	ln -f $< $@
+
+build/portable/glibc-hwcaps/%/$(SONAME): build/%/libmoira.so
+	@mkdir -p $(@D)
+	ln -f $< $@
+
+build/portable/moira: | $(PORTABLE_LIBS:%=build/portable/%)
 
 # `sudo make install` asks about a repository of somebody else.
 COMMIT := $(or $(shell git -c safe.directory='*' describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null),unknown)
@@ -167,15 +196,15 @@ run      = MOIRA=$(CURDIR)/build/$(1)/moira tests/run.sh $(2)
 
 # ---- targets ----
 
-.PHONY: all lib portable debug demo install uninstall test gradcheck asan ubsan tsan valgrind check lint deps-check \
-    format bench bench-compare bench-checkpoint deps check-deps clean help
+.PHONY: all lib portable debug demo install uninstall test gradcheck test-portable asan ubsan tsan valgrind check lint \
+    deps-check format bench bench-compare bench-checkpoint deps check-deps clean help
 
 all: lib $(call moira,release) | deps ## the program build/moira and the library (default)
 	$(if $(CLI),@ln -sf release/moira build/moira)
 
 lib: build/release/libmoira.a build/release/libmoira.so ## build/release/libmoira.a and .so
 
-portable: build/portable/libmoira.a build/portable/libmoira.so $(call moira,portable) ## build/portable: for any x86-64
+portable: build/portable/libmoira.a build/portable/libmoira.so $(PORTABLE_LIBS:%=build/portable/%) $(call moira,portable) ## build/portable: for any x86-64, fast on each
 
 debug: build/debug/libmoira.a $(call moira,debug) ## build/debug: no optimisation
 
@@ -206,9 +235,11 @@ INSTALLED := build/$(FLAVOUR)
 TO        := $(DESTDIR)$(PREFIX)
 HEADERS   := $(wildcard include/moira/*.h)
 CONFIGS   := $(wildcard configs/*.yaml configs/models/*.yaml configs/templates/*.json)
+ALL_LEVELS  := $(LEVELS:%=lib/glibc-hwcaps/%/$(SONAME))
+LEVEL_FILES := $(if $(filter portable,$(FLAVOUR)),$(ALL_LEVELS))
 # What `install` makes below $(TO); `uninstall` removes the same.
 INSTALLED_FILES := bin/moira lib/libmoira.a lib/libmoira.so lib/$(SONAME) lib/libmoira.so.$(VERSION) lib/pkgconfig/moira.pc \
-    $(HEADERS) share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira \
+    $(LEVEL_FILES) $(HEADERS) share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira \
     $(CONFIGS:%=share/moira/%)
 
 define PKG_CONFIG_FILE
@@ -226,11 +257,13 @@ Cflags: -I$${includedir}
 endef
 export PKG_CONFIG_FILE
 
-install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## program, library, headers, manual, completion into PREFIX
+install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so $(LEVEL_FILES:lib/%=$(INSTALLED)/%) ## program, library, headers, manual, completion into PREFIX
 	install -d $(addprefix $(TO)/,$(sort $(dir $(INSTALLED_FILES))))
 	install -m 755 $(INSTALLED)/moira $(TO)/bin/moira
 	install -m 644 $(INSTALLED)/libmoira.a $(TO)/lib/libmoira.a
 	install -m 755 $(INSTALLED)/libmoira.so $(TO)/lib/libmoira.so.$(VERSION)
+	rm -f $(addprefix $(TO)/,$(ALL_LEVELS))
+	for file in $(LEVEL_FILES:lib/%=%); do install -m 755 $(INSTALLED)/$$file $(TO)/lib/$$file; done
 	ln -sf libmoira.so.$(VERSION) $(TO)/lib/$(SONAME)
 	ln -sf $(SONAME) $(TO)/lib/libmoira.so
 	@echo "$$PKG_CONFIG_FILE" >$(TO)/lib/pkgconfig/moira.pc
@@ -242,8 +275,8 @@ install: $(INSTALLED)/moira $(INSTALLED)/libmoira.a $(INSTALLED)/libmoira.so ## 
 	$(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),-ldconfig))
 
 uninstall: ## remove what install has put into PREFIX
-	rm -f $(addprefix $(TO)/,$(INSTALLED_FILES))
-	-rmdir --ignore-fail-on-non-empty $(TO)/include/moira $(TO)/share/moira/configs/models $(TO)/share/moira/configs/templates \
+	rm -f $(addprefix $(TO)/,$(sort $(INSTALLED_FILES) $(ALL_LEVELS)))
+	-rmdir --ignore-fail-on-non-empty $(wildcard $(LEVELS:%=$(TO)/lib/glibc-hwcaps/%)) $(TO)/include/moira $(TO)/share/moira/configs/models $(TO)/share/moira/configs/templates \
 	    $(TO)/share/moira/configs $(TO)/share/moira
 
 RELEASE_TESTS := $(call programs,release,unit ops e2e)
@@ -258,6 +291,13 @@ gradcheck: $(F64_TESTS) ## op tests in double: gradients against central differe
 	@rm -rf $(GRADCHECK_DIR) && mkdir -p $(GRADCHECK_DIR)
 	@MO_GRADCHECK_DIR=$(CURDIR)/$(GRADCHECK_DIR) $(call run,f64,$(F64_TESTS)); code=$$?; \
 	tests/gradcheck_table.sh $(GRADCHECK_DIR) || code=1; exit $$code
+
+# What a library for one level alone gets wrong, and nothing else would see: kernels for narrower vectors.
+LEVEL_TESTS := $(foreach level,portable $(filter x86-64-v3,$(LEVELS)),\
+    $(patsubst %,build/$(level)/%,$(basename $(wildcard tests/unit/test_gemm*.c tests/unit/test_rows*.c) \
+    tests/ops/test_attention tests/ops/test_experts tests/ops/test_linear)))
+test-portable: portable $(LEVEL_TESTS) ## the portable build: which library is taken, that all compute the same; kernels of each
+	@$(call run,portable,$(PORTABLE_TESTS) $(LEVEL_TESTS))
 
 asan: $(call programs,asan,unit ops e2e) $(call moira,asan) ## all tests under AddressSanitizer
 	@TEST_TIMEOUT=900 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1 \

@@ -151,6 +151,9 @@ double mo_process_seconds(void); /* since this process was started, to 0.01; 0 i
 int mo_cores(void);              /* cores this process may run on */
 void mo_threads_set(int count);  /* team size of later parallel regions from this thread; <= 0 = mo_cores() */
 int mo_threads(void);            /* that size */
+/* The vector instructions that the library which runs was built for: "AVX2 and FMA, vectors of 256 bits". A
+ * portable build is several libraries, of which the dynamic loader picks one by the processor. */
+const char *mo_instructions(void);
 
 /* ---- files ---- */
 

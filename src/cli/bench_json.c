@@ -100,6 +100,7 @@ static json_t *result_json(const mo__bench_variant *v, const mo_bench_result *r)
     if (r->busiest > 0) mo__json_set(root, "busiest_expert", mo__json_real(r->busiest));
     mo__json_set(root, "threads", mo__json_integer(r->threads));
     mo__json_set(root, "steps", mo__json_integer(r->steps));
+    mo__json_set(root, "instructions", json_string(mo_instructions()));
     if (r->peak_blas.median > 0) mo__json_set(root, "openblas", json_string(mo_blas_describe()));
     for (int i = 0; i < r->n_ops; i++) mo__json_add(ops, op_json(&r->ops[i], r));
     mo__json_set(root, "ops", ops);

@@ -67,7 +67,7 @@ static void print_rest(const mo__bench_variant *v, const mo_bench_result *r)
     if (r->startup_seconds > 0)
         printf("startup      %.2f s from the program's start to the end of the first step\n",
                r->startup_seconds);
-    printf("computing    %d thread%s\n", r->threads, r->threads == 1 ? "" : "s");
+    printf("computing    %d thread%s, %s\n", r->threads, r->threads == 1 ? "" : "s", mo_instructions());
 }
 
 /* ---- variants ---- */

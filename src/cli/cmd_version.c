@@ -24,7 +24,7 @@ static mo_status run(const void *options, const mo__words *words)
     /* The version is told even where nothing could be computed. */
     printf("BLAS       %s\n", mo_blas_init() == MO_OK ? mo_blas_describe() : mo_last_error());
     print_processor();
-    printf("computes   in %s\n", mo_dtype_name(MO_REAL));
+    printf("computes   in %s, with %s\n", mo_dtype_name(MO_REAL), mo_instructions());
     return MO_OK;
 }
 

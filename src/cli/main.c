@@ -1,6 +1,7 @@
 /* main.c -- from the command line to one command and its exit status. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -51,6 +52,7 @@ static mo_status run(const mo__command *command, int argc, char **argv)
 static void wait_briefly(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    if (getauxval(AT_BASE) == 0) return; /* the loader was called by name: it is /proc/self/exe */
     char path[4096];
     ssize_t length =
         readlink("/proc/self/exe", path, sizeof path - 1); /* by its path: the name in ps stays */

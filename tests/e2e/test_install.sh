@@ -10,6 +10,9 @@ esac
 command -v pkg-config >/dev/null || { echo 'no pkg-config' && exit 77; }
 version=$(sed -n 's/^.define MO_VERSION_STRING "\(.*\)"$/\1/p' include/moira/base.h)
 soname=libmoira.so.${version%.*}
+# The libraries of a portable build for what the processor has.
+levels=
+[ "$flavour" = portable ] && [ "$(uname -m)" = x86_64 ] && levels='x86-64-v3 x86-64-v4'
 
 install_to() {
     ran="make $*"
@@ -23,6 +26,7 @@ install_to install DESTDIR="$dir/stage" PREFIX=/usr
 {
     printf '%s\n' bin/moira lib/libmoira.a lib/libmoira.so "lib/$soname" "lib/libmoira.so.$version" lib/pkgconfig/moira.pc \
         share/man/man1/moira.1 share/bash-completion/completions/moira share/zsh/site-functions/_moira
+    for level in $levels; do echo "lib/glibc-hwcaps/$level/$soname"; done
     ls include/moira/*.h
     ls configs/*.yaml configs/models/*.yaml configs/templates/*.json | sed 's|^|share/moira/|'
 } | sort >"$dir/want"
@@ -39,6 +43,12 @@ make -s NO_DEPS=1 install FLAVOUR=asan DESTDIR="$dir/none" >"$out" 2>"$err" && f
 ran='make install FLAVOUR=asan'
 err_has 'FLAVOUR is asan; it is release or portable'
 [ -e "$dir/none" ] && fail "$ran: made files"
+# A library that an earlier portable build left for better processors would be taken for the new one.
+mkdir -p "$dir/stage/usr/lib/glibc-hwcaps/x86-64-v3"
+echo old >"$dir/stage/usr/lib/glibc-hwcaps/x86-64-v3/$soname"
+install_to install DESTDIR="$dir/stage" PREFIX=/usr
+grep -qsx old "$dir/stage/usr/lib/glibc-hwcaps/x86-64-v3/$soname" && [ "$(uname -m)" = x86_64 ] &&
+    fail "$ran: left an older library"
 
 # ---- a program of somebody else's ----
 
@@ -100,9 +110,13 @@ for header in include/moira/*.h; do
     done
 done
 
-# Exported is what the headers declare, no more and no less. Functions are names in front of a parenthesis.
+# Exported is what the headers declare, no more and no less. Functions are names in front of a parenthesis. What the
+# portable program calls besides has another version of symbols.
 ran='symbols of libmoira.so'
-nm -D --defined-only "$prefix/lib/$soname" | sed 's/.* //' | sort >"$dir/symbols"
+nm -D --defined-only "$prefix/lib/$soname" | sed -n "s/.* \(.*\)@@MOIRA_${version%.*}\$/\1/p" | sort >"$dir/symbols"
+nm -D --defined-only "$prefix/lib/$soname" | grep -v "@@MOIRA_${version%.*}\$" >"$dir/others"
+grep -v " mo__[a-z0-9_]*@@MOIRA_PRIVATE_$version\$\| A MOIRA_" "$dir/others" >"$dir/extra"
+[ -s "$dir/extra" ] && fail "$ran: neither in the headers nor the program's: $(tr '\n' ' ' <"$dir/extra")"
 grep -oh 'mo_[a-z0-9][a-z0-9_]*' include/moira/*.h | sort -u >"$dir/named"
 comm -23 "$dir/symbols" "$dir/named" >"$dir/extra"
 [ -s "$dir/extra" ] && fail "$ran: not in the headers: $(tr '\n' ' ' <"$dir/extra")"
