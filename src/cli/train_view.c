@@ -156,7 +156,7 @@ static void on_start(const mo_run_config *c, const mo_run_data *data, const mo_m
     if (*c->init.from) print_base(c, &model->config);
     if ((mo_model_tuned(model) || *c->init.from) && mo__describe_tuning(model) != MO_OK) mo_error_clear();
     print_memory(memory);
-    printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_blas_describe());
+    printf("computing    %d thread%s, %s\n", mo_threads(), mo_threads() == 1 ? "" : "s", mo_instructions());
     if (!over) {
         bool padded = false;
         for (int i = 0; i < data->count; i++)

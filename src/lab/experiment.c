@@ -48,9 +48,8 @@ static char *describe_machine(void)
 {
     char processor[200];
     read_processor(processor, sizeof processor);
-    const char *blas = mo_blas_init() == MO_OK ? mo_blas_describe() : "no BLAS";
     int cores = mo_cores();
-    return mo_strprintf("%d core%s%s, %s", cores, cores == 1 ? "" : "s", processor, blas);
+    return mo_strprintf("%d core%s%s, %s", cores, cores == 1 ? "" : "s", processor, mo_instructions());
 }
 
 /* ---- opening ---- */
