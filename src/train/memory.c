@@ -1,8 +1,7 @@
 /* memory.c -- what a run will take, from plans alone.
  *
- * The slabs and the arenas are exact. The runtime share is what a Moira process takes before its slabs,
- * measured once: program and libraries (OpenBLAS, HDF5, C library), and per thread a BLAS packing buffer and
- * a stack. */
+ * The slabs and the arenas are exact. The runtime share is what a Moira process takes beside them, measured
+ * once: program and libraries, and per thread the panel of a product and a stack. */
 #include <string.h>
 
 #include "moira/pretrained.h"
@@ -11,7 +10,7 @@
 
 enum { MIB = 1 << 20 };
 enum { BATCHES = 5, TOKEN_BYTES = 24 }; /* the loader's ring and that of an evaluation; of a token in one */
-static const uint64_t RUNTIME_BASE = 30 * MIB, RUNTIME_PER_THREAD = 3 * MIB;
+static const uint64_t RUNTIME_BASE = 22 * MIB, RUNTIME_PER_THREAD = 1 * MIB;
 
 /* HDF5's own, and what packing takes for each thread (checkpoint.h). */
 static uint64_t save_bytes(int64_t threads, int64_t compression)
