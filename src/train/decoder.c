@@ -135,23 +135,40 @@ static mo_status keep_half(mo__decoder *d, int64_t slot)
     return read_context(d, slot, kept);
 }
 
+/* Rows of a step, the longest context first: then no row is the position after that of the row above, from
+ * which rope would go on, and rows have the bits that they have alone. */
+static void order_rows(const mo__decoder *d, int64_t count, const int64_t *slots, int64_t *order)
+{
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = i;
+        for (; at > 0 && d->length[slots[order[at - 1]]] < d->length[slots[i]]; at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
 mo_status mo__decoder_step(mo__decoder *d, int64_t count, const int64_t *slots, const int32_t *ids,
                            const mo_real **logits)
 {
+    int64_t order[MO_GENERATE_MOST], vocab = d->model->config.vocab_size;
     int which = 0;
     while (step_sizes[which] < count) which++;
     part *p = &d->steps[which];
     MO_TRY(need(d, p, MO_GRAPH_DECODE, step_sizes[which], 1));
     for (int64_t i = 0; i < count; i++)
         if (d->length[slots[i]] == d->capacity) MO_TRY(keep_half(d, slots[i]));
-    for (int64_t i = 0; i < step_sizes[which]; i++) {
-        int64_t slot = i < count ? slots[i] : d->slots, length = i < count ? d->length[slot] : 0;
-        set_row(p, i, i < count ? ids[i] : -1, length);
-        point(d, p, i, slot);
+    order_rows(d, count, slots, order);
+    for (int64_t r = 0; r < step_sizes[which]; r++) {
+        int64_t slot = r < count ? slots[order[r]] : d->slots;
+        set_row(p, r, r < count ? ids[order[r]] : -1, r < count ? d->length[slot] : 0);
+        point(d, p, r, slot);
     }
     run(p);
-    for (int64_t i = 0; i < count; i++) d->context[slots[i] * d->capacity + d->length[slots[i]]++] = ids[i];
-    *logits = p->graph->logits->data;
+    for (int64_t r = 0; r < count; r++) {
+        int64_t i = order[r], slot = slots[i];
+        d->context[slot * d->capacity + d->length[slot]++] = ids[i];
+        logits[i] = (const mo_real *)p->graph->logits->data + r * vocab;
+    }
     return MO_OK;
 }
 

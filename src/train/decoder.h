@@ -19,8 +19,8 @@ void mo__decoder_clear(mo__decoder *d, int64_t slot);
  * until the next read or step. */
 mo_status mo__decoder_read(mo__decoder *d, int64_t slot, const int32_t *ids, int64_t count,
                            const mo_real **logits);
-/* Reads a token of each of `count` slots, all different; *logits [count, vocab_size]. A full context keeps
- * its newer half. */
+/* Reads a token of each of `count` slots, all different; logits[count]: as above, of each. A full context
+ * keeps its newer half. */
 mo_status mo__decoder_step(mo__decoder *d, int64_t count, const int64_t *slots, const int32_t *ids,
                            const mo_real **logits);
 

@@ -177,16 +177,16 @@ static int64_t free_slot(const batch *b)
 static mo_status go_on(batch *b)
 {
     const mo_generate_batch_options *o = b->options;
-    int64_t count = b->active, vocab = b->model->config.vocab_size;
+    int64_t count = b->active;
     int32_t ids[MO_GENERATE_MOST];
-    const mo_real *logits;
+    const mo_real *logits[MO_GENERATE_MOST];
     for (int64_t i = 0; i < count; i++) ids[i] = b->texts[b->slot[i]].id;
-    MO_TRY(mo__decoder_step(b->decoder, count, b->slot, ids, &logits));
+    MO_TRY(mo__decoder_step(b->decoder, count, b->slot, ids, logits));
 #pragma omp parallel for schedule(dynamic, 1) if (count > 1)
     for (int64_t i = 0; i < count; i++) {
         text *t = &b->texts[b->slot[i]];
-        t->id = draw(b->samplers[b->slot[i]], logits + i * vocab, &o->sampling, (uint64_t)t->made,
-                     (uint64_t)t->number);
+        t->id =
+            draw(b->samplers[b->slot[i]], logits[i], &o->sampling, (uint64_t)t->made, (uint64_t)t->number);
     }
     b->active = 0;
     for (int64_t i = 0; i < count && !b->stopped; i++)
