@@ -288,8 +288,8 @@ bool mo_model_tuned(const mo_model *m);
 /* ---- graphs ---- */
 
 typedef enum mo_graph_kind {
-    MO_GRAPH_TRAIN, /* loss, balancing losses, backward */
-    MO_GRAPH_LOSS,  /* loss per token, forward only */
+    MO_GRAPH_TRAIN,  /* loss, balancing losses, backward */
+    MO_GRAPH_LOSS,   /* loss per token, forward only */
     MO_GRAPH_DECODE, /* logits of every position of sequences that go on from key-value caches */
     MO_GRAPH_READ    /* the same without logits: it fills the caches, and stops where that is done */
 } mo_graph_kind;

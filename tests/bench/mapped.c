@@ -201,7 +201,7 @@ int main(int argc, char **argv)
     must(mo_graph_bind(t->graph, NULL));
     mo_model_graph_attach(t);
     double disk = disk_rate(argv[1]), peak = 0;
-    must(mo__measure_peak(&peak));
+    must(mo__measure_peak(MO__PEAK_OWN, &peak));
     printf("disk         %.2f GB/s\npeak         %.0f GFLOP/s, %d threads\narena        %.2f GB\n", disk,
            peak, mo_threads(), (double)mo_graph_memory_use(t->graph).arena / 1e9);
     for (int64_t s = 0; s < steps; s++) step(m, t, &optim, s, disk, peak);

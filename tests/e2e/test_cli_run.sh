@@ -11,7 +11,7 @@ moira 0 train "$dir/small.yaml"
 out_matches "^run          small in $dir/run, seed 1337$"
 out_matches '^parameters   [0-9,]+, of which a token uses [0-9,]+$'
 out_matches '^memory       [0-9.]+ MiB: .* available$'
-out_matches '^computing    1 thread, OpenBLAS '
+out_matches '^computing    1 thread, .*bits$'
 out_matches '^training     steps 1 to 20, each of 4 x 32 = 128 tokens$'
 out_matches '^ +step +loss +balance +grad norm +rate +tokens/s +GFLOP/s +max vio +left$'
 for step in 1 5 10 15 20; do

@@ -77,7 +77,7 @@ moira 0 version
 out_matches '^moira [0-9]+\.[0-9]+\.[0-9]+ \(commit .*, [a-z0-9]+ build\)$'
 out_matches '^BLAS '
 out_matches '^processor  .*, [0-9]+ core'
-out_matches '^computes   in float(32|64)$'
+out_matches '^computes   in float(32|64), '
 cp "$out" "$dir/version"
 moira 0 --version
 same "$out" "$dir/version"

@@ -50,7 +50,7 @@ static void reference_query(const op_graph *g, const shape *s, int64_t n, int64_
     if (s->window > 0 && t - s->window + 1 > first) first = t - s->window + 1;
     int64_t at = (n * s->H + head) * d;
     const mo_real *q = (mo_real *)g->in[0]->data + at, *R = (mo_real *)g->weight[0]->data + at;
-    double p[1024], scale = 1 / sqrt((double)d), top = -INFINITY, sum = 0, D = 0;
+    double p[1024], scale = 1 / sqrt((double)d), top = -(double)INFINITY, sum = 0, D = 0;
     for (int64_t key = first; key <= t; key++) {
         int64_t from = ((n - t + key) * s->Hkv + kv) * d;
         p[key] = dot(q, (mo_real *)g->in[1]->data + from, d) * scale;
