@@ -43,11 +43,11 @@ ALWAYS int64_t size_of(mo_dtype dtype)
 ALWAYS void load(mo_dtype dtype, const unsigned char *in, lanes *out)
 {
     if (dtype == MO_REAL) {
-        *out = *(const lanes_unaligned *)in;
+        *out = *(const lanes_unaligned *)(const void *)in;
     } else if (dtype == MO_F32) {
-        *out = __builtin_convertvector(*(const floats_unaligned *)in, lanes);
+        *out = __builtin_convertvector(*(const floats_unaligned *)(const void *)in, lanes);
     } else {
-        words h = __builtin_convertvector(*(const halves_unaligned *)in, words);
+        words h = __builtin_convertvector(*(const halves_unaligned *)(const void *)in, words);
         words bits = h << 16;
         if (dtype == MO_F16) {
             words moved = (h & 0x7fffu) << 13, special = (words)((h & 0x7c00u) == 0x7c00u);
@@ -86,8 +86,8 @@ ALWAYS void add_products(mo_dtype dtype, int xs, int ws, const unsigned char *x,
         load(dtype, w + j * pitch, &b[0]);
         load(dtype, w + j * pitch + half, &b[1]);
         for (int i = 0; i < xs; i++) {
-            sums[i][j][0] += *(const lanes_unaligned *)(x + i * x_pitch) * b[0];
-            sums[i][j][1] += *(const lanes_unaligned *)(x + i * x_pitch + BYTES) * b[1];
+            sums[i][j][0] += *(const lanes_unaligned *)(const void *)(x + i * x_pitch) * b[0];
+            sums[i][j][1] += *(const lanes_unaligned *)(const void *)(x + i * x_pitch + BYTES) * b[1];
         }
     }
 }
