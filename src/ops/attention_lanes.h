@@ -103,7 +103,8 @@ static inline mo_vector mo__lane_exp2(mo_vector x)
     p = p * f + 2.4022242e-1f;
     p = p * f + 6.93147e-1f;
     p = p * f + 1.0f;
-    mo__lane_ints scaled = (mo__lane_ints)p + ((mo__lane_ints)shifted << 23);
+    typedef uint32_t words __attribute__((vector_size(MO_VECTOR_BYTES))); /* sums may wrap */
+    words scaled = (words)p + ((words)shifted << 23);
     return mo__lane_keep(~(x < -126.0f), (mo_vector)scaled);
 #endif
 }
